@@ -1,0 +1,91 @@
+// The program: one verb a file, errors as one line, exit codes as core/error.h says.
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+
+#include "pellucid/core/environment.h"
+#include "pellucid/core/error.h"
+#include "pellucid/core/stop.h"
+#include "pellucid/core/torch.h"
+
+#include <cstdio>
+#include <cstring>
+
+namespace pellucid::cli {
+namespace {
+
+int fail(const std::string& where, const std::string& message, int code) {
+  end_progress();
+  std::fprintf(stderr, "pellucid%s: %s\n", where.c_str(), message.c_str());
+  return code;
+}
+
+// The verb that was given, or the program itself.
+const CLI::App& innermost(const CLI::App& app) {
+  const auto given = app.get_subcommands();
+  return given.empty() ? app : innermost(*given.front());
+}
+
+std::string verb_name(const CLI::App& app) { return app.get_parent() == nullptr ? "" : verb_name(*app.get_parent()) + " " + app.get_name(); }
+
+// Says what is wrong with a command line, naming what was probably meant.
+int explain_misuse(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App& verb = innermost(app);
+  std::string message = error.what();
+  std::string near;
+  for (const auto& argument : verb.remaining()) {
+    std::vector<std::string> names;
+    if (argument.starts_with("-")) {
+      for (const auto* option : verb.get_options()) names.push_back(option->get_name(false, true).substr(0, option->get_name(false, true).find(',')));
+      message = "unknown flag " + argument.substr(0, argument.find('='));
+    } else {
+      for (const auto* other : verb.get_subcommands(nullptr)) names.push_back(other->get_name());
+      message = fmt::format("{} \"{}\"", names.empty() ? "unexpected argument" : "unknown verb", argument);
+    }
+    near = core::suggestion(argument.substr(0, argument.find('=')), names);
+    break;
+  }
+  const std::string where = verb_name(verb);
+  return fail(where, fmt::format("{}{}; see pellucid{} --help", message, near, where), core::exit_code(core::ErrorKind::kUsage));
+}
+
+int run(int argc, char** argv) {
+  core::catch_stop_signals();
+  CLI::App app("Pellucid shows how much of a model's training data can be read back from the gradients it shares.", "pellucid");
+  app.set_version_flag("--version", core::version());
+  app.set_help_flag("-h,--help", "this help, or that of a verb");
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  app.footer("\n`pellucid VERB --help` says more. Start with `pellucid demo`.\n"
+             "Exit codes: 0 fine, 2 wrong usage, 3 bad data, model or I/O, 4 a bug of ours, 75 stopped and resumable.");
+  add_demo(app);
+  add_train(app);
+  add_evade(app);
+  add_capture(app);
+  add_invert(app);
+  add_report(app);
+  add_data(app);
+  add_list(app);
+  add_explain(app);
+
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return explain_misuse(app, error);
+  } catch (const core::Error& error) {
+    return fail(verb_name(innermost(app)), error.what(), core::exit_code(error.kind()));
+  } catch (const c10::Error& error) {
+    return fail(verb_name(innermost(app)), fmt::format("a bug of ours, please report it: libtorch: {}", error.what_without_backtrace()),
+                core::exit_code(core::ErrorKind::kInternal));
+  } catch (const std::exception& error) {
+    return fail(verb_name(innermost(app)), fmt::format("a bug of ours, please report it: {}", error.what()),
+                core::exit_code(core::ErrorKind::kInternal));
+  }
+}
+
+}  // namespace
+}  // namespace pellucid::cli
+
+int main(int argc, char** argv) { return pellucid::cli::run(argc, argv); }

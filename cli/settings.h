@@ -1,0 +1,45 @@
+// A verb's settings: flags and TOML keys from one list of fields.
+#pragma once
+
+#include "pellucid/core/fields.h"
+
+#include <CLI/CLI.hpp>
+
+#include <deque>
+
+namespace pellucid::cli {
+
+/// The fields of one TOML table. The flags of table "inversion" are --inversion.NAME; those of table "" are --NAME.
+struct Section {
+  std::string table;
+  core::Fields fields;
+};
+
+/// Declares flags for fields and fills the fields in: first from the file given with --config, then from the flags.
+class Settings {
+ public:
+  /// Adds --config FILE to the verb.
+  explicit Settings(CLI::App& app);
+
+  /// Adds the flags of a section. The structs behind the fields must outlive the parsing.
+  void add(Section section, const std::string& heading);
+
+  /// Sets the fields. To be called once the command line is parsed.
+  /// @throws Error(kUsage) for an unknown key or a value that a field does not take.
+  void apply();
+
+  /// The resolved settings: {"key": .., "table": {"key": ..}}
+  [[nodiscard]] core::Json resolved() const;
+
+ private:
+  struct Typed {
+    const core::Field* field;
+    std::string flag, text;
+  };
+  CLI::App& app_;
+  std::string config_path_;
+  std::deque<Section> sections_;  // a deque does not move what it holds
+  std::vector<Typed> typed_;
+};
+
+}  // namespace pellucid::cli

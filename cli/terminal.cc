@@ -1,0 +1,131 @@
+#include "cli/terminal.h"
+
+#include "pellucid/core/config.h"
+#include "pellucid/core/parallel.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+namespace pellucid::cli {
+namespace {
+
+bool line_stands = false;
+
+std::size_t terminal_width() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+// One line, rewritten at most ten times a second: "standard: train  [#####....] 512/938 batches, 31/s, 14 s left, loss 0.1".
+class ProgressLine {
+ public:
+  void operator()(const core::Progress& progress) {
+    rate_.update(progress);
+    const auto now = core::RateEstimate::Clock::now();
+    const bool finished = progress.total > 0 && progress.done >= progress.total;
+    if (now - drawn_ < std::chrono::milliseconds(100) && !finished && progress.task == task_) return;
+    drawn_ = now;
+    task_ = progress.task;
+    std::string text = progress.task + "  ";
+    if (progress.total > 0) {
+      const auto filled = static_cast<std::size_t>(20 * std::min(progress.done, progress.total) / progress.total);
+      text += "[" + std::string(filled, '#') + std::string(20 - filled, '.') + "] ";
+      text += fmt::format("{}/{} {}", progress.done, progress.total, progress.unit);
+    }
+    if (rate_.rate() > 0) text += fmt::format(", {:.3g}/s", rate_.rate());
+    if (rate_.remaining_s() >= 0 && !finished) text += fmt::format(", {} left", core::format_duration(rate_.remaining_s()));
+    if (!progress.note.empty()) text += ", " + progress.note;
+    text.resize(std::min(text.size(), terminal_width() - 1));
+    std::fprintf(stderr, "\r\033[K%s", text.c_str());
+    std::fflush(stderr);
+    line_stands = true;
+  }
+
+ private:
+  core::RateEstimate rate_;
+  core::RateEstimate::Clock::time_point drawn_;
+  std::string task_;
+};
+
+std::string styled(const std::string& text, const char* code) {
+  static const bool colours = isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+  return colours ? fmt::format("\033[{}m{}\033[0m", code, text) : text;
+}
+
+// Columns that a text takes: UTF-8 continuation bytes and escape sequences take none.
+std::size_t width(const std::string& text) {
+  std::size_t columns = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\033') {
+      i = text.find('m', i);
+    } else if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) {
+      ++columns;
+    }
+  }
+  return columns;
+}
+
+}  // namespace
+
+core::Fields fields(Common& common) {
+  return {
+      core::field("threads", common.threads, "cores to use; 0 is all of them", 0, 4096),
+      core::field("quiet", common.quiet, "no progress, no hints"),
+      core::field("json", common.json, "print the result as JSON"),
+  };
+}
+
+core::Run make_run(const Common& common) {
+  core::Run run;
+  run.threads = common.threads > 0 ? static_cast<int>(common.threads) : core::available_cores();
+  core::set_threads(run.threads);
+  if (!common.quiet && isatty(STDERR_FILENO) != 0) {
+    run.progress = [line = std::make_shared<ProgressLine>()](const core::Progress& progress) { (*line)(progress); };
+  }
+  return run;
+}
+
+void end_progress() {
+  if (line_stands) std::fputs("\r\033[K", stderr);
+  line_stands = false;
+}
+
+std::string bold(const std::string& text) { return styled(text, "1"); }
+std::string grey(const std::string& text) { return styled(text, "90"); }
+
+void print_table(const std::vector<std::vector<std::string>>& rows) {
+  end_progress();
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], width(row[c]));
+  }
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    std::string line;
+    for (std::size_t c = 0; c < rows[r].size(); ++c) {
+      const std::string padding(widths[c] - width(rows[r][c]), ' ');
+      const std::string cell = r == 0 ? bold(rows[r][c]) : rows[r][c];
+      line += (c == 0 ? "  " : "   ") + (c == 0 ? cell + padding : padding + cell);
+    }
+    line.resize(line.find_last_not_of(' ') + 1);
+    std::printf("%s\n", line.c_str());
+  }
+}
+
+bool print_json(const Common& common, const core::Json& result) {
+  end_progress();
+  if (common.json) std::fputs(core::to_text(result).c_str(), stdout);
+  return common.json;
+}
+
+std::string percent(const core::Json& accuracy) {
+  auto number = [&](const char* key) { return 100 * accuracy.at(key).get<double>(); };
+  return fmt::format("{:.2f} % [{:.2f}, {:.2f}] (n = {})", number("value"), number("low"), number("high"), accuracy.at("n").get<std::int64_t>());
+}
+
+}  // namespace pellucid::cli

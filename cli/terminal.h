@@ -1,0 +1,40 @@
+// What the user sees: results on stdout, progress on stderr when that is a terminal.
+#pragma once
+
+#include "pellucid/core/fields.h"
+#include "pellucid/core/run.h"
+
+#include <string>
+
+namespace pellucid::cli {
+
+/// What every verb shares.
+struct Common {
+  std::int64_t threads = 0;  ///< 0: all cores
+  bool quiet = false;
+  bool json = false;
+};
+
+/// The flags of `Common`.
+[[nodiscard]] core::Fields fields(Common& common);
+
+/// A run with the threads that were asked for (libtorch's too) and a progress line where stderr is a terminal.
+[[nodiscard]] core::Run make_run(const Common& common);
+
+/// Ends the progress line, if one stands.
+void end_progress();
+
+/// Text in bold or in grey where stdout is a terminal and $NO_COLOR is not set.
+[[nodiscard]] std::string bold(const std::string& text);
+[[nodiscard]] std::string grey(const std::string& text);
+
+/// Prints rows as columns, the first row as headings; all but the first column are set right.
+void print_table(const std::vector<std::vector<std::string>>& rows);
+
+/// Prints the result as JSON if that was asked for; says whether it did.
+bool print_json(const Common& common, const core::Json& result);
+
+/// "99.12 % [98.90, 99.30] (n = 10000)" from {"value", "low", "high", "n"}.
+[[nodiscard]] std::string percent(const core::Json& accuracy);
+
+}  // namespace pellucid::cli

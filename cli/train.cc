@@ -1,0 +1,80 @@
+// pellucid train: trains a network to a run folder.
+#include "cli/settings.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+
+#include "pellucid/core/config.h"
+#include "pellucid/core/environment.h"
+#include "pellucid/core/file.h"
+#include "pellucid/data/catalog.h"
+#include "pellucid/training/train.h"
+
+#include <memory>
+
+namespace pellucid::cli {
+namespace {
+
+struct Train {
+  Common common;
+  std::string data = "mnist", data_dir, net = "small_cnn", out = "runs/train";
+  std::int64_t train_images = 0, judge_images = 1000;
+  training::TrainingOptions options;
+  Settings settings;
+
+  explicit Train(CLI::App& app) : settings(app) {
+    settings.add({"",
+                  {core::field("data", data, "data set: mnist, cifar10, digits, or a folder of images"),
+                   core::field("data_dir", data_dir, "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
+                   core::field("net", net, "network: see `pellucid list nets`"),
+                   core::field("out", out, "run folder; a training that was interrupted there goes on"),
+                   core::field("train_images", train_images, "use only the first images; 0 is all", 0, INT64_MAX),
+                   core::field("judge_images", judge_images, "test images that the final attack is run on", 1, INT64_MAX)}},
+                 "What");
+    settings.add({"", training::fields(options)}, "Training");
+    settings.add({"attack", evasion::fields(options.attack)}, "Inner attack of adversarial training");
+    settings.add({"test_attack", evasion::fields(options.test_attack)}, "Attack that judges robustness");
+    settings.add({"", cli::fields(common)}, "Common");
+  }
+
+  void run() {
+    settings.apply();
+    const core::Run run = make_run(common);
+    auto train_set = data::load(data, data::Split::kTrain, data_dir);
+    const auto test_set = data::load(data, data::Split::kTest, data_dir);
+    if (train_images > 0) train_set = data::first(train_set, train_images);
+    const nets::Spec spec{.net = net,
+                          .input = train_set.images.sizes().slice(1).vec(),
+                          .classes = static_cast<std::int64_t>(train_set.classes.size())};
+    core::write_file(std::filesystem::path(out) / "config.json", core::to_text(settings.resolved()));
+    const auto trained = training::train(spec, train_set, test_set, options, out, run);
+
+    const auto natural = evasion::natural_accuracy(trained.network, test_set, run);
+    const auto robust =
+        evasion::robust_accuracy(trained.network, data::first(test_set, judge_images), options.test_attack, options.seed, run);
+    const core::Json result = {{"schema", "pellucid.training/1"},
+                               {"environment", core::environment()},
+                               {"config", settings.resolved()},
+                               {"training", training::describe(options)},
+                               {"parameters", nets::count_parameters(trained.network.architecture)},
+                               {"natural", evasion::to_json(natural)},
+                               {"robust", evasion::to_json(robust)},
+                               {"robust_attack", evasion::describe(options.test_attack)},
+                               {"curve", training::to_json(trained.curve)}};
+    core::write_file(std::filesystem::path(out) / "result.json", core::to_text(result));
+    if (print_json(common, result)) return;
+    print_table({{"accuracy", "on " + test_set.name},
+                 {"natural", percent(result["natural"])},
+                 {evasion::describe(options.test_attack), percent(result["robust"])}});
+    fmt::print("{}\n", (std::filesystem::path(out) / "model.safetensors").string());
+  }
+};
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  auto* verb = app.add_subcommand("train", "Trains a network, standard or adversarially, to a run folder");
+  auto train = std::make_shared<Train>(*verb);
+  verb->callback([train] { train->run(); });
+}
+
+}  // namespace pellucid::cli

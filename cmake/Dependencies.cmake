@@ -1,0 +1,19 @@
+# Every library we stand on, found once. All are packages of the distribution: see tools/setup.
+find_package(Torch REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_path(TOMLPLUSPLUS toml++/toml.h REQUIRED)  # the header alone: its library would be built with other assertions
+find_package(CLI11 REQUIRED)
+find_package(PNG REQUIRED)
+find_package(JPEG REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(CURL REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(Threads REQUIRED)
+
+# libtorch's own headers warn; we do not.
+add_library(pellucid_libtorch INTERFACE)
+target_link_libraries(pellucid_libtorch INTERFACE ${TORCH_LIBRARIES})
+target_include_directories(pellucid_libtorch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+separate_arguments(TORCH_FLAGS UNIX_COMMAND "${TORCH_CXX_FLAGS}")
+target_compile_options(pellucid_libtorch INTERFACE ${TORCH_FLAGS})

@@ -1,0 +1,29 @@
+#include "pellucid/core/tensor.h"
+
+namespace pellucid::core {
+namespace {
+
+template <typename Draw>
+Tensor filled(at::IntArrayRef shape, Draw draw) {
+  Tensor tensor = torch::empty(shape, torch::kFloat32);
+  float* values = tensor.data_ptr<float>();
+  for (std::int64_t i = 0, n = tensor.numel(); i < n; ++i) values[i] = static_cast<float>(draw());
+  return tensor;
+}
+
+}  // namespace
+
+Tensor uniform(Stream stream, at::IntArrayRef shape, double low, double high) {
+  return filled(shape, [&] { return stream.uniform(low, high); });
+}
+
+Tensor normal(Stream stream, at::IntArrayRef shape) {
+  return filled(shape, [&] { return stream.normal(); });
+}
+
+std::vector<double> to_doubles(const Tensor& tensor) {
+  const Tensor flat = tensor.detach().to(torch::kCPU, torch::kFloat64).contiguous();
+  return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
+}
+
+}  // namespace pellucid::core

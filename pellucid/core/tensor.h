@@ -1,0 +1,18 @@
+// Tensors filled from random streams, and small conversions that every layer above needs.
+#pragma once
+
+#include "pellucid/core/random.h"
+#include "pellucid/core/torch.h"
+
+namespace pellucid::core {
+
+/// A float32 tensor of `shape`, each value uniform in [low, high).
+[[nodiscard]] Tensor uniform(Stream stream, at::IntArrayRef shape, double low = 0, double high = 1);
+
+/// A float32 tensor of `shape`, each value standard normal.
+[[nodiscard]] Tensor normal(Stream stream, at::IntArrayRef shape);
+
+/// A copy of the values as doubles in row-major order.
+[[nodiscard]] std::vector<double> to_doubles(const Tensor& tensor);
+
+}  // namespace pellucid::core

@@ -1,0 +1,36 @@
+// Data sets by name: finds them on this machine and says how to get those that are missing.
+#pragma once
+
+#include "pellucid/data/dataset.h"
+
+#include <filesystem>
+
+namespace pellucid::data {
+
+/// Loads a data set by name: "mnist", "cifar10", "digits" (built in: 20,000 train and 2,000 test images of seed 0), or
+/// the path of an image folder (see `read_image_folder`).
+///
+/// MNIST and CIFAR-10 are looked for in each of `search_folders(data_dir)`, below it in a folder of their own (mnist/,
+/// cifar-10-batches-bin/) and then in the folder itself; only the split's files must be there.
+/// @param data_dir where to look first; empty: only in the usual places.
+/// @throws Error(kData) if its files are missing (naming the places searched and the fix) or damaged.
+/// @throws Error(kData) if `name` is a path and there is no such folder.
+/// @throws Error(kUsage) if there is no data set of that name, naming the nearest.
+[[nodiscard]] Dataset load(const std::string& name, Split split, const std::filesystem::path& data_dir = {});
+
+/// One data set that `load` knows by name, and what of it is here.
+struct Found {
+  std::string name;
+  std::string summary;
+  std::string where;                 ///< the folder it is in, "built in", or empty if it is not here
+  std::vector<std::string> missing;  ///< files that `where` lacks, or all if it is empty; none if complete
+  std::string fix;                   ///< the command that gets what is missing, or empty
+};
+
+/// Every data set known by name. Where several places hold parts of one, the first that holds most counts.
+[[nodiscard]] std::vector<Found> list(const std::filesystem::path& data_dir = {});
+
+/// True if `load` would find both splits of `name`, whatever state the files are in.
+[[nodiscard]] bool available(const std::string& name, const std::filesystem::path& data_dir = {});
+
+}  // namespace pellucid::data

@@ -1,0 +1,65 @@
+// Reads images back from an observation: restarts of a signed-Adam descent on the matching loss.
+#pragma once
+
+#include "pellucid/core/run.h"
+#include "pellucid/inversion/options.h"
+#include "pellucid/sharing/update.h"
+
+namespace pellucid::inversion {
+
+enum class Status {
+  kOk,             ///< ran to the end
+  kDiverged,       ///< the loss or its gradient stopped being finite; the best iterate before that is the result
+  kNotApplicable,  ///< the attack does not apply to this observation
+};
+[[nodiscard]] std::string to_string(Status status);
+
+/// The matching loss along a descent.
+struct Curve {
+  std::vector<std::int64_t> iteration;
+  std::vector<double> matching_loss;
+};
+
+/// What one restart came to.
+struct Trial {
+  Status status = Status::kOk;
+  std::string reason;        ///< why, where the status is not ok
+  Tensor images;             ///< (B, C, H, W) float32 in [0, 1]; undefined where nothing came out
+  double matching_loss = 0;  ///< of these images, without the total variation; NaN where nothing came out
+  Curve curve;
+};
+
+/// The learning rate of a step: falls to a tenth at iterations // 2.667, // 1.6 and // 1.142 (3/8, 5/8 and 7/8 of them, with
+/// the published code's rounding). @param iteration 0 for the first.
+[[nodiscard]] double learning_rate(const InversionOptions& options, std::int64_t iteration);
+
+/// One restart. It depends on (observation, options, restart) alone, so restarts may run anywhere in any order.
+///
+/// The descent, in the network's normalised units z = (x - mean)/deviation (pixels where it normalises nothing):
+/// objective = matching loss + tv * (mean|dz/dx| + mean|dz/dy|); its gradient, or the sign of it, goes to Adam
+/// (beta .9/.999, epsilon 1e-8); the learning rate falls to a tenth after iterations n*3/8, n*5/8 and n*7/8; pixels are
+/// clamped to [0, 1] after each step.
+/// Source: Geiping et al. 2020, arXiv:2003.14053, section 4, and its published code for schedule and signs.
+/// Deviates: gradients are scaled before squaring, where the published code underflows.
+///
+/// Shows: a good image is evidence of leakage; a bad one is not evidence of privacy.
+/// @throws Error(kStopped) between iterations if a stop was asked for.
+[[nodiscard]] Trial run_trial(const sharing::Observation& observation, const InversionOptions& options, std::int64_t restart);
+
+struct Reconstruction {
+  std::vector<Trial> trials;
+  std::size_t chosen = 0;  ///< the trial with the lowest matching loss: what the attacker can see
+};
+
+/// Chooses by what the attacker sees. @pre at least one trial.
+[[nodiscard]] Reconstruction choose(std::vector<Trial> trials);
+
+/// All restarts, over the cores of the run.
+[[nodiscard]] Reconstruction reconstruct(const sharing::Observation& observation, const InversionOptions& options, const core::Run& run);
+
+/// Why a reconstruction may have failed, from what the attacker sees: each a sentence that names the cause.
+/// Empty where nothing looks wrong.
+[[nodiscard]] std::vector<std::string> diagnose(const sharing::Observation& observation, const InversionOptions& options,
+                                                const Reconstruction& reconstruction);
+
+}  // namespace pellucid::inversion

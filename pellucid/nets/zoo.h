@@ -1,0 +1,24 @@
+// The networks that exist, each with its source.
+#pragma once
+
+#include "pellucid/nets/architecture.h"
+
+namespace pellucid::nets {
+
+/// A network by name.
+struct ZooEntry {
+  std::string name;
+  std::string summary;  ///< one sentence
+  std::string source;   ///< where it was published
+  void (*add_layers)(Architecture& architecture);
+};
+
+/// Every network, the one place that lists them.
+[[nodiscard]] const std::vector<ZooEntry>& zoo();
+
+/// The architecture that a spec asks for.
+/// @throws Error(kUsage) if no network has that name, naming the nearest.
+/// @throws Error(kUsage) if the spec is no sensible one (channels, classes, normalisation) or the images are too small.
+[[nodiscard]] Architecture build(const Spec& spec);
+
+}  // namespace pellucid::nets

@@ -1,0 +1,65 @@
+// Charts as inline SVG: axes, ticks, labels, legend, and a title and description for screen readers.
+#pragma once
+
+#include "pellucid/report/node.h"
+
+#include <string>
+#include <vector>
+
+namespace pellucid::report {
+
+/// A kind of line or dot, as the legend names it.
+struct LegendEntry {
+  std::string label;
+  std::string style;  ///< CSS classes: "series-0", "series-1 dashed"
+};
+
+/// One line of a chart: y against x, broken where either is missing (or cannot be shown on a logarithmic axis).
+struct Line {
+  std::string label;  ///< shown when one points at it
+  std::string style;  ///< CSS classes, as in the legend
+  std::vector<Value> x, y;
+};
+
+/// What all charts have. Text is plain here: the chart escapes it.
+struct ChartFrame {
+  std::string id;           ///< unique on the page
+  std::string title;        ///< above the chart
+  std::string description;  ///< what is drawn, for those who cannot see it and as the caption
+  std::string x_label, y_label;
+  std::vector<LegendEntry> legend;
+};
+
+/// Lines over a linear x axis and a linear or logarithmic y axis.
+struct LineChart {
+  ChartFrame frame;
+  bool logarithmic = false;
+  std::vector<Line> lines;
+};
+
+/// Dots in one column a group; the dots of one subject are joined. Beside each column stands the group's mean.
+struct DotChart {
+  struct Group {
+    std::string label;
+    std::string style;
+    Interval mean;
+  };
+  struct Subject {
+    std::string label;
+    std::vector<Value> values;  ///< one a group
+  };
+
+  ChartFrame frame;
+  std::string unit;
+  std::vector<Group> groups;
+  std::vector<Subject> subjects;
+};
+
+/// A <figure> with the chart; where no value can be shown, it says so.
+[[nodiscard]] std::string line_chart(const LineChart& chart);
+[[nodiscard]] std::string dot_chart(const DotChart& chart);
+
+/// One estimate and its interval over an axis that shows zero: a bare <svg>. All three numbers must be there.
+[[nodiscard]] std::string interval_chart(const Interval& estimate, const std::string& title);
+
+}  // namespace pellucid::report

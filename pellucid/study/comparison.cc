@@ -1,0 +1,238 @@
+#include "pellucid/study/comparison.h"
+
+#include "pellucid/core/file.h"
+#include "pellucid/data/image_file.h"
+#include "pellucid/inversion/reconstruct.h"
+#include "pellucid/nets/safetensors.h"
+#include "pellucid/nets/safetensors.h"
+#include "pellucid/stats/paired.h"
+#include "pellucid/stats/summary.h"
+#include "pellucid/study/score.h"
+#include "pellucid/study/store.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace pellucid::study {
+namespace {
+
+namespace fs = std::filesystem;
+using core::Json;
+
+// A score as tables and tests show it.
+struct Measure {
+  std::string key, label, unit, better;
+  bool oracle = false;
+};
+
+const std::vector<Measure>& measures() {
+  static const std::vector<Measure> list = {
+      {"psnr", "PSNR", "dB", "higher"},         {"ssim", "SSIM", "", "higher"},
+      {"mse", "MSE", "", "lower"},              {"fmse_logits", "FMSE (logits)", "", "lower"},
+      {"fmse_features", "FMSE (features)", "", "lower"}, {"matching_loss", "Matching loss", "", "lower"},
+      {"oracle_psnr", "PSNR, oracle's choice", "dB", "higher", true},
+  };
+  return list;
+}
+
+std::string image_file(const std::string& name) { return "images/" + name + ".png"; }
+
+// What is wrong with a confident image, seen from the client's side.
+std::vector<std::string> margin_warnings(const sharing::Confidence& confidence, const inversion::InversionOptions& options) {
+  if (confidence.margin <= sharing::kWarningMargin) return {};
+  const bool lost = confidence.margin > sharing::kRoundingMargin;
+  std::string text = fmt::format("logit margin {:.1f}: float32 {} p(true) - 1", confidence.margin, lost ? "rounds away" : "keeps few bits of");
+  if (options.functional == inversion::Functional::kLoss) text += "; an attack that recomputes the loss cannot match such a gradient";
+  return {text};
+}
+
+// One cell: one image, one model, one attack.
+Json run_cell(const Subject& subject, const Attack& attack, const Truth& truth, std::int64_t index, const fs::path& folder,
+              const core::Run& run) {
+  const sharing::Observation observation{.network = subject.network,
+                                         .update = sharing::compute_update(subject.network, truth.images, truth.labels),
+                                         .labels = {},
+                                         .id = index};
+  const auto confidence = sharing::confidence(subject.network, truth.images, truth.labels).front();
+  const auto reconstruction = inversion::reconstruct(observation, attack.options, run);
+  const auto& chosen = reconstruction.trials[reconstruction.chosen];
+
+  Json json = {{"status", inversion::to_string(chosen.status)},
+               {"reason", chosen.reason},
+               {"file", Json()},
+               {"psnr", Json()},
+               {"mse", Json()},
+               {"ssim", Json()},
+               {"fmse_logits", Json()},
+               {"fmse_features", Json()},
+               {"matching_loss", chosen.images.defined() ? Json(chosen.matching_loss) : Json()},
+               {"restart", reconstruction.chosen},
+               {"restarts", reconstruction.trials.size()},
+               {"margin", confidence.margin},
+               {"p_true", confidence.p_true},
+               {"gradient_norm", sharing::gradient_norm(observation.update)},
+               {"diagnosis", inversion::diagnose(observation, attack.options, reconstruction)},
+               {"warnings", margin_warnings(confidence, attack.options)},
+               {"curve", {{"iteration", chosen.curve.iteration}, {"matching_loss", chosen.curve.matching_loss}}}};
+  double oracle = -std::numeric_limits<double>::infinity();
+  for (const auto& trial : reconstruction.trials) {
+    if (trial.images.defined()) oracle = std::max(oracle, score(subject.network, trial.images, truth).front().psnr);
+  }
+  json["oracle_psnr"] = std::isfinite(oracle) ? Json(oracle) : Json();
+  if (!chosen.images.defined()) return json;
+
+  json.update(to_json(score(subject.network, chosen.images, truth).front()));
+  const auto file = image_file(fmt::format("{:04}-{}-{}", index, attack.id, subject.id));
+  core::write_file(folder / file, data::encode_png(chosen.images[0]));
+  json["file"] = file;
+  return json;
+}
+
+// The finite values of one score over the images of an (attack, model), NaN where an image has none.
+std::vector<double> values(const Json& reconstructions, const std::string& attack, const std::string& model, const std::string& key) {
+  std::vector<double> list;
+  for (const auto& r : reconstructions) {
+    if (r["attack"] != attack || r["model"] != model) continue;
+    const bool number = r.contains(key) && r[key].is_number();
+    list.push_back(number ? r[key].get<double>() : std::numeric_limits<double>::quiet_NaN());
+  }
+  return list;
+}
+
+Json to_json(const stats::Interval& interval) { return {{"value", interval.value}, {"low", interval.low}, {"high", interval.high}}; }
+
+Json summarise(const Json& reconstructions, const Attack& attack, const Subject& subject, const Measure& measure) {
+  auto sample = values(reconstructions, attack.id, subject.id, measure.key);
+  std::erase_if(sample, [](double x) { return !std::isfinite(x); });
+  Json json = {{"attack", attack.id},       {"model", subject.id},       {"metric", measure.key}, {"label", measure.label},
+               {"unit", measure.unit},      {"better", measure.better},  {"oracle", measure.oracle}, {"n", sample.size()}};
+  if (sample.empty()) return json.update({{"mean", Json()}, {"median", Json()}, {"min", Json()}, {"max", Json()}}), json;
+  const auto summary = stats::summarise(sample);
+  json.update({{"mean", to_json(summary.mean)}, {"median", to_json(summary.median)}, {"min", summary.min}, {"max", summary.max}});
+  return json;
+}
+
+// The second subject minus the first, over the images that both have.
+Json compare_pairs(const Json& reconstructions, const Attack& attack, const std::vector<Subject>& subjects, const Measure& measure) {
+  const auto first = values(reconstructions, attack.id, subjects[0].id, measure.key);
+  const auto second = values(reconstructions, attack.id, subjects[1].id, measure.key);
+  std::vector<double> a, b;
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    if (!std::isfinite(first[i]) || !std::isfinite(second[i])) continue;
+    a.push_back(second[i]);
+    b.push_back(first[i]);
+  }
+  Json json = {{"attack", attack.id}, {"metric", measure.key}, {"label", measure.label}, {"unit", measure.unit},
+               {"oracle", measure.oracle}, {"n", a.size()}, {"description", fmt::format("{} minus {}", subjects[1].id, subjects[0].id)}};
+  if (a.empty()) return json.update({{"difference", Json()}, {"p_value", Json()}, {"effect", Json()}, {"test", "no pairs"}}), json;
+  const auto result = stats::compare_paired(a, b);
+  json.update({{"difference", to_json(result.mean_difference)}, {"p_value", result.p_value}, {"effect", result.rank_biserial}, {"test", result.test}});
+  return json;
+}
+
+// The answer in a sentence for each attack, from the numbers.
+std::string headline(const Json& summaries, const Json& paired, const std::vector<Attack>& attacks, const std::vector<Subject>& subjects) {
+  auto mean = [&](const std::string& attack, const std::string& model) -> Json {
+    for (const auto& s : summaries) {
+      if (s["attack"] == attack && s["model"] == model && s["metric"] == "psnr" && !s["mean"].is_null()) return s["mean"]["value"];
+    }
+    return {};
+  };
+  std::string text;
+  for (const auto& attack : attacks) {
+    const Json standard = mean(attack.id, subjects[0].id), robust = mean(attack.id, subjects[1].id);
+    const auto pair = std::find_if(paired.begin(), paired.end(), [&](const Json& p) { return p["attack"] == attack.id && p["metric"] == "psnr"; });
+    if (standard.is_null() || robust.is_null() || (*pair)["difference"].is_null()) {
+      text += fmt::format("{}: no image came out. ", attack.label);
+      continue;
+    }
+    const auto& d = (*pair)["difference"];
+    const double low = d["low"], high = d["high"];
+    const char* verdict = low > 0    ? "the robust model gives away more"
+                          : high < 0 ? "the standard model gives away more"
+                                     : "which gives away more cannot be told from these images";
+    text += fmt::format("{}: images come back at {:.1f} dB from the standard model and at {:.1f} dB from the robust one; {} ({:+.1f} dB [{:+.1f}, {:+.1f}], n = {}). ",
+                        attack.label, standard.get<double>(), robust.get<double>(), verdict, d["value"].get<double>(), low, high,
+                        (*pair)["n"].get<std::int64_t>());
+  }
+  if (!text.empty()) text.pop_back();
+  return text;
+}
+
+// One line for each model whose float32 gradients are damaged by its confidence.
+Json confidence_warnings(const Json& reconstructions, const std::vector<Subject>& subjects, const Attack& attack) {
+  Json warnings = Json::array();
+  for (const auto& subject : subjects) {
+    auto margins = values(reconstructions, attack.id, subject.id, "margin");
+    const auto confident = std::count_if(margins.begin(), margins.end(), [](double m) { return m > sharing::kWarningMargin; });
+    if (confident == 0) continue;
+    warnings.push_back(fmt::format("{} model: {} of {} images have a logit margin above {}, where float32 loses 1 - p(true); a bad "
+                                   "reconstruction there may be rounding and not privacy.",
+                                   subject.label, confident, margins.size(), sharing::kWarningMargin));
+  }
+  return warnings;
+}
+
+}  // namespace
+
+Comparison compare(const std::vector<Subject>& subjects, const std::vector<Attack>& attacks, const data::Dataset& images,
+                   const fs::path& folder, const core::Run& run) {
+  Comparison result{.attacks = Json::array(),
+                    .images = Json::array(),
+                    .reconstructions = Json::array(),
+                    .summaries = Json::array(),
+                    .paired = Json::array(),
+                    .warnings = Json::array(),
+                    .headline = {}};
+  for (std::int64_t i = 0; i < images.size(); ++i) {
+    const auto label = images.labels[i].item<std::int64_t>();
+    const auto file = image_file(fmt::format("{:04}-original", i));
+    core::write_file(folder / file, data::encode_png(images.images[i]));
+    result.images.push_back({{"index", i}, {"label", label}, {"class", images.classes[label]}, {"original", file}});
+  }
+
+  const auto cells = static_cast<std::int64_t>(attacks.size() * subjects.size()) * images.size();
+  std::int64_t done = 0;
+  std::vector<std::string> fingerprints;
+  for (const auto& subject : subjects) fingerprints.push_back(nets::fingerprint(subject.network));
+  for (const auto& attack : attacks) {
+    inversion::InversionOptions options = attack.options;
+    const Json settings = core::to_json(inversion::fields(options));
+    result.attacks.push_back({{"id", attack.id}, {"label", attack.label}, {"description", inversion::preset(attack.id).summary}, {"settings", settings}});
+    for (std::size_t s = 0; s < subjects.size(); ++s) {
+      for (std::int64_t i = 0; i < images.size(); ++i) {
+        run.report({.task = "invert", .done = done++, .total = cells, .unit = "reconstructions", .note = attack.id + ", " + subjects[s].id});
+        const Tensor index = torch::tensor({i});
+        const Truth truth{.images = data::pixels(images, index), .labels = data::labels(images, index)};
+        const Json determinants = {{"version", 1}, {"model", fingerprints[s]}, {"attack", attack.id}, {"settings", settings},
+                                   {"image", core::sha256(nets::write_safetensors({.tensors = {{"x", truth.images}, {"y", truth.labels}}}))},
+                                   {"index", i}};
+        Json row = {{"attack", attack.id}, {"model", subjects[s].id}, {"image", i}, {"cell", cell_name(determinants)}};
+        row.update(cell(folder, determinants, [&] { return run_cell(subjects[s], attack, truth, i, folder, {.threads = run.threads}); }));
+        result.reconstructions.push_back(std::move(row));
+      }
+    }
+  }
+  for (const auto& attack : attacks) {
+    for (const auto& measure : measures()) {
+      for (const auto& subject : subjects) result.summaries.push_back(summarise(result.reconstructions, attack, subject, measure));
+      result.paired.push_back(compare_pairs(result.reconstructions, attack, subjects, measure));
+    }
+  }
+  result.warnings = confidence_warnings(result.reconstructions, subjects, attacks.front());
+  result.headline = headline(result.summaries, result.paired, attacks, subjects);
+  return result;
+}
+
+Json conventions() {
+  return {"PSNR: pixels clamped to [0, 1], peak 1, for each image, then averaged.",
+          "SSIM: Wang et al. 2004, Gaussian window 11x11 of deviation 1.5, on [0, 1].",
+          "FMSE (logits): mean squared difference of the logits, as the published code has it; FMSE (features): of what the last "
+          "layer takes.",
+          "Intervals: 95 %; bootstrap (BCa) over images for scores, Clopper-Pearson for accuracies. One training seed: they say nothing "
+          "about other trainings.",
+          "The restart is chosen by the lowest matching loss, which the attacker sees; the oracle's choice, by PSNR, is another column.",
+          "Updates are computed in float32 by the framework's cross-entropy, in evaluation mode, one image each; labels are not shared."};
+}
+
+}  // namespace pellucid::study

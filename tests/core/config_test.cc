@@ -1,0 +1,111 @@
+#include "pellucid/core/config.h"
+
+#include "pellucid/core/file.h"
+
+#include "expect_error.h"
+#include "folder.h"
+
+#include <cmath>
+#include <limits>
+
+namespace pellucid::core {
+namespace {
+
+TEST(ParseToml, KeepsTypesOrderAndNesting) {
+  const Json document =
+      parse_toml("seed = 7\nrate = 1.0\nname = 'x'\n[a.b]\non = true\nlist = [1, -2]\n[[cell]]\nn = 1\n", "t");
+  EXPECT_EQ(document["a"].dump(), R"({"b":{"list":[1,-2],"on":true}})");
+  EXPECT_EQ(document["cell"].dump(), R"([{"n":1}])");
+  EXPECT_TRUE(document["seed"].is_number_unsigned());
+  EXPECT_TRUE(document["rate"].is_number_float());
+  EXPECT_EQ(document["name"], "x");
+}
+
+TEST(ParseToml, WholeNumbersKeepTheirSign) {
+  const Json document = parse_toml("low = -9223372036854775808\nhigh = 9223372036854775807\nhex = 0xff", "t");
+  EXPECT_EQ(document["low"].get<std::int64_t>(), std::numeric_limits<std::int64_t>::min());
+  EXPECT_EQ(document["high"].get<std::int64_t>(), std::numeric_limits<std::int64_t>::max());
+  EXPECT_EQ(document["hex"], 255);
+}
+
+TEST(ParseToml, DatesBecomeText) {
+  EXPECT_EQ(parse_toml("on = 2021-05-06", "t")["on"], "2021-05-06");
+  EXPECT_EQ(parse_toml("at = 07:32:00", "t")["at"], "07:32:00");
+}
+
+TEST(ParseToml, AnEmptyDocumentIsAnEmptyObject) { EXPECT_EQ(parse_toml("# nothing\n", "t"), Json::object()); }
+
+TEST(ParseToml, AnErrorNamesDocumentLineAndColumn) {
+  expect_error([] { (void)parse_toml("a = 1\nb = ]", "demo.toml"); }, ErrorKind::kUsage, "demo.toml:2:5: not TOML: ");
+}
+
+// The second half was found by fuzzing: it breaks assertions inside toml++ 3.3.0.
+TEST(ParseToml, RefusesMalformedDocuments) {
+  for (const char* text : {"a",
+                           "a =",
+                           "a = 1 b = 2",
+                           "a = 1\na = 2",
+                           "[a",
+                           "[a]\n[a]",
+                           "[[a]]\n[a]",
+                           "a = [1, ",
+                           "a = {b = 1",
+                           "a = '",
+                           "a = \"\\q\"",
+                           "a = 1e999",
+                           "a = 99999999999999999999",
+                           "a = 2021-13-01",
+                           "\xff = 1",
+                           "[&",
+                           "[%",
+                           "[\x7f",
+                           "[\xef\xbf\xbb",
+                           "[\x01",
+                           "a = [{x = 1}]\n[\ng",
+                           "[a]#\nb = [1, }`"}) {
+    expect_error([&] { (void)parse_toml(text, "t"); }, ErrorKind::kUsage, "not TOML: ");
+  }
+}
+
+TEST(ParseToml, RefusesBottomlessNesting) {
+  const std::string text = std::string("a = ").append(100'000, '[');
+  expect_error([&] { (void)parse_toml(text, "t"); }, ErrorKind::kUsage, "not TOML: ");
+}
+
+TEST(ReadToml, ReadsAFileAndNamesItInErrors) {
+  const Folder folder;
+  write_file(folder / "good.toml", "a = 1");
+  write_file(folder / "bad.toml", "a = ");
+  EXPECT_EQ(read_toml(folder / "good.toml"), Json({{"a", 1}}));
+  expect_error([&] { (void)read_toml(folder / "bad.toml"); }, ErrorKind::kUsage, "bad.toml:1:");
+  expect_error([&] { (void)read_toml(folder / "none.toml"); }, ErrorKind::kIo, "none.toml: cannot open: ");
+}
+
+TEST(ReadJson, ReadsWhatToTextWrote) {
+  const Folder folder;
+  const Json document = {{"z", 1}, {"a", {1.5, "x", nullptr, true}}};
+  write_file(folder / "x.json", to_text(document));
+  EXPECT_EQ(read_json(folder / "x.json").dump(), document.dump());  // the order of the keys included
+}
+
+TEST(ReadJson, RefusesWhatIsNotJson) {
+  const Folder folder;
+  for (const char* text : {"", "{", "[1,]", "{\"a\": nul}", "\"\xff\"", "{} {}"}) {
+    write_file(folder / "x.json", text);
+    expect_error([&] { (void)read_json(folder / "x.json"); }, ErrorKind::kData, "x.json: not JSON: at byte ");
+  }
+  expect_error([&] { (void)read_json(folder / "none.json"); }, ErrorKind::kIo, "none.json: cannot open: ");
+}
+
+TEST(ReadJson, RefusesANumberThatNoDoubleHolds) {
+  const Folder folder;
+  write_file(folder / "x.json", "{\"a\": 1e999}");
+  expect_error([&] { (void)read_json(folder / "x.json"); }, ErrorKind::kData, "x.json: not JSON: ");
+}
+
+TEST(ToText, IsIndentedEndsInANewlineAndHasNoNan) {
+  EXPECT_EQ(to_text({{"a", std::nan("")}, {"b", "\xff"}}), "{\n  \"a\": null,\n  \"b\": \"\xef\xbf\xbd\"\n}\n");
+}
+
+}  // namespace
+}  // namespace pellucid::core

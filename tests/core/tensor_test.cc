@@ -1,0 +1,39 @@
+#include "pellucid/core/tensor.h"
+
+#include "pellucid/core/environment.h"
+
+#include <gtest/gtest.h>
+
+namespace pellucid::core {
+namespace {
+
+TEST(TensorUniform, DrawsTheStreamInRowMajorOrder) {
+  const Tensor tensor = uniform({5, "tensor test"}, {2, 3}, -1, 1);
+  EXPECT_EQ(tensor.sizes(), (std::vector<std::int64_t>{2, 3}));
+  EXPECT_EQ(tensor.scalar_type(), torch::kFloat32);
+  Stream stream(5, "tensor test");
+  for (const double x : to_doubles(tensor)) EXPECT_EQ(x, static_cast<float>(stream.uniform(-1, 1)));
+}
+
+TEST(TensorNormal, DrawsTheStreamInRowMajorOrder) {
+  Stream stream(6, "tensor test");
+  for (const double x : to_doubles(normal({6, "tensor test"}, {4}))) EXPECT_EQ(x, static_cast<float>(stream.normal()));
+}
+
+TEST(ToDoubles, ReadsViewsInRowMajorOrder) {
+  const Tensor transposed = torch::tensor({{1, 2}, {3, 4}}, torch::kFloat32).t().requires_grad_();
+  EXPECT_EQ(to_doubles(transposed), (std::vector<double>{1, 3, 2, 4}));
+  EXPECT_EQ(to_doubles(torch::tensor({7}, torch::kInt64)), std::vector<double>{7});
+}
+
+TEST(Environment, NamesWhatAResultDependsOn) {
+  const Json where = environment();
+  for (const char* key : {"pellucid", "compiler", "libtorch", "processor", "date"}) {
+    EXPECT_FALSE(where.at(key).get<std::string>().empty()) << key;
+  }
+  EXPECT_GE(where.at("cores").get<int>(), 1);
+  EXPECT_EQ(where.at("pellucid"), version());
+}
+
+}  // namespace
+}  // namespace pellucid::core

@@ -1,0 +1,66 @@
+#include "pellucid/data/cifar.h"
+
+#include "tests/core/expect_error.h"
+#include "tests/core/folder.h"
+#include "tests/data/samples.h"
+
+namespace pellucid::data {
+namespace {
+
+using core::ErrorKind;
+using core::expect_error;
+
+TEST(ParseCifar10, ReadsLabelsAndPlanes) {
+  const Dataset dataset = parse_cifar10(cifar10({3, 9}), "x");
+  EXPECT_TRUE(torch::equal(dataset.labels, torch::tensor({3, 9}, torch::kInt64)));
+  EXPECT_EQ(dataset.images.sizes(), (std::vector<std::int64_t>{2, 3, 32, 32}));
+  EXPECT_EQ(dataset.images[1][2][5][7].item<int>(), (2 * 1024 + 5 * 32 + 7) % 251);
+  EXPECT_EQ(dataset.classes.at(3), "cat");
+}
+
+TEST(ParseCifar10, ReadsGzip) { EXPECT_EQ(parse_cifar10(gzip(cifar10({1, 2, 3})), "x").size(), 3); }
+
+TEST(ParseCifar10, RefusesAnEmptyFile) {
+  expect_error([] { (void)parse_cifar10({}, "x"); }, ErrorKind::kData,
+               "x: byte 0: truncated record, got 0 bytes, expected 3073");
+}
+
+TEST(ParseCifar10, RefusesATruncatedRecord) {
+  core::Bytes content = cifar10({1, 2});
+  content.pop_back();
+  expect_error([&] { (void)parse_cifar10(content, "x"); }, ErrorKind::kData,
+               "x: byte 3073: truncated record, got 3072 bytes, expected 3073");
+}
+
+TEST(ParseCifar10, RefusesALabelOutOfRange) {
+  expect_error(
+      [] {
+        (void)parse_cifar10(cifar10({9, 10}), "x");
+      },
+      ErrorKind::kData, "x: byte 3073: label, got 10, expected 0 to 9");
+}
+
+TEST(ParseCifar10, RefusesDamagedGzip) {
+  core::Bytes packed = gzip(cifar10({1}));
+  packed.resize(packed.size() - 3);
+  expect_error([&] { (void)parse_cifar10(packed, "x"); }, ErrorKind::kData, "truncated gzip data");
+}
+
+TEST(ReadCifar10, JoinsTheFiveTrainingBatches) {
+  const core::Folder folder;
+  for (std::uint8_t i = 1; i <= 5; ++i) core::write_file(folder / fmt::format("data_batch_{}.bin", i), cifar10({i, 0}));
+  const Dataset dataset = read_cifar10(folder.path(), Split::kTrain);
+  EXPECT_TRUE(torch::equal(dataset.labels, torch::tensor({1, 0, 2, 0, 3, 0, 4, 0, 5, 0}, torch::kInt64)));
+  EXPECT_EQ(dataset.images.size(0), 10);
+  EXPECT_EQ(dataset.source, folder.path().string());
+}
+
+TEST(ReadCifar10, RefusesAMissingBatch) {
+  const core::Folder folder;
+  core::write_file(folder / "data_batch_1.bin", cifar10({1}));
+  expect_error([&] { (void)read_cifar10(folder.path(), Split::kTrain); }, ErrorKind::kData,
+               "data_batch_2.bin: no such file");
+}
+
+}  // namespace
+}  // namespace pellucid::data

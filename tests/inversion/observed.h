@@ -1,0 +1,26 @@
+// What a client with a tiny network would share, for the tests of the attacks.
+#pragma once
+
+#include "pellucid/sharing/update.h"
+#include "tests/evasion/tiny.h"
+
+namespace pellucid::tiny {
+
+inline sharing::Observation observed(const nets::Network& network, const Tensor& images, const Tensor& labels,
+                                     nets::Mode mode = nets::Mode::kEvaluation) {
+  return {.network = network, .update = sharing::compute_update(network, images, labels, mode), .labels = {}};
+}
+
+/// The gradient of the first image of `images(1)`, labelled 1, in `balanced_lenet`.
+inline sharing::Observation observed_lenet() { return observed(balanced_lenet(), images(1), torch::tensor({1})); }
+
+inline void scale(sharing::Update& update, double factor) {
+  for (auto& [name, tensor] : update.gradient) tensor = tensor * factor;
+}
+
+/// In dB, of images in [0, 1].
+inline double psnr(const Tensor& a, const Tensor& b) {
+  return -10 * std::log10((a - b).to(torch::kFloat64).square().mean().item<double>());
+}
+
+}  // namespace pellucid::tiny

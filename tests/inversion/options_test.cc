@@ -1,0 +1,48 @@
+#include "pellucid/inversion/options.h"
+
+#include "tests/core/expect_error.h"
+
+namespace pellucid::inversion {
+namespace {
+
+TEST(Presets, HoldThePublishedAttack) {
+  const InversionOptions& ig = preset("ig").options;
+  EXPECT_EQ(ig.functional, Functional::kLoss);
+  EXPECT_EQ(ig.objective, Objective::kCosine);
+  EXPECT_EQ(ig.iterations, 4800);
+  EXPECT_EQ(ig.restarts, 1);
+  EXPECT_EQ(ig.tv, 1e-4);
+  EXPECT_EQ(ig.learning_rate, 0.1);
+  EXPECT_TRUE(ig.decay && ig.sign && ig.box);
+  EXPECT_EQ(ig.start, Start::kNormal);
+  EXPECT_EQ(ig.keep, Keep::kLast);
+}
+
+TEST(Presets, BeginWithTheDefault) { EXPECT_EQ(presets().front().options, InversionOptions{}); }
+
+TEST(Presets, NameTheNearestToAnUnknownOne) {
+  core::expect_error([] { (void)preset("residul"); }, core::ErrorKind::kUsage,
+                     "got \"residul\", expected residual or ig (did you mean residual?)");
+}
+
+TEST(InversionOptions, ComeBackFromTheirJson) {
+  const InversionOptions other{.functional = Functional::kLoss,
+                               .objective = Objective::kCosine,
+                               .iterations = 7,
+                               .restarts = 3,
+                               .tv = 0.5,
+                               .learning_rate = 0.25,
+                               .decay = false,
+                               .sign = false,
+                               .box = false,
+                               .start = Start::kZero,
+                               .keep = Keep::kLast,
+                               .precision = Precision::kFloat64,
+                               .seed = 9};
+  InversionOptions from = other, to;
+  core::assign(fields(to), core::to_json(fields(from)), "test");
+  EXPECT_EQ(to, other);
+}
+
+}  // namespace
+}  // namespace pellucid::inversion

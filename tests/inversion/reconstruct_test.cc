@@ -1,0 +1,234 @@
+#include "pellucid/inversion/reconstruct.h"
+
+#include "pellucid/core/stop.h"
+#include "pellucid/inversion/matching.h"
+#include "tests/core/expect_error.h"
+#include "tests/inversion/observed.h"
+
+#include <algorithm>
+
+namespace pellucid::inversion {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+InversionOptions short_run() {
+  InversionOptions options;
+  options.iterations = 20;
+  options.restarts = 3;
+  return options;
+}
+
+// What a restart begins with: the descent does not move.
+Tensor start_of(const sharing::Observation& observation, Start start, std::int64_t restart = 0) {
+  auto options = short_run();
+  options.iterations = 1;
+  options.learning_rate = 0;
+  options.start = start;
+  return run_trial(observation, options, restart).images;
+}
+
+Trial trial(double matching_loss) {
+  Trial result;
+  result.matching_loss = matching_loss;
+  return result;
+}
+
+TEST(LearningRate, FallsAtThePublishedIterations) {
+  InversionOptions options;
+  options.learning_rate = 1;
+  options.iterations = 4800;
+  const std::vector<std::pair<std::int64_t, double>> expected = {{0, 1},       {1798, 1},    {1799, 0.1},  {2998, 0.1},
+                                                                 {2999, 0.01}, {4202, 0.01}, {4203, 0.001}, {4799, 0.001}};
+  for (const auto& [iteration, rate] : expected) EXPECT_NEAR(learning_rate(options, iteration) / rate, 1, 1e-12) << iteration;
+  options.iterations = 24000;
+  EXPECT_NEAR(learning_rate(options, 14998), 0.1, 1e-12);
+  EXPECT_NEAR(learning_rate(options, 14999), 0.01, 1e-12);
+  options.decay = false;
+  EXPECT_EQ(learning_rate(options, 23999), 1);
+}
+
+TEST(RunTrial, DependsOnObservationOptionsAndRestartAlone) {
+  const auto observation = tiny::observed_lenet();
+  auto options = short_run();
+  const Trial first = run_trial(observation, options, 1);
+  EXPECT_FALSE(torch::equal(run_trial(observation, options, 2).images, first.images));
+  const Trial again = run_trial(observation, options, 1);
+  EXPECT_TRUE(torch::equal(again.images, first.images));
+  EXPECT_EQ(again.matching_loss, first.matching_loss);
+  EXPECT_EQ(again.curve.matching_loss, first.curve.matching_loss);
+  auto other = observation;
+  other.id = 1;
+  EXPECT_FALSE(torch::equal(run_trial(other, options, 1).images, first.images));
+  options.seed = 1;
+  EXPECT_FALSE(torch::equal(run_trial(observation, options, 1).images, first.images));
+}
+
+TEST(RunTrial, BeginsWhereItIsTold) {
+  auto spec = tiny::spec();
+  spec.mean = {0.4};
+  spec.deviation = {0.2};
+  const auto observation = tiny::observed(tiny::network(spec), tiny::images(1), torch::tensor({1}));
+  const core::Stream stream(0, "inversion start 0", 5);
+  EXPECT_TRUE(torch::equal(start_of(observation, Start::kZero), torch::zeros({1, 1, 8, 8})));
+  EXPECT_TRUE(torch::allclose(start_of(observation, Start::kUniform, 5), core::uniform(stream, {1, 1, 8, 8}), 0, 1e-6));
+  const Tensor normal = (core::normal(stream, {1, 1, 8, 8}) * 0.2 + 0.4).clamp(0, 1);
+  EXPECT_TRUE(torch::allclose(start_of(observation, Start::kNormal, 5), normal, 0, 1e-6));
+}
+
+TEST(RunTrial, StepsInTheNetworksUnits) {
+  auto spec = tiny::spec();
+  spec.mean = {0.4};
+  spec.deviation = {0.2};
+  const auto observation = tiny::observed(tiny::network(spec), tiny::images(1), torch::tensor({1}));
+  auto options = short_run();
+  options.iterations = 1;
+  options.decay = false;
+  options.start = Start::kZero;
+  options.keep = Keep::kLast;
+  options.tv = 0;
+  // Adam's first step is the learning rate, whatever the gradient: 0.1 deviations, or 0 where the box forbids it.
+  const Tensor pixels = run_trial(observation, options, 0).images;
+  const Tensor moved = pixels > 0.01;
+  EXPECT_TRUE(moved.any().item<bool>());
+  EXPECT_LT((pixels.masked_select(moved) - 0.02).abs().max().item<float>(), 1e-5f);
+}
+
+TEST(RunTrial, GivesImagesInThePixelsRangeAndTheirMatchingLoss) {
+  const auto observation = tiny::observed_lenet();
+  for (const auto keep : {Keep::kLast, Keep::kBest}) {
+    auto options = short_run();
+    options.keep = keep;
+    const Trial result = run_trial(observation, options, 0);
+    EXPECT_EQ(result.status, Status::kOk);
+    EXPECT_EQ(result.images.sizes(), (std::vector<std::int64_t>{1, 1, 8, 8}));
+    EXPECT_EQ(result.images.scalar_type(), torch::kFloat32);
+    EXPECT_FALSE(result.images.requires_grad());
+    EXPECT_TRUE(torch::equal(result.images, result.images.clamp(0, 1)));
+    EXPECT_NEAR(Matching(observation, options, {1})(result.images).matching_loss / result.matching_loss, 1, 1e-4);
+  }
+}
+
+TEST(RunTrial, KeepsTheBestOrTheLastIterate) {
+  const auto observation = tiny::observed_lenet();
+  auto options = short_run();
+  options.tv = 0;
+  options.learning_rate = 1;  // far too much: the loss goes up and down
+  options.decay = false;
+  options.keep = Keep::kBest;
+  const Trial best = run_trial(observation, options, 0);
+  options.keep = Keep::kLast;
+  const Trial last = run_trial(observation, options, 0);
+  ASSERT_EQ(best.curve.matching_loss, last.curve.matching_loss);
+  EXPECT_EQ(best.matching_loss, *std::min_element(best.curve.matching_loss.begin(), best.curve.matching_loss.end()));
+  EXPECT_EQ(last.matching_loss, last.curve.matching_loss.back());
+  EXPECT_LT(best.matching_loss, last.matching_loss);
+}
+
+TEST(RunTrial, SmoothsByTheTotalVariation) {
+  const auto observation = tiny::observed_lenet();
+  const auto variation = [&](double tv) {
+    auto options = short_run();
+    options.iterations = 60;
+    options.tv = tv;
+    const Tensor x = run_trial(observation, options, 0).images;
+    return (x.diff(1, 3).abs().mean() + x.diff(1, 2).abs().mean()).item<double>();
+  };
+  EXPECT_LT(variation(100), variation(0) / 4);
+}
+
+TEST(RunTrial, RecordsAboutAHundredPointsOfItsCurve) {
+  const auto observation = tiny::observed_lenet();
+  for (const std::int64_t iterations : {1, 100, 199, 250}) {
+    auto options = short_run();
+    options.iterations = iterations;
+    const Curve curve = run_trial(observation, options, 0).curve;
+    EXPECT_EQ(curve.iteration.size(), curve.matching_loss.size());
+    EXPECT_EQ(curve.iteration.front(), 0);
+    EXPECT_LE(curve.iteration.size(), 101u);
+    EXPECT_GE(curve.iteration.size(), std::min<std::size_t>(iterations + 1, 50));
+    EXPECT_TRUE(std::is_sorted(curve.iteration.begin(), curve.iteration.end()));
+  }
+}
+
+TEST(RunTrial, ReportsDivergenceAndKeepsWhatCameBefore) {
+  auto options = short_run();
+  options.learning_rate = 3e38;  // the next image's logits are infinite
+  options.box = false;
+  const Trial result = run_trial(tiny::observed_lenet(), options, 0);
+  EXPECT_EQ(result.status, Status::kDiverged);
+  EXPECT_EQ(result.reason, "the matching loss or its gradient is not finite at iteration 1");
+  EXPECT_TRUE(torch::equal(result.images, start_of(tiny::observed_lenet(), Start::kNormal)));
+  EXPECT_TRUE(std::isfinite(result.matching_loss));
+}
+
+TEST(RunTrial, SaysWhereItDoesNotApply) {
+  auto zero = tiny::observed_lenet();
+  tiny::scale(zero.update, 0);
+  auto batch = tiny::observed(tiny::balanced_lenet(), tiny::images(2), tiny::labels(2));
+  const auto reason = [](const sharing::Observation& observation, const InversionOptions& options) {
+    const Trial result = run_trial(observation, options, 0);
+    EXPECT_EQ(result.status, Status::kNotApplicable);
+    EXPECT_FALSE(result.images.defined());
+    EXPECT_TRUE(std::isnan(result.matching_loss));
+    return result.reason;
+  };
+  EXPECT_THAT(reason(zero, short_run()), testing::HasSubstr("the observed gradient is zero everywhere"));
+  EXPECT_THAT(reason(batch, preset("ig").options), testing::HasSubstr("labels: not shared"));
+  batch.labels = {0, 1};
+  EXPECT_THAT(reason(batch, short_run()), testing::HasSubstr("got a batch of 2, expected one image"));
+}
+
+TEST(RunTrial, ReadsABatchWhoseLabelsWereShared) {
+  auto batch = tiny::observed(tiny::balanced_lenet(), tiny::images(2), tiny::labels(2));
+  batch.labels = {0, 1};
+  auto options = preset("ig").options;
+  options.iterations = 3;
+  const Trial result = run_trial(batch, options, 0);
+  EXPECT_EQ(result.status, Status::kOk);
+  EXPECT_EQ(result.images.size(0), 2);
+}
+
+TEST(RunTrial, StopsBetweenIterations) {
+  core::request_stop();
+  core::expect_error([] { (void)run_trial(tiny::observed_lenet(), short_run(), 0); }, core::ErrorKind::kStopped, "stopped");
+  core::request_stop(false);
+}
+
+TEST(Choose, TakesTheLowestMatchingLoss) {
+  EXPECT_EQ(choose({trial(3), trial(1), trial(2)}).chosen, 1u);
+  EXPECT_EQ(choose({trial(1), trial(1)}).chosen, 0u);
+}
+
+TEST(Choose, TakesATrialWithoutAResultOnlyWhereAllAre) {
+  EXPECT_EQ(choose({trial(kNan), trial(5), trial(kNan), trial(4)}).chosen, 3u);
+  EXPECT_EQ(choose({trial(4), trial(kNan)}).chosen, 0u);
+  EXPECT_EQ(choose({trial(kNan), trial(kNan)}).chosen, 0u);
+}
+
+TEST(Reconstruct, GivesTheSameBitsOnAnyNumberOfThreads) {
+  const auto observation = tiny::observed_lenet();
+  std::vector<core::Progress> reports;
+  const auto one = reconstruct(observation, short_run(), {.progress = [&](const core::Progress& p) { reports.push_back(p); }});
+  const auto two = reconstruct(observation, short_run(), {.threads = 2});
+  ASSERT_EQ(one.trials.size(), 3u);
+  ASSERT_EQ(two.trials.size(), 3u);
+  EXPECT_EQ(one.chosen, two.chosen);
+  for (std::int64_t i = 0; i < 3; ++i) {
+    EXPECT_TRUE(torch::equal(one.trials[i].images, two.trials[i].images)) << i;
+    EXPECT_TRUE(torch::equal(one.trials[i].images, run_trial(observation, short_run(), i).images)) << i;
+    EXPECT_LE(one.trials[one.chosen].matching_loss, one.trials[i].matching_loss);
+  }
+  ASSERT_EQ(reports.size(), 3u);
+  EXPECT_EQ(reports.back().done, 3);
+  EXPECT_EQ(reports.back().total, 3);
+}
+
+TEST(Status, HasAName) {
+  EXPECT_EQ(to_string(Status::kOk), "ok");
+  EXPECT_EQ(to_string(Status::kDiverged), "diverged");
+  EXPECT_EQ(to_string(Status::kNotApplicable), "not_applicable");
+}
+
+}  // namespace
+}  // namespace pellucid::inversion

@@ -1,0 +1,31 @@
+// The fixture run folder, and what a piece of work threw.
+#pragma once
+
+#include "pellucid/core/config.h"
+#include "pellucid/core/error.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+namespace pellucid::report {
+
+inline const std::filesystem::path kFixture = PELLUCID_REPORT_FIXTURE;
+
+inline core::Json fixture() { return core::read_json(kFixture / "result.json"); }
+
+/// The message of the kData error that `work` throws; a failed test if it throws none.
+template <typename Work>
+std::string data_error(Work work) {
+  try {
+    work();
+  } catch (const core::Error& error) {
+    EXPECT_EQ(error.kind(), core::ErrorKind::kData) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return "";
+}
+
+}  // namespace pellucid::report

@@ -1,0 +1,141 @@
+#include "pellucid/report/svg_chart.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+namespace pellucid::report {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+LineChart chart_of(std::vector<Line> lines, bool logarithmic = false) {
+  return {.frame = {.id = "c",
+                    .title = "Loss",
+                    .description = "One line.",
+                    .x_label = "epoch",
+                    .y_label = "loss",
+                    .legend = {{"Standard", "series-0"}}},
+          .logarithmic = logarithmic,
+          .lines = std::move(lines)};
+}
+
+// What stands between the first `before` at or after `from` and the next `after`; "" where there is none.
+std::string between(const std::string& text, const std::string& before, const std::string& after,
+                    std::size_t from = 0) {
+  const auto start = text.find(before, from);
+  if (start == std::string::npos) return "";
+  const auto end = text.find(after, start + before.size());
+  return end == std::string::npos ? "" : text.substr(start + before.size(), end - start - before.size());
+}
+
+// The path of the first line in that style.
+std::string path_of(const std::string& svg, const std::string& style) {
+  const auto group = svg.find("<g class=\"" + style + "\"");
+  return group == std::string::npos ? "" : between(svg, "<path class=\"line\" d=\"", "\"", group);
+}
+
+std::ptrdiff_t strokes(const std::string& path) { return std::count(path.begin(), path.end(), 'M'); }
+
+std::size_t occurrences(const std::string& text, const std::string& part) {
+  std::size_t n = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+TEST(LineChart, HasAxesLabelsLegendTitleAndDescription) {
+  const std::string svg = line_chart(chart_of({{"a", "series-0", {1.0, 2.0, 3.0}, {0.5, 0.2, 0.1}}}));
+  for (const char* part :
+       {">epoch</text>", ">loss</text>", ">Standard</li>", "<title id=\"c-title\">Loss</title>",
+        "<desc id=\"c-desc\">One line.</desc>", "aria-labelledby=\"c-title c-desc\"", "class=\"tick\""}) {
+    EXPECT_THAT(svg, HasSubstr(part));
+  }
+  EXPECT_EQ(strokes(path_of(svg, "series-0")), 1);
+}
+
+TEST(LineChart, BreaksTheLineAtAMissingValue) {
+  const std::string svg =
+      line_chart(chart_of({{"a", "series-0", {1.0, 2.0, 3.0, 4.0, 5.0}, {0.5, 0.4, std::nullopt, 0.2, 0.1}}}));
+  EXPECT_EQ(strokes(path_of(svg, "series-0")), 2);
+  EXPECT_THAT(svg, Not(HasSubstr("<circle")));
+}
+
+TEST(LineChart, ShowsASinglePointAsADot) {
+  EXPECT_THAT(line_chart(chart_of({{"a", "series-0", {1.0}, {0.5}}})), HasSubstr("<circle class=\"dot\""));
+  const std::string alone =
+      line_chart(chart_of({{"a", "series-0", {1.0, 2.0, 3.0, 4.0}, {0.5, std::nullopt, 0.2, 0.1}}}));
+  EXPECT_EQ(occurrences(alone, "<circle"), 1u);
+}
+
+TEST(LineChart, DrawsConstantValuesInsideThePlot) {
+  const std::string path = path_of(line_chart(chart_of({{"a", "series-0", {1.0, 2.0}, {0.5, 0.5}}})), "series-0");
+  EXPECT_THAT(path, testing::MatchesRegex("M[0-9.]+ 132.0L[0-9.]+ 132.0"));
+}
+
+TEST(LineChart, LeavesOutWhatALogarithmCannotShow) {
+  const std::string svg = line_chart(chart_of({{"a", "series-0", {0.0, 1.0, 2.0, 3.0}, {1.0, 0.1, 0.0, -1.0}}}, true));
+  EXPECT_EQ(occurrences(path_of(svg, "series-0"), "L"), 1u);
+  EXPECT_THAT(svg, Not(HasSubstr("nan")));
+  EXPECT_THAT(svg, Not(HasSubstr("inf")));
+}
+
+TEST(LineChart, SaysWhereThereIsNothingToDraw) {
+  EXPECT_THAT(line_chart(chart_of({})), HasSubstr("no values"));
+  EXPECT_THAT(line_chart(chart_of({{"a", "series-0", {1.0}, {std::nullopt}}})), HasSubstr("no values"));
+}
+
+TEST(LineChart, MarksOnlyWholeNumbersAlongX) {
+  const std::string svg = line_chart(chart_of({{"a", "series-0", {1.0, 2.0}, {7.0, 9.0}}}));
+  EXPECT_EQ(occurrences(svg, "text-anchor=\"middle\">1<"), 1u);
+  EXPECT_THAT(svg, Not(HasSubstr(">1.2<")));
+}
+
+TEST(LineChart, EscapesItsTexts) {
+  LineChart chart = chart_of({{"<l>", "series-0", {1.0, 2.0}, {1.0, 2.0}}});
+  chart.frame.title = chart.frame.description = chart.frame.x_label = chart.frame.y_label = "<t>";
+  chart.frame.legend.front().label = "<g>";
+  const std::string svg = line_chart(chart);
+  for (const char* part : {"<l>", "<t>", "<g>"}) EXPECT_THAT(svg, Not(HasSubstr(part)));
+}
+
+DotChart dots_of(std::vector<DotChart::Subject> subjects) {
+  return {.frame =
+              {.id = "d", .title = "PSNR", .description = "Dots.", .x_label = "", .y_label = "PSNR (dB)", .legend = {}},
+          .unit = "dB",
+          .groups = {{"Standard", "series-0", {20.0, 18.0, 22.0}}, {"Adversarial", "series-1", {}}},
+          .subjects = std::move(subjects)};
+}
+
+TEST(DotChart, JoinsTheDotsOfOneSubject) {
+  const std::string svg = dot_chart(dots_of({{"image 0", {20.0, 18.5}}, {"image 1", {25.0, std::nullopt}}}));
+  EXPECT_EQ(strokes(path_of(svg, "join")), 1);
+  EXPECT_THAT(svg, HasSubstr("<title>image 0, Standard: 20.00 dB</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>image 0, Adversarial: 18.50 dB</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>image 1, Standard: 25.00 dB</title>"));
+  EXPECT_THAT(svg, Not(HasSubstr("<title>image 1, Adversarial")));
+}
+
+TEST(DotChart, MarksTheMeanWhereThereIsOne) {
+  const std::string svg = dot_chart(dots_of({{"image 0", {20.0, 18.5}}}));
+  EXPECT_THAT(svg, HasSubstr("<title>Standard: mean 20.00 dB [18.00, 22.00]</title>"));
+  EXPECT_THAT(svg, Not(HasSubstr("Adversarial: mean")));
+}
+
+TEST(DotChart, SaysWhereThereIsNothingToDraw) {
+  EXPECT_THAT(dot_chart(dots_of({{"image 0", {std::nullopt, std::nullopt}}})), HasSubstr("no values"));
+}
+
+TEST(IntervalChart, ShowsZeroAndTheEstimateBetweenItsEnds) {
+  const std::string svg = interval_chart({-1.0, -2.0, 0.5}, "Difference <x>");
+  EXPECT_THAT(svg, HasSubstr("class=\"zero\""));
+  EXPECT_THAT(svg, HasSubstr("Difference &lt;x&gt;"));
+  const double low = std::stod(between(svg, "class=\"bar\" d=\"M", " "));
+  const double high = std::stod(between(svg, " 16H", "\""));
+  const double point = std::stod(between(svg, "class=\"point\" cx=\"", "\""));
+  EXPECT_LT(low, point);
+  EXPECT_LT(point, high);
+}
+
+}  // namespace
+}  // namespace pellucid::report

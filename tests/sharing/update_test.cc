@@ -1,0 +1,118 @@
+#include "pellucid/sharing/update.h"
+
+#include "tests/evasion/tiny.h"
+
+#include <gtest/gtest.h>
+
+namespace pellucid::sharing {
+namespace {
+
+double relative_error(const Tensor& got, const Tensor& expected) {
+  return ((got.to(torch::kFloat64) - expected).norm() / expected.norm()).item<double>();
+}
+
+// The gradient of the mean of -log p(label), in float64 and without the framework's cross-entropy.
+nets::TensorMap exact_gradient(const nets::Network& network, const Tensor& images, const Tensor& labels, nets::Mode mode) {
+  const auto leaves =
+      nets::with_gradients({.architecture = network.architecture, .state = nets::converted(network.state, torch::kFloat64)});
+  const Tensor logits = nets::evaluate(network.architecture, leaves.state, images.to(torch::kFloat64), mode).logits;
+  const Tensor p_true = logits.softmax(1).gather(1, labels.unsqueeze(1));
+  p_true.log().neg().mean().backward();
+  nets::TensorMap gradient;
+  for (const auto& name : nets::parameter_names(network.architecture)) gradient[name] = leaves.state.at(name).grad();
+  return gradient;
+}
+
+TEST(ComputeUpdate, IsTheGradientOfTheMeanCrossEntropy) {
+  const Tensor labels = tiny::labels(3);
+  for (const auto& [net, side] : {std::pair{"lenet", 8}, std::pair{"convnet", 9}}) {
+    for (const auto mode : {nets::Mode::kEvaluation, nets::Mode::kTraining}) {
+      const nets::Network network = tiny::network(tiny::spec(net, side));
+      const Tensor images = tiny::images(3, 0, side);
+      const Update update = compute_update(network, images, labels, mode);
+      const auto expected = exact_gradient(network, images, labels, mode);
+      ASSERT_EQ(update.gradient.size(), expected.size());
+      for (const auto& [name, tensor] : update.gradient) {
+        EXPECT_EQ(tensor.scalar_type(), torch::kFloat32);
+        EXPECT_EQ(tensor.sizes(), network.state.at(name).sizes());
+        // A bias before batch norm has no gradient in training mode: both are rounding.
+        if (expected.at(name).norm().item<double>() < 1e-9) continue;
+        EXPECT_LT(relative_error(tensor, expected.at(name)), 1e-4) << net << " " << name;
+      }
+    }
+  }
+}
+
+TEST(ComputeUpdate, GivesTheLastLayerTheResidualTimesItsInput) {
+  const nets::Network network = tiny::network(tiny::spec());
+  const Tensor images = tiny::images(2), labels = torch::tensor({3, 1});
+  const auto output = nets::evaluate(network.architecture, network.state, images);
+  const Tensor residual = (output.logits.softmax(1) - torch::one_hot(labels, tiny::kClasses)).to(torch::kFloat64) / 2;
+  const Update update = compute_update(network, images, labels);
+  EXPECT_LT(relative_error(update.gradient.at("fc.0.weight"), residual.t().mm(output.features.to(torch::kFloat64))), 1e-6);
+  EXPECT_LT(relative_error(update.gradient.at("fc.0.bias"), residual.sum(0)), 1e-6);
+}
+
+TEST(ComputeUpdate, IsTheMeanOverTheBatch) {
+  const nets::Network network = tiny::network(tiny::spec());
+  const Tensor images = tiny::images(2), labels = tiny::labels(2);
+  const Update both = compute_update(network, images, labels);
+  const Update first = compute_update(network, images.slice(0, 0, 1), labels.slice(0, 0, 1));
+  const Update second = compute_update(network, images.slice(0, 1, 2), labels.slice(0, 1, 2));
+  for (const auto& [name, tensor] : both.gradient) {
+    const Tensor mean = (first.gradient.at(name) + second.gradient.at(name)).to(torch::kFloat64) / 2;
+    EXPECT_LT(relative_error(tensor, mean), 1e-5) << name;
+  }
+}
+
+TEST(ComputeUpdate, SaysHowItWasComputed) {
+  const nets::Network network = tiny::network(tiny::spec());
+  const Update update = compute_update(network, tiny::images(2), tiny::labels(2), nets::Mode::kTraining);
+  EXPECT_EQ(update.batch_size, 2);
+  EXPECT_EQ(update.mode, nets::Mode::kTraining);
+  EXPECT_EQ(update.model, nets::fingerprint(network));
+}
+
+TEST(ComputeUpdate, UsesTheStatisticsOfItsMode) {
+  const nets::Network network = tiny::network(tiny::spec("convnet", 9));
+  const nets::TensorMap before = nets::converted(network.state, torch::kFloat32);
+  const Tensor images = tiny::images(2, 0, 9), labels = tiny::labels(2);
+  const Update evaluation = compute_update(network, images, labels);
+  const Update training = compute_update(network, images, labels, nets::Mode::kTraining);
+  EXPECT_FALSE(tiny::same_bits(evaluation.gradient, training.gradient));
+  EXPECT_TRUE(tiny::same_bits(network.state, before));
+}
+
+TEST(ComputeUpdate, DropsWhatTheClientDrops) {
+  nets::Network network = tiny::network(tiny::spec("small_cnn", 16));
+  network.state.at("classifier.fc3.weight") = core::normal(core::Stream(0, "test"), {tiny::kClasses, 200});
+  const auto update = [&](std::optional<core::Stream> dropout) {
+    return compute_update(network, tiny::images(1, 0, 16), tiny::labels(1), nets::Mode::kTraining, std::move(dropout)).gradient;
+  };
+  const auto first = update(core::Stream(0, "dropout"));
+  EXPECT_TRUE(tiny::same_bits(first, update(core::Stream(0, "dropout"))));
+  EXPECT_FALSE(tiny::same_bits(first, update(core::Stream(1, "dropout"))));
+  EXPECT_FALSE(tiny::same_bits(first, update(std::nullopt)));
+}
+
+TEST(ComputeUpdate, RoundsAsTheClientsFloat32Does) {
+  const Tensor image = tiny::images(1), label = torch::tensor({0});
+  const auto residual = [&](float margin) {
+    return compute_update(tiny::constant_logits({margin, 0}), image, label).gradient.at("fc.0.bias")[0].item<float>();
+  };
+  EXPECT_EQ(residual(16.7f), 0) << "past ln 2^24 the true class is rounded away";
+  EXPECT_LT(residual(16.5f), 0);
+}
+
+TEST(GradientNorm, TakesAllTensorsTogether) {
+  const Update update{.gradient = {{"a", torch::tensor({3.f})}, {"b", torch::tensor({0.f, 4.f})}}, .model = {}};
+  EXPECT_EQ(gradient_norm(update), 5);
+}
+
+TEST(GradientNorm, DoesNotUnderflow) {
+  const Update update{.gradient = {{"a", torch::full({4}, 1e-30)}}, .model = {}};
+  EXPECT_NEAR(gradient_norm(update) / 2e-30, 1, 1e-6);
+}
+
+}  // namespace
+}  // namespace pellucid::sharing

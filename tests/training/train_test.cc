@@ -1,0 +1,180 @@
+#include "pellucid/training/train.h"
+
+#include "pellucid/core/file.h"
+#include "pellucid/nets/weights.h"
+#include "tests/core/expect_error.h"
+#include "tests/core/folder.h"
+#include "tests/evasion/tiny.h"
+
+namespace pellucid::training {
+namespace {
+
+using core::ErrorKind;
+
+// Adversarial training of lenet: 64 images, four batches an epoch, two epochs.
+TrainingOptions few_steps() {
+  TrainingOptions options;
+  options.method = Method::kAdversarial;
+  options.epochs = 2;
+  options.batch_size = 16;
+  options.learning_rate = 1e-2;
+  options.attack.iterations = 1;
+  options.test_attack.iterations = 1;
+  options.checkpoint_steps = {0, 1, 5};
+  return options;
+}
+
+Trained train_lenet(const TrainingOptions& options, const std::filesystem::path& folder, const core::Run& run = {}) {
+  return train(tiny::spec(), tiny::noise(64), tiny::noise(20, 1), options, folder, run);
+}
+
+nets::TensorMap weights(const std::filesystem::path& path) { return nets::load_network(path).state; }
+
+TEST(Train, GivesTheSameBitsTwice) {
+  const core::Folder a, b, c;
+  auto options = few_steps();
+  (void)train_lenet(options, a.path());
+  (void)train_lenet(options, b.path());
+  for (const char* file : {"model.safetensors", "checkpoints/step-000001.safetensors", "checkpoints/resume.safetensors"}) {
+    EXPECT_EQ(core::read_file(a / file), core::read_file(b / file)) << file;
+  }
+  options.seed = 1;
+  (void)train_lenet(options, c.path());
+  EXPECT_FALSE(tiny::same_bits(weights(a / "model.safetensors"), weights(c / "model.safetensors")));
+}
+
+TEST(Train, LeavesTheWeightsOfItsStages) {
+  const core::Folder folder;
+  const auto trained = train_lenet(few_steps(), folder.path());
+  std::set<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "checkpoints")) files.insert(entry.path().filename());
+  EXPECT_EQ(files, (std::set<std::string>{"epoch-001.safetensors", "epoch-002.safetensors", "resume.safetensors",
+                                          "step-000000.safetensors", "step-000001.safetensors", "step-000005.safetensors"}));
+  const auto checkpoint = [&](const char* name) { return weights(folder.path() / "checkpoints" / name); };
+  const auto final = weights(folder / "model.safetensors");
+  EXPECT_TRUE(tiny::same_bits(checkpoint("step-000000.safetensors"), tiny::network(tiny::spec()).state));
+  EXPECT_FALSE(tiny::same_bits(checkpoint("step-000001.safetensors"), tiny::network(tiny::spec()).state));
+  EXPECT_FALSE(tiny::same_bits(checkpoint("epoch-001.safetensors"), final));
+  EXPECT_TRUE(tiny::same_bits(checkpoint("epoch-002.safetensors"), final));
+  EXPECT_TRUE(tiny::same_bits(trained.network.state, final));
+}
+
+TEST(Train, MeasuresAfterEachEpoch) {
+  const core::Folder folder;
+  auto options = few_steps();
+  options.test_attack_images = 5;
+  const auto trained = train_lenet(options, folder.path());
+  ASSERT_EQ(trained.curve.size(), 2u);
+  EXPECT_EQ(trained.curve[0].epoch, 1);
+  EXPECT_EQ(trained.curve[1].epoch, 2);
+  EXPECT_EQ(trained.curve[1].natural.n, 20);
+  EXPECT_EQ(trained.curve[1].natural.correct, evasion::natural_accuracy(trained.network, tiny::noise(20, 1)).correct);
+  EXPECT_EQ(trained.curve[1].robust.n, 5);
+}
+
+TEST(Train, MeasuresNoRobustnessWhenThatIsOff) {
+  const core::Folder folder;
+  auto options = few_steps();
+  options.test_attack_images = 0;
+  EXPECT_EQ(train_lenet(options, folder.path()).curve[0].robust.n, 0);
+}
+
+TEST(Train, RecordsTheMeanLossAndAccuracyOfTheEpoch) {
+  const core::Folder folder;
+  auto options = few_steps();
+  options.method = Method::kStandard;
+  options.learning_rate = 0;
+  options.batch_size = 24;  // the last batch is smaller and must count by its images
+  const auto set = tiny::noise(64);
+  const auto trained = train_lenet(options, folder.path());
+  const Tensor logits = nets::logits(tiny::network(tiny::spec()), data::pixels(set, torch::arange(64)));
+  EXPECT_NEAR(trained.curve[1].train_loss, at::cross_entropy_loss(logits, set.labels).item<double>(), 1e-5);
+  EXPECT_EQ(trained.curve[1].train_accuracy, logits.argmax(1).eq(set.labels).sum().item<double>() / 64);
+}
+
+TEST(Train, LearnsWhatCanBeLearned) {
+  const core::Folder folder;
+  TrainingOptions options;
+  options.epochs = 8;
+  options.batch_size = 16;
+  options.learning_rate = 3e-2;
+  const auto trained = train(tiny::spec(), tiny::quarters(64), tiny::quarters(40, 1), options, folder.path(), {});
+  EXPECT_GT(trained.curve.front().train_loss, 1);
+  EXPECT_LT(trained.curve.back().train_loss, 0.3);
+  EXPECT_EQ(trained.curve.back().train_accuracy, 1);
+  EXPECT_GE(trained.curve.back().natural.correct, 38);
+}
+
+TEST(Train, MovesTheStatisticsOfBatchNorm) {
+  const core::Folder folder;
+  auto options = few_steps();
+  options.epochs = 1;
+  options.batch_size = 4;
+  const auto trained = train(tiny::spec("convnet", 9), tiny::noise(8, 0, 9), tiny::noise(4, 1, 9), options, folder.path(), {});
+  EXPECT_EQ(trained.network.state.at("model.bn7.num_batches_tracked").item<std::int64_t>(), 2) << "the attack moves nothing";
+  EXPECT_FALSE(torch::equal(trained.network.state.at("model.bn7.running_mean"), torch::zeros({256})));
+}
+
+// With a batch of all images and one step, the warm-up's first step is at epsilon 0.
+TEST(Train, BeginsTheWarmUpWithCleanImages) {
+  const core::Folder standard, warm, cold;
+  auto options = few_steps();
+  options.schedule = Schedule::kConstant;
+  options.checkpoint_steps = {1, 2};
+  const auto after = [](const core::Folder& folder, int steps) {
+    return weights(folder / fmt::format("checkpoints/step-{:06}.safetensors", steps));
+  };
+  (void)train_lenet(options, cold.path());
+  options.epsilon_warmup = 1;
+  (void)train_lenet(options, warm.path());
+  options.method = Method::kStandard;
+  (void)train_lenet(options, standard.path());
+  EXPECT_TRUE(tiny::same_bits(after(warm, 1), after(standard, 1)));
+  EXPECT_FALSE(tiny::same_bits(after(warm, 2), after(standard, 2)));
+  EXPECT_FALSE(tiny::same_bits(after(cold, 1), after(standard, 1)));
+}
+
+TEST(Train, ReportsEachBatch) {
+  const core::Folder folder;
+  std::vector<core::Progress> reports;
+  const core::Run run{.progress = [&](const core::Progress& p) {
+    if (p.task == "mine: train") reports.push_back(p);
+  }, .label = "mine"};
+  (void)train_lenet(few_steps(), folder.path(), run);
+  ASSERT_EQ(reports.size(), 8u);
+  EXPECT_EQ(reports[4].done, 5);
+  EXPECT_EQ(reports[4].total, 8);
+  EXPECT_THAT(reports[4].note, testing::StartsWith("epoch 2/2, loss "));
+}
+
+TEST(Train, RefusesAFolderOfAnotherTraining) {
+  const core::Folder folder;
+  auto options = few_steps();
+  (void)train_lenet(options, folder.path());
+  options.learning_rate = 0.5;
+  core::expect_error([&] { (void)train_lenet(options, folder.path()); }, ErrorKind::kUsage, "/options/learning_rate: got 0.5");
+}
+
+TEST(Train, SaysThatTheLearningRateIsTooHigh) {
+  const core::Folder folder;
+  auto options = few_steps();
+  options.optimiser = Optimiser::kSgd;
+  options.learning_rate = 1e38;
+  options.schedule = Schedule::kConstant;
+  core::expect_error([&] { (void)train_lenet(options, folder.path()); }, ErrorKind::kUsage, "lower learning_rate (now 1e+38)");
+}
+
+TEST(Train, RefusesImagesThatDoNotFitTheNetwork) {
+  const core::Folder folder;
+  core::expect_error([&] { (void)train(tiny::spec(), tiny::noise(8, 0, 9), tiny::noise(8), few_steps(), folder.path(), {}); },
+                     ErrorKind::kUsage, "got shape [8, 1, 9, 9], expected [B, 1, 8, 8]");
+}
+
+TEST(Train, SaysWhenItsFilesCannotBeWritten) {
+  const core::Folder folder;
+  core::write_file(folder / "taken", std::string_view("a file"));
+  core::expect_error([&] { (void)train_lenet(few_steps(), folder / "taken"); }, ErrorKind::kIo, "taken");
+}
+
+}  // namespace
+}  // namespace pellucid::training
