@@ -6,6 +6,7 @@
 #include "pellucid/report/html.h"
 #include "pellucid/study/demo.h"
 
+#include <algorithm>
 #include <memory>
 
 namespace pellucid::cli {
@@ -27,6 +28,12 @@ const Json* find(const Json& list, const Json& wanted) {
     if (same) return &entry;
   }
   return nullptr;
+}
+
+// The fields but for those that the demo decides itself.
+core::Fields without(core::Fields fields, const std::vector<std::string>& names) {
+  std::erase_if(fields, [&](const core::Field& f) { return std::find(names.begin(), names.end(), f.name) != names.end(); });
+  return fields;
 }
 
 void print_result(const Json& result) {
@@ -61,10 +68,10 @@ struct Demo {
                         core::field("pretrained", pretrained, "use the models that come with Pellucid (MNIST) instead of training")};
     for (auto& field : study::fields(options)) own.push_back(std::move(field));
     settings.add({"", std::move(own)}, "What");
-    settings.add({"residual", inversion::fields(options.residual)}, "Our attack");
-    settings.add({"ig", inversion::fields(options.ig)}, "The published attack");
-    settings.add({"standard", training::fields(options.standard)}, "Training of the standard model");
-    settings.add({"adversarial", training::fields(options.adversarial)}, "Training of the robust model");
+    settings.add({"residual", without(inversion::fields(options.residual), {"seed"})}, "Our attack");
+    settings.add({"ig", without(inversion::fields(options.ig), {"seed"})}, "The published attack");
+    settings.add({"standard", without(training::fields(options.standard), {"method", "seed"})}, "Training of the standard model");
+    settings.add({"adversarial", without(training::fields(options.adversarial), {"method", "seed"})}, "Training of the robust model");
     settings.add({"adversarial_attack", evasion::fields(options.adversarial.attack)}, "Inner attack of the robust model's training");
     settings.add({"judge", evasion::fields(options.judge)}, "Attack that judges both models' robustness");
     settings.add({"", cli::fields(common)}, "Common");
@@ -76,7 +83,6 @@ struct Demo {
       options.standard_model = PELLUCID_MODELS "/mnist-standard.safetensors";
       options.adversarial_model = PELLUCID_MODELS "/mnist-adversarial.safetensors";
     }
-    options.standard.test_attack = options.adversarial.test_attack = options.judge;
     const Json result = study::run_demo(options, settings.resolved(), out, make_run(common));
     const auto report = report::write_report(out);
     if (print_json(common, result)) return;

@@ -30,10 +30,12 @@ std::string training_of(const fs::path& weights) {
 }
 
 // Loads the weights that were named, or trains them, and measures the accuracy.
-Prepared prepare(const std::string& id, const std::string& label, const std::string& weights, const training::TrainingOptions& training,
+Prepared prepare(const std::string& id, const std::string& label, const std::string& weights, training::TrainingOptions training,
                  const DemoOptions& options, const data::Dataset& train_set, const data::Dataset& test_set, const fs::path& folder,
                  core::Run run) {
   run.label = id;
+  training.seed = options.seed;
+  training.test_attack = options.judge;
   Prepared prepared{.subject = {.id = id, .label = label, .network = {}}, .row = {}};
   Json curve;
   std::string file = weights;
@@ -56,11 +58,11 @@ Prepared prepare(const std::string& id, const std::string& label, const std::str
   }
 
   const Json accuracy = cell(folder, {{"version", 1}, {"accuracy", nets::fingerprint(network)}, {"data", test_set.name},
-                                      {"source", test_set.source}, {"judge", evasion::describe(options.judge)}, {"images", options.judge_images}},
+                                      {"source", test_set.source}, {"judge", evasion::describe(options.judge)}, {"images", options.judge_images}, {"seed", options.seed}},
                              [&] {
                                const auto judged = data::first(test_set, options.judge_images);
                                return Json{{"natural", evasion::to_json(evasion::natural_accuracy(network, test_set, run))},
-                                           {"robust", evasion::to_json(evasion::robust_accuracy(network, judged, options.judge, 0, run))}};
+                                           {"robust", evasion::to_json(evasion::robust_accuracy(network, judged, options.judge, options.seed, run))}};
                              });
   prepared.row = {{"id", id},
                   {"label", label},
@@ -79,6 +81,7 @@ std::vector<Attack> chosen_attacks(const DemoOptions& options) {
   std::vector<Attack> list;
   if (options.attack != DemoOptions::Attacks::kIg) list.push_back({"residual", "Our attack (residual)", options.residual});
   if (options.attack != DemoOptions::Attacks::kResidual) list.push_back({"ig", "The published attack (ig)", options.ig});
+  for (auto& attack : list) attack.options.seed = options.seed;
   return list;
 }
 
@@ -110,6 +113,7 @@ core::Fields fields(DemoOptions& o) {
       core::field("images", o.images, "test images to read back: the first ones", 1, 100000),
       core::field("train_images", o.train_images, "train on the first images only; 0 is all", 0, INT64_MAX),
       core::field("judge_images", o.judge_images, "test images for the accuracy under attack", 1, INT64_MAX),
+      core::field("seed", o.seed, "seed of everything: trainings, start noise, attacks"),
       core::field("attack", o.attack, "ours, the published one, or both",
                   core::Choices<DemoOptions::Attacks>{{"both", DemoOptions::Attacks::kBoth},
                                                       {"residual", DemoOptions::Attacks::kResidual},

@@ -16,7 +16,9 @@ struct DemoOptions {
   std::int64_t images = 8;           ///< test images to read back: the first ones
   std::int64_t train_images = 0;     ///< use only the first training images; 0: all
   std::int64_t judge_images = 1000;  ///< test images for the accuracy under attack
+  std::uint64_t seed = 0;            ///< of both trainings, of the attacks' starts and of the judge's
 
+  // Their seeds and test attacks are the demo's own: see `seed` and `judge`.
   training::TrainingOptions standard, adversarial;
   evasion::PgdOptions judge;  ///< the attack that both models' robustness is judged by
   Attacks attack = Attacks::kBoth;

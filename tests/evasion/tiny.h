@@ -21,6 +21,18 @@ inline nets::Network network(const nets::Spec& spec, std::uint64_t seed = 0) {
   return {.architecture = std::move(architecture), .state = std::move(state)};
 }
 
+/// A network with batch norm, smaller than any of the zoo's, untrained.
+inline nets::Network normed() {
+  nets::Architecture net{.spec = spec("tiny"), .layers = {}};
+  net.layers = {{nets::Conv{.in = 1, .out = 4, .kernel = 3}, "conv", {nets::kNetworkInput}},
+                {nets::BatchNorm{4}, "bn", {0}},
+                {nets::Relu{}, "", {1}},
+                {nets::Flatten{}, "", {2}},
+                {nets::Linear{4 * (kSide - 2) * (kSide - 2), kClasses}, "fc", {3}}};
+  auto state = nets::initialise(net, 0);
+  return {.architecture = std::move(net), .state = std::move(state)};
+}
+
 /// Uniform noise, (n, 1, side, side).
 inline Tensor images(std::int64_t n, std::uint64_t seed = 0, std::int64_t side = kSide) {
   return core::uniform(core::Stream(seed, "tiny images"), {n, 1, side, side});

@@ -14,6 +14,14 @@ inline sharing::Observation observed(const nets::Network& network, const Tensor&
 /// The gradient of the first image of `images(1)`, labelled 1, in `balanced_lenet`.
 inline sharing::Observation observed_lenet() { return observed(balanced_lenet(), images(1), torch::tensor({1})); }
 
+/// The same image in the same network, sharpened until it is answered by that margin, and labelled so.
+inline sharing::Observation observed_with_margin(double margin) {
+  const nets::Network timid = balanced_lenet();
+  const Tensor logits = nets::logits(timid, images(1))[0], top = std::get<0>(logits.topk(2));
+  const double factor = margin / (top[0] - top[1]).item<double>();
+  return observed(sharpened(timid, factor), images(1), logits.argmax().view({1}));
+}
+
 inline void scale(sharing::Update& update, double factor) {
   for (auto& [name, tensor] : update.gradient) tensor = tensor * factor;
 }

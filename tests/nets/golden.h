@@ -9,7 +9,8 @@
 
 namespace pellucid::nets {
 
-// Both sides call the same kernels in float64 and agree to about 1e-13; the rest is room for other machines' sums.
+// Both sides call the same kernels in float64 and agree to the 12 digits of the file; the rest is room for other
+// machines, whose sums are in another order.
 constexpr double kFloat64Tolerance = 1e-8;
 constexpr double kFloat32Tolerance = 1e-5;
 

@@ -12,12 +12,12 @@ namespace {
 using core::ErrorKind;
 using core::Json;
 
-const Json kIdentity = {{"spec", {{"net", "convnet"}}}, {"options", {{"epochs", 4}, {"milestones", {1, 2}}}}};
+const Json kIdentity = {{"spec", {{"net", "tiny"}}}, {"options", {{"epochs", 4}, {"milestones", {1, 2}}}}};
 
 TrainingState state() {
-  const nets::Network network = tiny::network(tiny::spec("convnet", 9));
-  TrainingState s{.network = network, .optimiser = {.steps = 3}, .epoch = 1, .batch = 2, .curve = {}};
-  s.network.state.at("model.bn0.num_batches_tracked") += 3;
+  const nets::Network network = tiny::normed();
+  TrainingState s{.network = network, .optimiser = {.steps = 3, .first = {}, .second = {}}, .epoch = 1, .batch = 2, .curve = {}};
+  s.network.state.at("bn.num_batches_tracked") += 3;
   for (const auto& name : nets::parameter_names(network.architecture)) {
     s.optimiser.first.push_back(network.state.at(name) * 0.1);
     s.optimiser.second.push_back(network.state.at(name).square());
@@ -35,7 +35,7 @@ TrainingState state() {
 struct Checkpoint : testing::Test {
   core::Folder folder;
   const std::filesystem::path path = folder / "resume.safetensors";
-  const nets::Architecture architecture = nets::build(tiny::spec("convnet", 9));
+  const nets::Architecture architecture = tiny::normed().architecture;
 
   void SetUp() override { save_state(state(), kIdentity, path); }
 
@@ -105,7 +105,7 @@ TEST_F(Checkpoint, RefusesAFileThatIsNoState) {
 }
 
 TEST_F(Checkpoint, RefusesAStateThatIsNotJson) {
-  damage([](auto& file) { file.metadata["state"] = "{"; });
+  damage([](auto& file) { file.metadata["state"].clear(); });
   expect_refusal(ErrorKind::kModel, "no training state");
 }
 
@@ -119,12 +119,12 @@ TEST_F(Checkpoint, RefusesAStateWithoutAField) {
 }
 
 TEST_F(Checkpoint, RefusesAMissingWeight) {
-  damage([](auto& file) { file.tensors.erase("network/model.bn3.running_var"); });
+  damage([](auto& file) { file.tensors.erase("network/bn.running_var"); });
   expect_refusal(ErrorKind::kModel, "something is missing");
 }
 
 TEST_F(Checkpoint, RefusesAMissingMomentOfTheOptimiser) {
-  damage([](auto& file) { file.tensors.erase("optimiser/second/model.conv2.weight"); });
+  damage([](auto& file) { file.tensors.erase("optimiser/second/conv.weight"); });
   expect_refusal(ErrorKind::kModel, "something is missing");
 }
 

@@ -21,7 +21,7 @@ std::vector<Case> cases() {
   TrainingOptions options;
   options.method = Method::kAdversarial;
   options.epochs = 2;
-  options.batch_size = 16;
+  options.batch_size = 8;
   options.learning_rate = 1e-2;
   options.attack.iterations = 1;
   options.test_attack.iterations = 1;
@@ -37,8 +37,8 @@ std::vector<Case> cases() {
   norm.batch_size = 4;
   norm.attack_mode = nets::Mode::kTraining;
   norm.test_attack_images = 0;
-  return {{"adversarial", tiny::spec(), tiny::noise(48), tiny::noise(20, 1), options, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
-          {"dropout", tiny::spec("small_cnn", 16), tiny::noise(48, 0, 16), tiny::noise(20, 1, 16), dropout, {2, 4, 9}},
+  return {{"adversarial", tiny::spec(), tiny::noise(24), tiny::noise(5, 1), options, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
+          {"dropout", tiny::spec("small_cnn", 16), tiny::noise(24, 0, 16), tiny::noise(5, 1, 16), dropout, {2, 4, 9}},
           {"batch norm", tiny::spec("convnet", 9), tiny::noise(8, 0, 9), tiny::noise(4, 1, 9), norm, {1, 3}}};
 }
 

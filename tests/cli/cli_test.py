@@ -1,0 +1,259 @@
+"""Runs the program as users do: help, mistakes, the verbs in a row, kills and resumptions.
+
+Usage: cli_test.py PROGRAM [unittest arguments]
+"""
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = os.path.abspath(sys.argv.pop(1))
+VERBS = ["demo", "train", "evade", "capture", "invert", "report", "data", "list", "explain"]
+TINY = ["--data", "digits", "--train-images", "256", "--threads", "1", "--judge-images", "10", "--test-attack-images", "0"]
+
+
+def run(*arguments, **options):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, **options)
+
+
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("waited in vain")
+        time.sleep(0.01)
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def path(self, *parts):
+        return os.path.join(self.folder.name, *parts)
+
+    def write(self, name, content):
+        mode = "wb" if isinstance(content, bytes) else "w"
+        with open(self.path(name), mode) as file:
+            file.write(content)
+        return self.path(name)
+
+    def ok(self, *arguments, **options):
+        done = run(*arguments, **options)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def refused(self, code, wanted, *arguments, **options):
+        """The program ends with `code` and says, in one line on stderr, each of the texts in `wanted`."""
+        done = run(*arguments, **options)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        self.assertEqual(done.stderr.strip().count("\n"), 0, done.stderr)
+        for text in wanted:
+            self.assertIn(text, done.stderr)
+
+
+class Help(Case):
+    def test_names_every_verb_and_the_exit_codes(self):
+        text = self.ok("--help")
+        for verb in VERBS:
+            self.assertIn(f"\n  {verb} ", text)
+        self.assertIn("Exit codes", text)
+
+    def test_of_each_verb_shows_its_flags_and_defaults(self):
+        for verb in VERBS:
+            self.assertIn("--help", self.ok(verb, "--help"))
+        self.assertIn("passes over the training images [4]", " ".join(self.ok("train", "--help").split()))
+        self.assertIn("[on; --no-decay switches it off]", " ".join(self.ok("invert", "--help").split()))
+
+    def test_version_names_the_version(self):
+        self.assertRegex(self.ok("--version"), r"^\d+\.\d+\.\d+ \(")
+
+
+class Mistakes(Case):
+    def test_a_misspelt_flag_names_the_nearest(self):
+        self.refused(2, ["--epcohs", "did you mean --epochs?"], "train", "--epcohs", "3")
+
+    def test_a_misspelt_verb_names_the_nearest(self):
+        self.refused(2, ["trian", "did you mean train?"], "trian")
+
+    def test_a_misspelt_key_names_the_nearest(self):
+        config = self.write("c.toml", "epocs = 3\n")
+        self.refused(2, ["c.toml", "epocs", "did you mean epochs?"], "train", "--config", config)
+
+    def test_a_misspelt_table_names_the_nearest(self):
+        config = self.write("c.toml", "[residul]\ntv = 1.0\n")
+        self.refused(2, ["[residul]", "did you mean residual?"], "demo", "--config", config)
+
+    def test_a_value_out_of_range_says_what_is_expected(self):
+        self.refused(2, ["--epochs", 'got "0"', "a whole number from 1"], "train", "--epochs", "0")
+        config = self.write("c.toml", 'epochs = "three"\n')
+        self.refused(2, ["epochs", '"three"', "a whole number from 1"], "train", "--config", config)
+
+    def test_a_config_that_is_not_toml_names_the_line(self):
+        self.refused(2, ["c.toml:2:"], "train", "--config", self.write("c.toml", "epochs = 1\n= 3\n"))
+
+    def test_a_missing_config_is_an_io_error(self):
+        self.refused(3, ["none.toml"], "train", "--config", self.path("none.toml"))
+
+    def test_missing_arguments_and_verbs_are_usage_errors(self):
+        self.refused(2, ["--help"], "evade")
+        self.refused(2, ["--help"])
+
+    def test_an_unknown_network_names_the_nearest(self):
+        self.refused(2, ["small_cnm", "small_cnn"], "train", "--net", "small_cnm", *TINY, "--out", self.path("r"))
+
+    def test_an_unknown_data_set_names_the_nearest(self):
+        self.refused(2, ["digts", "digits"], "train", "--data", "digts", "--out", self.path("r"))
+
+    def test_a_missing_data_set_says_where_it_looked_and_how_to_get_it(self):
+        environment = {**os.environ, "PELLUCID_DATA": self.path(), "XDG_CACHE_HOME": self.path()}
+        self.refused(3, [self.path(), "pellucid data fetch mnist"], "train", "--data", "mnist", "--out", self.path("r"), env=environment)
+
+    def test_a_missing_or_damaged_model_is_named(self):
+        self.refused(3, ["none.safetensors"], "evade", self.path("none.safetensors"))
+        self.refused(3, ["m.safetensors", "header length"], "evade", self.write("m.safetensors", b"\xff" * 64))
+
+    def test_explain_and_list_name_the_nearest(self):
+        self.refused(2, ["did you mean psnr?"], "explain", "psnt")
+        self.refused(2, ["did you mean nets?"], "list", "nest")
+
+    def test_a_folder_without_result_is_refused(self):
+        self.refused(3, ["result.json"], "report", self.path())
+
+
+class Verbs(Case):
+    def train(self, out, *more):
+        return self.ok("train", *TINY, "--epochs", "1", "--out", out, *more)
+
+    def test_capture_and_invert_work_on_files(self):
+        self.train(self.path("r"))
+        model, update, truth = self.path("r", "model.safetensors"), self.path("u.safetensors"), self.path("t.safetensors")
+        captured = json.loads(self.ok("capture", model, "--data", "digits", "--images", "3", "--out", update, "--truth", truth, "--json"))
+        self.assertEqual(captured["images"][0]["image"], 3)
+        self.assertGreater(captured["gradient_norm"], 0)
+        attack = ["invert", update, "--model", model, "--restarts", "2", "--iterations", "40", "--out", self.path("i"), "--json"]
+        blind = json.loads(self.ok(*attack))
+        self.assertNotIn("psnr", blind["images"][0])
+        scored = json.loads(self.ok(*attack, "--truth", truth))
+        self.assertGreater(scored["images"][0]["psnr"], 3)
+        self.assertEqual(blind["matching_loss"], scored["matching_loss"])  # the truth changes nothing but the score
+        with open(scored["images"][0]["file"], "rb") as file:
+            self.assertEqual(file.read(8), b"\x89PNG\r\n\x1a\n")
+
+        self.train(self.path("other"), "--seed", "1")
+        self.refused(3, ["computed with the network"], "invert", update, "--model", self.path("other", "model.safetensors"))
+        self.refused(3, ["is this an update?"], "invert", model, "--model", model)
+        self.refused(3, ["no truth"], *attack[:-1], "--truth", model)
+        self.refused(2, ["attack", "did you mean residual?"], "invert", update, "--model", model, "--attack", "residul")
+
+    def test_evade_counts_with_an_interval(self):
+        self.train(self.path("r"))
+        result = json.loads(self.ok("evade", self.path("r", "model.safetensors"), "--data", "digits", "--images", "20", "--epsilon", "8/255",
+                                    "--iterations", "2", "--json"))
+        self.assertEqual(result["config"]["epsilon"], "8/255")
+        self.assertEqual(result["robust"]["n"], 20)
+        self.assertLessEqual(result["robust"]["low"], result["robust"]["value"])
+
+    def test_list_and_explain_know_the_same_names(self):
+        for item in json.loads(self.ok("list", "--json")):
+            self.assertIn(item["summary"], self.ok("explain", item["name"]))
+
+    def test_data_list_says_what_is_missing(self):
+        environment = {**os.environ, "PELLUCID_DATA": self.path(), "XDG_CACHE_HOME": self.path()}
+        found = {item["name"]: item for item in json.loads(self.ok("data", "list", "--json", env=environment))}
+        self.assertEqual(found["digits"]["missing"], [])
+        self.assertIn("pellucid data fetch", found["mnist"]["fix"])
+
+    def test_results_go_to_stdout_and_nothing_else_does(self):
+        done = run("train", *TINY, "--epochs", "1", "--out", self.path("r"), "--json")
+        json.loads(done.stdout)
+        self.assertEqual(done.stderr, "")
+
+
+class Resume(Case):
+    LONG = ["train", *TINY, "--epochs", "3", "--method", "adversarial", "--attack.iterations", "2", "--attack.step", "0.15"]
+
+    @classmethod
+    def setUpClass(cls):
+        cls.reference = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.reference.cleanup)
+        run(*cls.LONG, "--out", cls.reference.name, check=True)
+        cls.expected = digest(os.path.join(cls.reference.name, "model.safetensors"))
+
+    def interrupted(self, name, stop):
+        """Starts a training, stops it once the checkpoint `name` is there, and returns its exit code."""
+        process = subprocess.Popen([PROGRAM, *self.LONG, "--out", self.path("r")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: os.path.exists(self.path("r", "checkpoints", name)) or process.poll() is not None)
+        process.send_signal(stop)
+        code = process.wait()
+        self.assertFalse(os.path.exists(self.path("r", "model.safetensors")), "it was over before it was stopped")
+        return code
+
+    def test_killed_at_once_goes_on_to_the_same_bits(self):
+        for name in ["step-000001.safetensors", "epoch-001.safetensors", "epoch-002.safetensors"]:
+            self.interrupted(name, signal.SIGKILL)
+        self.ok(*self.LONG, "--out", self.path("r"))
+        self.assertEqual(digest(self.path("r", "model.safetensors")), self.expected)
+
+    def test_asked_to_stop_saves_and_says_75(self):
+        self.assertEqual(self.interrupted("step-000001.safetensors", signal.SIGTERM), 75)
+        self.assertTrue(os.path.exists(self.path("r", "checkpoints", "resume.safetensors")))
+        self.ok(*self.LONG, "--out", self.path("r"))
+        self.assertEqual(digest(self.path("r", "model.safetensors")), self.expected)
+
+    def test_another_training_is_not_taken_up(self):
+        self.refused(2, ["another training", "epochs"], *self.LONG, "--epochs", "4", "--out", self.reference.name)
+
+    def test_a_full_disk_leaves_no_half_file(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+        self.refused(3, ["cannot write"], *self.LONG, "--out", self.path("r"), preexec_fn=limit, restore_signals=False)
+        self.assertEqual(os.listdir(self.path("r", "checkpoints")), [])
+
+
+class Demo(Case):
+    ARGUMENTS = ["demo", "--data", "digits", "--train-images", "256", "--judge-images", "10", "--images", "2", "--standard.epochs", "1",
+                 "--adversarial.epochs", "1", "--standard.test-attack-images", "0", "--adversarial.test-attack-images", "0",
+                 "--judge.iterations", "2", "--residual.restarts", "2", "--residual.iterations", "20", "--ig.restarts", "1",
+                 "--ig.iterations", "20"]
+
+    @staticmethod
+    def figures(text):
+        result = json.loads(text)
+        result.pop("environment")
+        return result
+
+    def test_tells_the_story_and_goes_on_where_it_was(self):
+        out = self.path("demo")
+        first = self.ok(*self.ARGUMENTS, "--out", out)
+        self.assertTrue(first.strip().endswith("report.html"))
+        self.assertIn("from the standard model", first)
+        with open(os.path.join(out, "report.html")) as page:
+            self.assertIn("<html", page.read())
+        cells = os.listdir(os.path.join(out, "cells"))
+        self.assertEqual(len(cells), 2 * 2 * 2 + 2)  # attacks x models x images, and two accuracies
+        with open(os.path.join(out, "result.json")) as file:
+            before = self.figures(file.read())
+        os.remove(os.path.join(out, "cells", cells[0]))  # as if it had been killed before that one
+        again = self.figures(self.ok(*self.ARGUMENTS, "--out", out, "--json"))
+        self.assertEqual(before, again)
+
+    def test_one_model_without_the_other_is_refused(self):
+        self.refused(2, ["expected both or none"], *self.ARGUMENTS, "--standard-model", "x", "--out", self.path("demo"))
+
+
+if __name__ == "__main__":
+    unittest.main()
