@@ -34,7 +34,7 @@ struct Capture {
                    core::field("out", out, "the update: all that an attacker is given"),
                    core::field("truth", truth, "file for the images themselves, to score an attack by; none is none")}},
                  "What");
-    settings.add({"", cli::fields(common)}, "Common");
+    settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
 
   void run() {

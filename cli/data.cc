@@ -18,7 +18,7 @@ struct Data {
 
   explicit Data(CLI::App& app) : settings(app) {
     settings.add({"", {core::field("data_dir", data_dir, "where the data sets lie; none is $PELLUCID_DATA, else the cache folder")}}, "What");
-    settings.add({"", cli::fields(common)}, "Common");
+    settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
 
   void list() {

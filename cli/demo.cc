@@ -74,7 +74,7 @@ struct Demo {
     settings.add({"adversarial", without(training::fields(options.adversarial), {"method", "seed"})}, "Training of the robust model");
     settings.add({"adversarial_attack", evasion::fields(options.adversarial.attack)}, "Inner attack of the robust model's training");
     settings.add({"judge", evasion::fields(options.judge)}, "Attack that judges both models' robustness");
-    settings.add({"", cli::fields(common)}, "Common");
+    settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
 
   void run() {

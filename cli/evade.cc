@@ -30,7 +30,7 @@ struct Evade {
                    core::field("seed", seed, "seed of the random starts")}},
                  "What");
     settings.add({"", evasion::fields(attack)}, "PGD");
-    settings.add({"", cli::fields(common)}, "Common");
+    settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
 
   void run() {
@@ -41,7 +41,7 @@ struct Evade {
     const auto natural = evasion::natural_accuracy(network, test_set, run);
     const auto robust = evasion::robust_accuracy(network, data::first(test_set, images), attack, seed, run);
     const core::Json result = {{"schema", "pellucid.evasion/1"},
-                               {"environment", core::environment()},
+                               {"environment", core::environment(run.threads)},
                                {"model", model},
                                {"config", settings.resolved()},
                                {"natural", evasion::to_json(natural)},

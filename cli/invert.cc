@@ -31,7 +31,7 @@ struct Invert {
                    core::field("truth", truth, "file of the true images, to score by; the attack does not see it")}},
                  "What");
     settings.add({"", inversion::fields(options)}, "Attack");
-    settings.add({"", cli::fields(common)}, "Common");
+    settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
 
   void run() {
@@ -56,7 +56,7 @@ struct Invert {
       }
     }
     const core::Json result = {{"schema", "pellucid.inversion/1"},
-                               {"environment", core::environment()},
+                               {"environment", core::environment(run.threads)},
                                {"observation", sharing::describe(observation)},
                                {"config", settings.resolved()},
                                {"status", inversion::to_string(chosen.status)},

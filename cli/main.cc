@@ -54,6 +54,8 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", core::version());
   app.set_help_flag("-h,--help", "this help, or that of a verb");
   app.require_subcommand(1);
+  app.get_formatter()->label("Subcommands", "Verbs");
+  app.get_formatter()->label("SUBCOMMAND", "VERB");
   app.get_formatter()->column_width(34);
   app.footer("\n`pellucid VERB --help` says more. Start with `pellucid demo`.\n"
              "Exit codes: 0 fine, 2 wrong usage, 3 bad data, model or I/O, 4 a bug of ours, 75 stopped and resumable.");

@@ -42,11 +42,12 @@ void Settings::add(Section section, const std::string& heading) {
     } else {
       option = app_.add_option_function<std::string>(
           "--" + name, [this, &field, name](const std::string& text) { typed_.push_back({&field, "--" + name, text}); });
+      option->take_last();
     }
     const std::string value = shown(field.get());
     std::string text = field.help;
     if (field.is_switch) {
-      text += fmt::format(" [{}; --no-{} switches it off]", value == "true" ? "on" : "off", name);
+      text += value == "true" ? fmt::format(" [on; --no-{} switches it off]", name) : " [off]";
     } else {
       text += fmt::format(" [{}]", value.empty() ? "none" : value);
     }
@@ -83,6 +84,7 @@ void Settings::apply() {
 core::Json Settings::resolved() const {
   core::Json json = core::Json::object();
   for (const auto& section : sections_) {
+    if (!section.recorded) continue;
     core::Json& table = section.table.empty() ? json : json[section.table];
     for (const auto& field : section.fields) table[field.name] = field.get();
   }

@@ -13,6 +13,7 @@ namespace pellucid::cli {
 struct Section {
   std::string table;
   core::Fields fields;
+  bool recorded = true;  ///< part of `resolved`: what a result depends on
 };
 
 /// Declares flags for fields and fills the fields in: first from the file given with --config, then from the flags.
@@ -28,7 +29,7 @@ class Settings {
   /// @throws Error(kUsage) for an unknown key or a value that a field does not take.
   void apply();
 
-  /// The resolved settings: {"key": .., "table": {"key": ..}}
+  /// The resolved settings of the recorded sections: {"key": .., "table": {"key": ..}}
   [[nodiscard]] core::Json resolved() const;
 
  private:

@@ -33,7 +33,7 @@ struct Train {
     settings.add({"", training::fields(options)}, "Training");
     settings.add({"attack", evasion::fields(options.attack)}, "Inner attack of adversarial training");
     settings.add({"test_attack", evasion::fields(options.test_attack)}, "Attack that judges robustness");
-    settings.add({"", cli::fields(common)}, "Common");
+    settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
 
   void run() {
@@ -52,7 +52,7 @@ struct Train {
     const auto robust =
         evasion::robust_accuracy(trained.network, data::first(test_set, judge_images), options.test_attack, options.seed, run);
     const core::Json result = {{"schema", "pellucid.training/1"},
-                               {"environment", core::environment()},
+                               {"environment", core::environment(run.threads)},
                                {"config", settings.resolved()},
                                {"training", training::describe(options)},
                                {"parameters", nets::count_parameters(trained.network.architecture)},

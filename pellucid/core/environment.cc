@@ -32,13 +32,14 @@ std::string utc_now() {
 
 std::string version() { return PELLUCID_VERSION " (" PELLUCID_COMMIT ")"; }
 
-Json environment() {
+Json environment(int threads) {
   return {{"pellucid", version()},
           {"compiler", __VERSION__},
           {"build", PELLUCID_BUILD_TYPE},
           {"libtorch", TORCH_VERSION},
           {"processor", processor()},
           {"cores", available_cores()},
+          {"threads", threads},
           {"date", utc_now()}};
 }
 

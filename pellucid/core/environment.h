@@ -8,7 +8,7 @@ namespace pellucid::core {
 /// The program's version: "0.1.0 (a1b2c3d)".
 [[nodiscard]] std::string version();
 
-/// Version, compiler, build type, libraries, processor, cores and date, as every result file carries them.
-[[nodiscard]] Json environment();
+/// Version, compiler, build type, libraries, processor, cores, threads used and date, as every result file carries them.
+[[nodiscard]] Json environment(int threads);
 
 }  // namespace pellucid::core

@@ -139,7 +139,7 @@ Json run_demo(const DemoOptions& options, const Json& config, const fs::path& fo
       prepare("adversarial", "Robust", options.adversarial_model, options.adversarial, options, train_set, test_set, folder, run);
   const auto comparison = compare({standard.subject, robust.subject}, chosen_attacks(options), data::first(test_set, options.images), folder, run);
 
-  Json environment = core::environment();
+  Json environment = core::environment(run.threads);
   environment["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const Json result = {{"schema", "pellucid.comparison/1"},
                        {"title", fmt::format("Does robustness hurt privacy? {}, {}", test_set.name, standard.row["architecture"].get<std::string>())},
