@@ -34,7 +34,7 @@ struct Data {
         table.push_back({"", grey("fix"), grey(found.fix)});
       }
     }
-    if (!print_json(common, result)) print_table(table);
+    if (!print_json(common, result)) print_table(table, Columns::kText);
   }
 
   void fetch(const std::vector<std::string>& names) {

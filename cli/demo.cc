@@ -80,6 +80,7 @@ struct Demo {
   void run() {
     settings.apply();
     if (pretrained) {
+      if (options.data.empty()) options.data = "mnist";
       options.standard_model = PELLUCID_MODELS "/mnist-standard.safetensors";
       options.adversarial_model = PELLUCID_MODELS "/mnist-adversarial.safetensors";
     }

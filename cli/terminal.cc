@@ -98,7 +98,7 @@ void end_progress() {
 std::string bold(const std::string& text) { return styled(text, "1"); }
 std::string grey(const std::string& text) { return styled(text, "90"); }
 
-void print_table(const std::vector<std::vector<std::string>>& rows) {
+void print_table(const std::vector<std::vector<std::string>>& rows, Columns columns) {
   end_progress();
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
@@ -110,7 +110,8 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
     for (std::size_t c = 0; c < rows[r].size(); ++c) {
       const std::string padding(widths[c] - width(rows[r][c]), ' ');
       const std::string cell = r == 0 ? bold(rows[r][c]) : rows[r][c];
-      line += (c == 0 ? "  " : "   ") + (c == 0 ? cell + padding : padding + cell);
+      const bool left = c == 0 || columns == Columns::kText;
+      line += (c == 0 ? "  " : "   ") + (left ? cell + padding : padding + cell);
     }
     line.resize(line.find_last_not_of(' ') + 1);
     std::printf("%s\n", line.c_str());

@@ -28,8 +28,10 @@ void end_progress();
 [[nodiscard]] std::string bold(const std::string& text);
 [[nodiscard]] std::string grey(const std::string& text);
 
-/// Prints rows as columns, the first row as headings; all but the first column are set right.
-void print_table(const std::vector<std::vector<std::string>>& rows);
+enum class Columns { kNumbers, kText };
+
+/// Prints rows as columns, the first row as headings. Numbers are set right, but for the first column.
+void print_table(const std::vector<std::vector<std::string>>& rows, Columns columns = Columns::kNumbers);
 
 /// Prints the result as JSON if that was asked for; says whether it did.
 bool print_json(const Common& common, const core::Json& result);

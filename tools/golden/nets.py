@@ -174,7 +174,8 @@ class WideBlock(nn.Module):
 class WideGroup(nn.Module):
     def __init__(self, inputs, outputs, stride):
         super().__init__()
-        self.layer = nn.Sequential(WideBlock(inputs, outputs, stride), *(WideBlock(outputs, outputs, 1) for _ in range(4)))
+        others = [WideBlock(outputs, outputs, 1) for _ in range(4)]
+        self.layer = nn.Sequential(WideBlock(inputs, outputs, stride), *others)
 
     def forward(self, x):
         return self.layer(x)
@@ -206,11 +207,13 @@ COLOUR = (3, 32, 32)
 
 
 def formula(name, shape, low, high):
-    """Value i: 24 bits of number i of the SplitMix64 sequence that starts at the FNV-1a hash of the name, as float32."""
+    """Value i: 24 bits of number i of the SplitMix64 sequence that starts at the FNV-1a hash of the name,
+    in [low, high), as float32."""
     start = 0xCBF29CE484222325
     for byte in name.encode():
         start = (start ^ byte) * 0x100000001B3 % 2**64
-    x = numpy.arange(1, math.prod(shape) + 1, dtype=numpy.uint64) * numpy.uint64(0x9E3779B97F4A7C15) + numpy.uint64(start)
+    count = numpy.arange(1, math.prod(shape) + 1, dtype=numpy.uint64)
+    x = count * numpy.uint64(0x9E3779B97F4A7C15) + numpy.uint64(start)
     x = (x ^ (x >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
     unit = ((x ^ (x >> numpy.uint64(31))) >> numpy.uint64(40)).astype(numpy.float64) * 2.0**-24
