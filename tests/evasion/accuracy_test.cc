@@ -1,6 +1,7 @@
 #include "pellucid/evasion/accuracy.h"
 
 #include "pellucid/core/stop.h"
+
 #include "tests/core/expect_error.h"
 #include "tests/evasion/tiny.h"
 

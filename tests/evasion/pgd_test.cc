@@ -1,8 +1,8 @@
 #include "pellucid/evasion/pgd.h"
 
 #include "pellucid/core/config.h"
-#include "tests/evasion/tiny.h"
 
+#include "tests/evasion/tiny.h"
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -101,8 +101,7 @@ TEST(Pgd, ChangesNothingWithoutBudget) {
   const Tensor images = tiny::images(3);
   for (const bool random_start : {false, true}) {
     const auto o = options("0", "0.1", 3, random_start);
-    EXPECT_TRUE(
-        torch::equal(pgd(tiny::network(tiny::spec()), images, tiny::labels(3), o, noise_for(images)), images));
+    EXPECT_TRUE(torch::equal(pgd(tiny::network(tiny::spec()), images, tiny::labels(3), o, noise_for(images)), images));
   }
 }
 
@@ -120,8 +119,7 @@ TEST(Pgd, TreatsEachImageAlone) {
   const nets::Network network = tiny::network(tiny::spec());
   const Tensor images = tiny::images(4), labels = tiny::labels(4), noise = noise_for(images);
   const auto o = options("0.3", "0.1", 2, true);
-  const Tensor third =
-      pgd(network, images.slice(0, 2, 3), labels.slice(0, 2, 3), o, noise.slice(0, 2, 3));
+  const Tensor third = pgd(network, images.slice(0, 2, 3), labels.slice(0, 2, 3), o, noise.slice(0, 2, 3));
   EXPECT_LT((pgd(network, images, labels, o, noise)[2] - third[0]).abs().max().item<double>(), 1e-6);
 }
 

@@ -99,8 +99,9 @@ inline Tensor formula(at::IntArrayRef shape, double k, double amplitude) {
 }
 
 inline bool same_bits(const nets::TensorMap& a, const nets::TensorMap& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const auto& x, const auto& y) { return x.first == y.first && torch::equal(x.second, y.second); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return x.first == y.first && torch::equal(x.second, y.second);
+  });
 }
 
 }  // namespace pellucid::tiny

@@ -1,6 +1,6 @@
 #include "pellucid/inversion/reconstruct.h"
-#include "tests/inversion/observed.h"
 
+#include "tests/inversion/observed.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -29,7 +29,8 @@ TEST(Diagnose, FindsNothingWhereNothingIsWrong) {
 }
 
 TEST(Diagnose, NamesTheRoundingOfFloat32) {
-  EXPECT_THAT(diagnose(with_margin(17), kIg, with_loss(0.01)), ElementsAre(HasSubstr("float32 rounding: p(true) rounded to 1")));
+  EXPECT_THAT(diagnose(with_margin(17), kIg, with_loss(0.01)),
+              ElementsAre(HasSubstr("float32 rounding: p(true) rounded to 1")));
   EXPECT_THAT(diagnose(with_margin(15), kIg, with_loss(0.01)), ElementsAre(HasSubstr("few correct bits left")));
   EXPECT_THAT(diagnose(with_margin(10), kIg, with_loss(0.01)), IsEmpty());
 }
@@ -41,12 +42,15 @@ TEST(Diagnose, DoesNotBlameTheRoundingForTheResidualAttack) {
 TEST(Diagnose, NamesAFaintGradient) {
   auto observation = tiny::observed_lenet();
   tiny::scale(observation.update, 1e-14);
-  EXPECT_THAT(diagnose(observation, kResidual, with_loss(0.01)), ElementsAre(HasSubstr("the gradient is close to zero (norm")));
+  EXPECT_THAT(diagnose(observation, kResidual, with_loss(0.01)),
+              ElementsAre(HasSubstr("the gradient is close to zero (norm")));
 }
 
 TEST(Diagnose, NamesADescentThatDidNotArrive) {
-  EXPECT_THAT(diagnose(tiny::observed_lenet(), kResidual, with_loss(0.6)), ElementsAre(HasSubstr("not converged: matching loss 0.6")));
-  EXPECT_THAT(diagnose(tiny::observed_lenet(), kIg, with_loss(0.2)), ElementsAre(HasSubstr("not converged: matching loss 0.2")));
+  EXPECT_THAT(diagnose(tiny::observed_lenet(), kResidual, with_loss(0.6)),
+              ElementsAre(HasSubstr("not converged: matching loss 0.6")));
+  EXPECT_THAT(diagnose(tiny::observed_lenet(), kIg, with_loss(0.2)),
+              ElementsAre(HasSubstr("not converged: matching loss 0.2")));
 }
 
 TEST(Diagnose, RepeatsTheReasonOfATrialThatFailed) {

@@ -1,8 +1,8 @@
 // The controls: attacks that must win, attacks that must lose, and confidence that defeats one of them.
 #include "pellucid/inversion/matching.h"
 #include "pellucid/inversion/reconstruct.h"
-#include "tests/inversion/observed.h"
 
+#include "tests/inversion/observed.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -30,7 +30,8 @@ TEST(PositiveControl, AnUntrainedNetworkGivesItsImageAway) {
 TEST(NullControl, ARandomGradientGivesNothingAway) {
   auto observation = tiny::observed_lenet();
   std::uint64_t i = 0;
-  for (auto& [name, tensor] : observation.update.gradient) tensor = core::normal(core::Stream(0, "null", i++), tensor.sizes());
+  for (auto& [name, tensor] : observation.update.gradient)
+    tensor = core::normal(core::Stream(0, "null", i++), tensor.sizes());
   EXPECT_LT(psnr_of(observation, attack("residual")), tiny::psnr(torch::full({1, 1, 8, 8}, 0.5), tiny::images(1)));
 }
 
@@ -40,7 +41,8 @@ TEST(Confidence, DefeatsThePublishedAttackAndNotOurs) {
   const auto observation = tiny::observed_with_margin(18);
   ASSERT_EQ(residual_at_logits(observation).min().item<float>(), 0);
   const auto published = reconstruct(observation, attack("ig"), {});
-  EXPECT_THAT(diagnose(observation, attack("ig"), published), testing::Contains(testing::HasSubstr("float32 rounding")));
+  EXPECT_THAT(diagnose(observation, attack("ig"), published),
+              testing::Contains(testing::HasSubstr("float32 rounding")));
   EXPECT_LT(tiny::psnr(published.trials[published.chosen].images, tiny::images(1)), 15);
   EXPECT_GT(psnr_of(observation, attack("residual")), 30);
 }

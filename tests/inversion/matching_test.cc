@@ -23,10 +23,11 @@ Tensor exact(const Tensor& tensor) { return tensor.to(torch::kFloat64); }
 
 // All gradients of a loss on the network, one after the other, in float64.
 Tensor flat_gradient(const nets::Network& network, const std::function<Tensor(const nets::TensorMap&)>& loss) {
-  const auto leaves =
-      nets::with_gradients({.architecture = network.architecture, .state = nets::converted(network.state, torch::kFloat64)});
+  const auto leaves = nets::with_gradients(
+      {.architecture = network.architecture, .state = nets::converted(network.state, torch::kFloat64)});
   std::vector<Tensor> flat;
-  for (const auto& gradient : torch::autograd::grad({loss(leaves.state)}, leaves.parameters)) flat.push_back(gradient.flatten());
+  for (const auto& gradient : torch::autograd::grad({loss(leaves.state)}, leaves.parameters))
+    flat.push_back(gradient.flatten());
   return torch::cat(flat);
 }
 
@@ -93,7 +94,8 @@ TEST(Matching, EvaluatesTheNetworkInTheClientsMode) {
 TEST(Matching, DoesNotDependOnTheSizeOfTheGradient) {
   auto observation = tiny::observed_lenet();
   for (const auto& options : every_kind()) {
-    if (options.functional == Functional::kLoss && options.objective == Objective::kL2) continue;  // the loss has a size
+    if (options.functional == Functional::kLoss && options.objective == Objective::kL2)
+      continue;  // the loss has a size
     const double expected = Matching(observation, options, {1})(exact(kTrial)).matching_loss;
     auto faint = observation;
     tiny::scale(faint.update, 1e-25);
@@ -116,7 +118,8 @@ TEST(Matching, FollowsAGradientWhoseSquareUnderflows) {
     options.precision = Precision::kFloat32;
     const Matched matched = Matching(observation, options, labels)(kTrial);
     EXPECT_NEAR(matched.matching_loss / expected.matching_loss, 1, 1e-3);
-    EXPECT_LT((exact(matched.gradient) - expected.gradient).norm().item<double>(), 1e-2 * expected.gradient.norm().item<double>());
+    EXPECT_LT((exact(matched.gradient) - expected.gradient).norm().item<double>(),
+              1e-2 * expected.gradient.norm().item<double>());
     EXPECT_GT(expected.gradient.norm().item<double>(), 0);
     EXPECT_LE(options.objective == Objective::kCosine ? matched.matching_loss : 0, 2);
   }
@@ -132,14 +135,19 @@ TEST(Matching, RefusesAGradientThatCannotBeMatched) {
 
 TEST(Matching, RefusesTheResidualOfABatch) {
   const auto batch = tiny::observed(tiny::balanced_lenet(), tiny::images(2), tiny::labels(2));
-  core::expect_error([&] { Matching(batch, {}, {0, 1}); }, ErrorKind::kUsage, "got a batch of 2, expected one image; use ig");
+  core::expect_error(
+      [&] {
+        Matching(batch, {}, {0, 1});
+      },
+      ErrorKind::kUsage, "got a batch of 2, expected one image; use ig");
 }
 
 TEST(Matching, RefusesTheResidualOfANetworkWithoutALastLinearLayer) {
   auto observation = tiny::observed_lenet();
   auto& layers = observation.network.architecture.layers;
   layers.push_back({nets::Sigmoid{}, "", {static_cast<int>(layers.size()) - 1}});
-  core::expect_error([&] { Matching(observation, {}, {1}); }, ErrorKind::kUsage, "lenet does not end in a linear layer; use ig");
+  core::expect_error([&] { Matching(observation, {}, {1}); }, ErrorKind::kUsage,
+                     "lenet does not end in a linear layer; use ig");
 }
 
 TEST(ResidualAtLogits, IsTheProbabilityMinusOneHotInFloat32) {
@@ -170,7 +178,8 @@ TEST(InferLabels, TakesThoseThatWereShared) {
 
 TEST(InferLabels, RefusesABatchWhoseLabelsWereNotShared) {
   const auto observation = tiny::observed(tiny::balanced_lenet(), tiny::images(2), tiny::labels(2));
-  core::expect_error([&] { (void)infer_labels(observation); }, ErrorKind::kUsage, "can be read off a batch of one only (got 2)");
+  core::expect_error([&] { (void)infer_labels(observation); }, ErrorKind::kUsage,
+                     "can be read off a batch of one only (got 2)");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pellucid/sharing/update.h"
+
 #include "tests/evasion/tiny.h"
 
 namespace pellucid::tiny {

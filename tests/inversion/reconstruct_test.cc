@@ -2,6 +2,7 @@
 
 #include "pellucid/core/stop.h"
 #include "pellucid/inversion/matching.h"
+
 #include "tests/core/expect_error.h"
 #include "tests/inversion/observed.h"
 
@@ -38,9 +39,10 @@ TEST(LearningRate, FallsAtThePublishedIterations) {
   InversionOptions options;
   options.learning_rate = 1;
   options.iterations = 4800;
-  const std::vector<std::pair<std::int64_t, double>> expected = {{0, 1},       {1798, 1},    {1799, 0.1},  {2998, 0.1},
-                                                                 {2999, 0.01}, {4202, 0.01}, {4203, 0.001}, {4799, 0.001}};
-  for (const auto& [iteration, rate] : expected) EXPECT_NEAR(learning_rate(options, iteration) / rate, 1, 1e-12) << iteration;
+  const std::vector<std::pair<std::int64_t, double>> expected = {
+      {0, 1}, {1798, 1}, {1799, 0.1}, {2998, 0.1}, {2999, 0.01}, {4202, 0.01}, {4203, 0.001}, {4799, 0.001}};
+  for (const auto& [iteration, rate] : expected)
+    EXPECT_NEAR(learning_rate(options, iteration) / rate, 1, 1e-12) << iteration;
   options.iterations = 24000;
   EXPECT_NEAR(learning_rate(options, 14998), 0.1, 1e-12);
   EXPECT_NEAR(learning_rate(options, 14999), 0.01, 1e-12);
@@ -191,7 +193,8 @@ TEST(RunTrial, ReadsABatchWhoseLabelsWereShared) {
 
 TEST(RunTrial, StopsBetweenIterations) {
   core::request_stop();
-  core::expect_error([] { (void)run_trial(tiny::observed_lenet(), short_run(), 0); }, core::ErrorKind::kStopped, "stopped");
+  core::expect_error([] { (void)run_trial(tiny::observed_lenet(), short_run(), 0); }, core::ErrorKind::kStopped,
+                     "stopped");
   core::request_stop(false);
 }
 
@@ -209,7 +212,8 @@ TEST(Choose, TakesATrialWithoutAResultOnlyWhereAllAre) {
 TEST(Reconstruct, GivesTheSameBitsOnAnyNumberOfThreads) {
   const auto observation = tiny::observed_lenet();
   std::vector<core::Progress> reports;
-  const auto one = reconstruct(observation, short_run(), {.progress = [&](const core::Progress& p) { reports.push_back(p); }});
+  const auto one =
+      reconstruct(observation, short_run(), {.progress = [&](const core::Progress& p) { reports.push_back(p); }});
   const auto two = reconstruct(observation, short_run(), {.threads = 2});
   ASSERT_EQ(one.trials.size(), 3u);
   ASSERT_EQ(two.trials.size(), 3u);

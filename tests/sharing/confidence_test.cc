@@ -1,7 +1,6 @@
 #include "pellucid/sharing/confidence.h"
 
 #include "tests/evasion/tiny.h"
-
 #include <gtest/gtest.h>
 
 namespace pellucid::sharing {

@@ -1,6 +1,7 @@
 #include "pellucid/core/file.h"
 #include "pellucid/nets/safetensors.h"
 #include "pellucid/sharing/update.h"
+
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 #include "tests/evasion/tiny.h"
@@ -108,12 +109,15 @@ TEST_F(ObservationFile, RefusesLabelsThatCannotBe) {
   expect_refusal_of("labels: got 3, expected 2", "labels", {1, 1, 1});
 }
 
-TEST_F(ObservationFile, RefusesAnEmptyBatch) { expect_refusal_of("batch_size: got 0, expected at least 1", "batch_size", 0); }
+TEST_F(ObservationFile, RefusesAnEmptyBatch) {
+  expect_refusal_of("batch_size: got 0, expected at least 1", "batch_size", 0);
+}
 
 TEST_F(ObservationFile, RefusesAnotherNetwork) {
   save_observation(observation(), path);
-  core::expect_error([&] { (void)load_observation(path, tiny::network(tiny::spec(), 1)); }, ErrorKind::kModel,
-                     "computed with the network " + nets::fingerprint(network).substr(0, 12) + ", not with the one given");
+  core::expect_error(
+      [&] { (void)load_observation(path, tiny::network(tiny::spec(), 1)); }, ErrorKind::kModel,
+      "computed with the network " + nets::fingerprint(network).substr(0, 12) + ", not with the one given");
 }
 
 TEST_F(ObservationFile, RefusesATruncatedFile) {
@@ -127,16 +131,19 @@ TEST_F(ObservationFile, RefusesATruncatedFile) {
 TEST_F(ObservationFile, SaysWhenItCannotBeReadOrWritten) {
   core::expect_error([&] { (void)load_observation(folder / "none", network); }, ErrorKind::kIo, "none");
   core::write_file(path, std::string_view("a file"));
-  core::expect_error([&] { save_observation(observation(), path / "below"); }, ErrorKind::kIo, "cannot make the folder");
+  core::expect_error([&] { save_observation(observation(), path / "below"); }, ErrorKind::kIo,
+                     "cannot make the folder");
 }
 
 TEST_F(ObservationFile, SaysWhatTheAttackerIsGiven) {
   EXPECT_EQ(describe(observation()),
-            "the attacker is given the network (lenet), the float32 gradient of the mean cross-entropy over 2 images, computed in "
+            "the attacker is given the network (lenet), the float32 gradient of the mean cross-entropy over 2 images, "
+            "computed in "
             "training mode, and the labels");
   save_observation(observation(), path);
   EXPECT_EQ(nets::read_safetensors(path).metadata.at("threat_model"), describe(observation()));
-  const Observation one{.network = network, .update = compute_update(network, tiny::images(1), tiny::labels(1)), .labels = {}};
+  const Observation one{
+      .network = network, .update = compute_update(network, tiny::images(1), tiny::labels(1)), .labels = {}};
   EXPECT_THAT(describe(one), testing::HasSubstr("over 1 image, computed in evaluation mode, and no labels"));
 }
 

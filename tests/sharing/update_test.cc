@@ -1,7 +1,6 @@
 #include "pellucid/sharing/update.h"
 
 #include "tests/evasion/tiny.h"
-
 #include <gtest/gtest.h>
 
 namespace pellucid::sharing {
@@ -12,9 +11,10 @@ double relative_error(const Tensor& got, const Tensor& expected) {
 }
 
 // The gradient of the mean of -log p(label), in float64 and without the framework's cross-entropy.
-nets::TensorMap exact_gradient(const nets::Network& network, const Tensor& images, const Tensor& labels, nets::Mode mode) {
-  const auto leaves =
-      nets::with_gradients({.architecture = network.architecture, .state = nets::converted(network.state, torch::kFloat64)});
+nets::TensorMap exact_gradient(const nets::Network& network, const Tensor& images, const Tensor& labels,
+                               nets::Mode mode) {
+  const auto leaves = nets::with_gradients(
+      {.architecture = network.architecture, .state = nets::converted(network.state, torch::kFloat64)});
   const Tensor logits = nets::evaluate(network.architecture, leaves.state, images.to(torch::kFloat64), mode).logits;
   const Tensor p_true = logits.softmax(1).gather(1, labels.unsqueeze(1));
   p_true.log().neg().mean().backward();
@@ -48,7 +48,8 @@ TEST(ComputeUpdate, GivesTheLastLayerTheResidualTimesItsInput) {
   const auto output = nets::evaluate(network.architecture, network.state, images);
   const Tensor residual = (output.logits.softmax(1) - torch::one_hot(labels, tiny::kClasses)).to(torch::kFloat64) / 2;
   const Update update = compute_update(network, images, labels);
-  EXPECT_LT(relative_error(update.gradient.at("fc.0.weight"), residual.t().mm(output.features.to(torch::kFloat64))), 1e-6);
+  EXPECT_LT(relative_error(update.gradient.at("fc.0.weight"), residual.t().mm(output.features.to(torch::kFloat64))),
+            1e-6);
   EXPECT_LT(relative_error(update.gradient.at("fc.0.bias"), residual.sum(0)), 1e-6);
 }
 
@@ -86,7 +87,8 @@ TEST(ComputeUpdate, DropsWhatTheClientDrops) {
   nets::Network network = tiny::network(tiny::spec("small_cnn", 16));
   network.state.at("classifier.fc3.weight") = core::normal(core::Stream(0, "test"), {tiny::kClasses, 200});
   const auto update = [&](std::optional<core::Stream> dropout) {
-    return compute_update(network, tiny::images(1, 0, 16), tiny::labels(1), nets::Mode::kTraining, std::move(dropout)).gradient;
+    return compute_update(network, tiny::images(1, 0, 16), tiny::labels(1), nets::Mode::kTraining, std::move(dropout))
+        .gradient;
   };
   const auto first = update(core::Stream(0, "dropout"));
   EXPECT_TRUE(tiny::same_bits(first, update(core::Stream(0, "dropout"))));

@@ -4,6 +4,7 @@
 #include "pellucid/core/file.h"
 #include "pellucid/core/stop.h"
 #include "pellucid/report/html.h"
+
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 #include "tests/evasion/tiny.h"
@@ -40,13 +41,15 @@ data::Dataset images() { return tiny::noise(2, 0, kSide); }
 
 std::map<std::string, fs::file_time_type> cells(const fs::path& folder) {
   std::map<std::string, fs::file_time_type> times;
-  for (const auto& entry : fs::directory_iterator(folder / "cells")) times[entry.path().filename()] = entry.last_write_time();
+  for (const auto& entry : fs::directory_iterator(folder / "cells"))
+    times[entry.path().filename()] = entry.last_write_time();
   return times;
 }
 
 Json everything(const Comparison& c) {
-  return {{"attacks", c.attacks},     {"images", c.images}, {"reconstructions", c.reconstructions}, {"summaries", c.summaries},
-          {"paired", c.paired},       {"warnings", c.warnings}, {"headline", c.headline}};
+  return {{"attacks", c.attacks},     {"images", c.images}, {"reconstructions", c.reconstructions},
+          {"summaries", c.summaries}, {"paired", c.paired}, {"warnings", c.warnings},
+          {"headline", c.headline}};
 }
 
 // A result file with this comparison in it, as a page.
@@ -60,11 +63,22 @@ std::string page(const Comparison& c, const fs::path& folder) {
 // The first entry of a list with these values.
 const Json& find(const Json& list, const std::map<std::string, Json>& wanted) {
   for (const auto& entry : list) {
-    const bool matches =
-        std::all_of(wanted.begin(), wanted.end(), [&](const auto& w) { return entry.contains(w.first) && entry[w.first] == w.second; });
+    const bool matches = std::all_of(wanted.begin(), wanted.end(), [&](const auto& w) {
+      return entry.contains(w.first) && entry[w.first] == w.second;
+    });
     if (matches) return entry;
   }
   throw std::logic_error("no such entry");
+}
+
+// Two models, two attacks, two images: made once for the tests that only look at it.
+struct Made {
+  core::Folder folder;
+  Comparison result = compare(two(), both(), images(), folder.path(), {});
+};
+const Made& made() {
+  static const Made once;
+  return once;
 }
 
 struct Compare : testing::Test {
@@ -73,7 +87,8 @@ struct Compare : testing::Test {
 };
 
 TEST_F(Compare, ReconstructsEachImageFromEachModelByEachAttack) {
-  const auto result = compare(two(), both(), images(), folder.path(), {});
+  const auto& result = made().result;
+  const auto& path = made().folder.path();
   ASSERT_EQ(result.reconstructions.size(), 8u);
   std::set<std::string> names, files;
   for (const auto& r : result.reconstructions) {
@@ -84,21 +99,21 @@ TEST_F(Compare, ReconstructsEachImageFromEachModelByEachAttack) {
     EXPECT_NEAR(r["psnr"].get<double>(), -10 * std::log10(r["mse"].get<double>()), 1e-9);
     EXPECT_GT(r["gradient_norm"].get<double>(), 0);
     EXPECT_EQ(r["curve"]["iteration"].size(), 5u);
-    EXPECT_TRUE(fs::exists(folder.path() / r["file"].get<std::string>()));
+    EXPECT_TRUE(fs::exists(path / r["file"].get<std::string>()));
     files.insert(r["file"]);
     names.insert(r["cell"]);
   }
   EXPECT_EQ(names.size(), 8u);
   EXPECT_EQ(files.size(), 8u);
-  EXPECT_EQ(cells(folder.path()).size(), 8u);
-  EXPECT_EQ(result.images[1], (Json{{"index", 1}, {"label", 1}, {"class", "b"}, {"original", "images/0001-original.png"}}));
-  EXPECT_TRUE(fs::exists(folder / "images/0001-original.png"));
+  EXPECT_EQ(cells(path).size(), 8u);
+  EXPECT_EQ(result.images[1],
+            (Json{{"index", 1}, {"label", 1}, {"class", "b"}, {"original", "images/0001-original.png"}}));
+  EXPECT_TRUE(fs::exists(path / "images/0001-original.png"));
   EXPECT_EQ(result.attacks[1]["settings"]["iterations"], 4);
 }
 
 TEST_F(Compare, MakesWhatTheReportShows) {
-  const auto result = compare(two(), both(), images(), folder.path(), {});
-  EXPECT_THAT(page(result, folder.path()), testing::HasSubstr("Attack residual"));
+  EXPECT_THAT(page(made().result, made().folder.path()), testing::HasSubstr("Attack residual"));
 }
 
 TEST_F(Compare, ComputesNothingTwice) {
@@ -126,7 +141,7 @@ TEST_F(Compare, StartsFromTheSameNoiseUnderEveryModelAndAttack) {
 }
 
 TEST_F(Compare, SubtractsTheFirstModelFromTheSecond) {
-  const auto result = compare(two(), both(), images(), folder.path(), {});
+  const auto& result = made().result;
   for (const char* attack : {"residual", "ig"}) {
     for (const char* metric : {"psnr", "mse", "oracle_psnr"}) {
       double difference = 0;
@@ -142,7 +157,7 @@ TEST_F(Compare, SubtractsTheFirstModelFromTheSecond) {
 }
 
 TEST_F(Compare, SummarisesEachModelAlone) {
-  const auto result = compare(two(), both(), images(), folder.path(), {});
+  const auto& result = made().result;
   for (const char* model : {"standard", "adversarial"}) {
     const Json& summary = find(result.summaries, {{"attack", "ig"}, {"model", model}, {"metric", "ssim"}});
     const double a = find(result.reconstructions, {{"attack", "ig"}, {"model", model}, {"image", 0}})["ssim"];
@@ -200,10 +215,12 @@ TEST_F(Compare, WarnsOfConfidence) {
   first_only.labels = torch::tensor({0, 0});
   const auto result = compare(two(network(0), sure), both(), first_only, folder.path(), {});
   ASSERT_EQ(result.warnings.size(), 1u);
-  EXPECT_THAT(result.warnings[0].get<std::string>(), testing::StartsWith("Robust model: 2 of 2 images have a logit margin above 15"));
+  EXPECT_THAT(result.warnings[0].get<std::string>(),
+              testing::StartsWith("Robust model: 2 of 2 images have a logit margin above 15"));
   EXPECT_TRUE(find(result.reconstructions, {{"model", "standard"}})["warnings"].empty());
   const auto warning = [&](const char* attack) {
-    return find(result.reconstructions, {{"attack", attack}, {"model", "adversarial"}})["warnings"][0].get<std::string>();
+    return find(result.reconstructions, {{"attack", attack}, {"model", "adversarial"}})["warnings"][0]
+        .get<std::string>();
   };
   EXPECT_THAT(warning("residual"), testing::HasSubstr("float32 rounds away p(true) - 1"));
   EXPECT_THAT(warning("ig"), testing::HasSubstr("an attack that recomputes the loss cannot match such a gradient"));
@@ -211,13 +228,12 @@ TEST_F(Compare, WarnsOfConfidence) {
 
 TEST_F(Compare, GoesOnAfterAStop) {
   const core::Run run{.progress = [](const core::Progress& p) { core::request_stop(p.done == 3); }};
-  core::expect_error([&] { (void)compare(two(), both(), images(), folder.path(), run); }, core::ErrorKind::kStopped, "stopped");
+  core::expect_error([&] { (void)compare(two(), both(), images(), folder.path(), run); }, core::ErrorKind::kStopped,
+                     "stopped");
   const auto times = cells(folder.path());
   EXPECT_EQ(times.size(), 3u);
   core::request_stop(false);
-  const core::Folder undisturbed;
-  EXPECT_EQ(everything(compare(two(), both(), images(), folder.path(), {})),
-            everything(compare(two(), both(), images(), undisturbed.path(), {})));
+  EXPECT_EQ(everything(compare(two(), both(), images(), folder.path(), {})), everything(made().result));
   const auto after = cells(folder.path());
   for (const auto& [name, time] : times) EXPECT_EQ(after.at(name), time);
 }

@@ -2,6 +2,7 @@
 
 #include "pellucid/core/file.h"
 #include "pellucid/nets/safetensors.h"
+
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 #include "tests/evasion/tiny.h"

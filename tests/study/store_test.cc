@@ -2,6 +2,7 @@
 
 #include "pellucid/core/config.h"
 #include "pellucid/core/file.h"
+
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 
@@ -49,15 +50,19 @@ TEST(Cell, SaysInItsFileWhatDeterminesIt) {
 
 TEST(Cell, IsAbsentWhereItsComputationFails) {
   const core::Folder folder;
-  core::expect_error([&] { (void)cell(folder.path(), kDeterminants, []() -> Json { throw core::Error(core::ErrorKind::kStopped, "why"); }); },
-                     core::ErrorKind::kStopped, "why");
+  core::expect_error(
+      [&] {
+        (void)cell(folder.path(), kDeterminants, []() -> Json { throw core::Error(core::ErrorKind::kStopped, "why"); });
+      },
+      core::ErrorKind::kStopped, "why");
   EXPECT_EQ(cell(folder.path(), kDeterminants, [] { return Json(5); }), 5);
 }
 
 TEST(Cell, RefusesADamagedFile) {
   const core::Folder folder;
   core::write_file(folder.path() / "cells" / (cell_name(kDeterminants) + ".json"), std::string_view("{\"cell\": "));
-  core::expect_error([&] { (void)cell(folder.path(), kDeterminants, [] { return Json(5); }); }, core::ErrorKind::kData, "not JSON");
+  core::expect_error([&] { (void)cell(folder.path(), kDeterminants, [] { return Json(5); }); }, core::ErrorKind::kData,
+                     "not JSON");
 }
 
 }  // namespace

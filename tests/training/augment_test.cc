@@ -17,7 +17,9 @@ TrainingOptions with(std::int64_t crop_padding, bool flip) {
 }
 
 // n copies of one image without symmetry and without zeros.
-Tensor copies(std::int64_t n) { return core::uniform(core::Stream(0, "test"), {1, 2, 5, 4}, 0.5, 1).repeat({n, 1, 1, 1}); }
+Tensor copies(std::int64_t n) {
+  return core::uniform(core::Stream(0, "test"), {1, 2, 5, 4}, 0.5, 1).repeat({n, 1, 1, 1});
+}
 
 TEST(Augment, ChangesNothingWhenOff) {
   const Tensor images = copies(3);
@@ -33,7 +35,9 @@ TEST(Augment, CropsOneOfTheShiftsOfThePaddedImage) {
   std::set<std::int64_t> seen;
   for (std::int64_t i = 0; i < kImages; ++i) {
     std::int64_t shift = 0;
-    auto crop = [&] { return padded.slice(1, shift / kShifts, shift / kShifts + 5).slice(2, shift % kShifts, shift % kShifts + 4); };
+    auto crop = [&] {
+      return padded.slice(1, shift / kShifts, shift / kShifts + 5).slice(2, shift % kShifts, shift % kShifts + 4);
+    };
     while (shift < kShifts * kShifts && !torch::equal(result[i], crop())) ++shift;
     ASSERT_LT(shift, kShifts * kShifts) << "image " << i << " is no crop";
     seen.insert(shift);

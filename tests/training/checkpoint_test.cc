@@ -2,6 +2,7 @@
 
 #include "pellucid/core/file.h"
 #include "pellucid/nets/safetensors.h"
+
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 #include "tests/evasion/tiny.h"
@@ -16,7 +17,8 @@ const Json kIdentity = {{"spec", {{"net", "tiny"}}}, {"options", {{"epochs", 4},
 
 TrainingState state() {
   const nets::Network network = tiny::normed();
-  TrainingState s{.network = network, .optimiser = {.steps = 3, .first = {}, .second = {}}, .epoch = 1, .batch = 2, .curve = {}};
+  TrainingState s{
+      .network = network, .optimiser = {.steps = 3, .first = {}, .second = {}}, .epoch = 1, .batch = 2, .curve = {}};
   s.network.state.at("bn.num_batches_tracked") += 3;
   for (const auto& name : nets::parameter_names(network.architecture)) {
     s.optimiser.first.push_back(network.state.at(name) * 0.1);
@@ -129,13 +131,16 @@ TEST_F(Checkpoint, RefusesAMissingMomentOfTheOptimiser) {
 }
 
 TEST_F(Checkpoint, SaysWhenItCannotBeWritten) {
-  core::expect_error([&] { save_state(state(), kIdentity, path / "below" / "a file"); }, ErrorKind::kIo, "resume.safetensors");
+  core::expect_error([&] { save_state(state(), kIdentity, path / "below" / "a file"); }, ErrorKind::kIo,
+                     "resume.safetensors");
 }
 
 TEST(Curve, IsJsonByColumns) {
   const std::vector<EpochRecord> curve = {{.epoch = 1, .train_loss = 2, .natural = {1, 2}, .robust = {}},
                                           {.epoch = 2, .train_loss = 1, .natural = {2, 2}, .robust = {1, 4}}};
-  EXPECT_EQ(to_json(curve), (Json{{"epoch", {1, 2}}, {"train_loss", {2.0, 1.0}}, {"natural", {0.5, 1.0}}, {"robust", {nullptr, 0.25}}}));
+  EXPECT_EQ(
+      to_json(curve),
+      (Json{{"epoch", {1, 2}}, {"train_loss", {2.0, 1.0}}, {"natural", {0.5, 1.0}}, {"robust", {nullptr, 0.25}}}));
 }
 
 }  // namespace

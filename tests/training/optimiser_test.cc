@@ -1,8 +1,8 @@
 #include "pellucid/training/optimiser.h"
 
 #include "pellucid/core/config.h"
-#include "tests/evasion/tiny.h"
 
+#include "tests/evasion/tiny.h"
 #include <gtest/gtest.h>
 
 namespace pellucid::training {
@@ -19,7 +19,8 @@ TEST(Step, TakesTheStepsOfPyTorch) {
     OptimiserState state;
     for (std::size_t number = 0; number < 5; ++number) {
       std::vector<Tensor> gradients, flat;
-      for (std::size_t k = 0; k < shapes.size(); ++k) gradients.push_back(tiny::formula(shapes[k], 10 * number + k + 2, 2));
+      for (std::size_t k = 0; k < shapes.size(); ++k)
+        gradients.push_back(tiny::formula(shapes[k], 10 * number + k + 2, 2));
       step(options, golden["rates"][number], parameters, gradients, state);
       for (const auto& parameter : parameters) flat.push_back(parameter.flatten());
       const Tensor expected = torch::tensor(c["steps"][number].get<std::vector<double>>(), torch::kFloat64);

@@ -2,6 +2,7 @@
 #include "pellucid/core/file.h"
 #include "pellucid/core/stop.h"
 #include "pellucid/training/train.h"
+
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 #include "tests/evasion/tiny.h"
@@ -37,7 +38,12 @@ std::vector<Case> cases() {
   norm.batch_size = 4;
   norm.attack_mode = nets::Mode::kTraining;
   norm.test_attack_images = 0;
-  return {{"adversarial", tiny::spec(), tiny::noise(24), tiny::noise(5, 1), options, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
+  return {{"adversarial",
+           tiny::spec(),
+           tiny::noise(24),
+           tiny::noise(5, 1),
+           options,
+           {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
           {"dropout", tiny::spec("small_cnn", 16), tiny::noise(24, 0, 16), tiny::noise(5, 1, 16), dropout, {2, 4, 9}},
           {"batch norm", tiny::spec("convnet", 9), tiny::noise(8, 0, 9), tiny::noise(4, 1, 9), norm, {1, 3}}};
 }
@@ -69,7 +75,8 @@ TEST_F(Resume, EndsWithTheSameBitsAfterAStopAtAnyMoment) {
       core::request_stop(false);
       (void)run_case(c, folder.path());
       for (const char* file : {"model.safetensors", "checkpoints/resume.safetensors"}) {
-        EXPECT_EQ(core::read_file(folder / file), core::read_file(undisturbed / file)) << c.name << ", stopped at " << k;
+        EXPECT_EQ(core::read_file(folder / file), core::read_file(undisturbed / file))
+            << c.name << ", stopped at " << k;
       }
     }
   }
@@ -81,7 +88,8 @@ TEST_F(Resume, EndsWithTheSameBitsAfterBeingKilled) {
   (void)run_case(c, undisturbed.path());
   for (const int k : {2, 5, 9, 12}) {
     const core::Folder folder;
-    EXPECT_THROW((void)run_case(c, folder.path(), at_report(k, [] { throw std::runtime_error("killed"); })), std::runtime_error);
+    EXPECT_THROW((void)run_case(c, folder.path(), at_report(k, [] { throw std::runtime_error("killed"); })),
+                 std::runtime_error);
     (void)run_case(c, folder.path());
     EXPECT_EQ(core::read_file(folder / "model.safetensors"), core::read_file(undisturbed / "model.safetensors")) << k;
   }
@@ -95,8 +103,8 @@ TEST_F(Resume, GoesOnWhereItStopped) {
   core::request_stop(false);
   std::int64_t first = 0;
   (void)run_case(c, folder.path(), {.progress = [&](const core::Progress& p) {
-    if (first == 0) first = p.done;
-  }});
+                   if (first == 0) first = p.done;
+                 }});
   EXPECT_EQ(first, 3);
 }
 

@@ -2,6 +2,7 @@
 
 #include "pellucid/core/file.h"
 #include "pellucid/nets/weights.h"
+
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 #include "tests/evasion/tiny.h"
@@ -35,7 +36,8 @@ TEST(Train, GivesTheSameBitsTwice) {
   auto options = few_steps();
   (void)train_lenet(options, a.path());
   (void)train_lenet(options, b.path());
-  for (const char* file : {"model.safetensors", "checkpoints/step-000001.safetensors", "checkpoints/resume.safetensors"}) {
+  for (const char* file :
+       {"model.safetensors", "checkpoints/step-000001.safetensors", "checkpoints/resume.safetensors"}) {
     EXPECT_EQ(core::read_file(a / file), core::read_file(b / file)) << file;
   }
   options.seed = 1;
@@ -49,9 +51,11 @@ TEST(Train, LeavesTheWeightsOfItsStages) {
   options.schedule = Schedule::kConstant;
   const auto trained = train_lenet(options, folder.path());
   std::set<std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder / "checkpoints")) files.insert(entry.path().filename());
-  EXPECT_EQ(files, (std::set<std::string>{"epoch-001.safetensors", "epoch-002.safetensors", "resume.safetensors",
-                                          "step-000000.safetensors", "step-000001.safetensors", "step-000005.safetensors"}));
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "checkpoints"))
+    files.insert(entry.path().filename());
+  EXPECT_EQ(files,
+            (std::set<std::string>{"epoch-001.safetensors", "epoch-002.safetensors", "resume.safetensors",
+                                   "step-000000.safetensors", "step-000001.safetensors", "step-000005.safetensors"}));
   const auto checkpoint = [&](const char* name) { return weights(folder.path() / "checkpoints" / name); };
   const auto final = weights(folder / "model.safetensors");
   EXPECT_TRUE(tiny::same_bits(checkpoint("step-000000.safetensors"), tiny::network(tiny::spec()).state));
@@ -113,8 +117,10 @@ TEST(Train, MovesTheStatisticsOfBatchNorm) {
   options.optimiser = Optimiser::kSgd;
   options.epochs = 1;
   options.batch_size = 4;
-  const auto trained = train(tiny::spec("convnet", 9), tiny::noise(8, 0, 9), tiny::noise(4, 1, 9), options, folder.path(), {});
-  EXPECT_EQ(trained.network.state.at("model.bn7.num_batches_tracked").item<std::int64_t>(), 2) << "the attack moves nothing";
+  const auto trained =
+      train(tiny::spec("convnet", 9), tiny::noise(8, 0, 9), tiny::noise(4, 1, 9), options, folder.path(), {});
+  EXPECT_EQ(trained.network.state.at("model.bn7.num_batches_tracked").item<std::int64_t>(), 2)
+      << "the attack moves nothing";
   EXPECT_FALSE(torch::equal(trained.network.state.at("model.bn7.running_mean"), torch::zeros({256})));
 }
 
@@ -140,9 +146,11 @@ TEST(Train, BeginsTheWarmUpWithCleanImages) {
 TEST(Train, ReportsEachBatch) {
   const core::Folder folder;
   std::vector<core::Progress> reports;
-  const core::Run run{.progress = [&](const core::Progress& p) {
-    if (p.task == "mine: train") reports.push_back(p);
-  }, .label = "mine"};
+  const core::Run run{.progress =
+                          [&](const core::Progress& p) {
+                            if (p.task == "mine: train") reports.push_back(p);
+                          },
+                      .label = "mine"};
   (void)train_lenet(few_steps(), folder.path(), run);
   ASSERT_EQ(reports.size(), 8u);
   EXPECT_EQ(reports[4].done, 5);
@@ -155,7 +163,8 @@ TEST(Train, RefusesAFolderOfAnotherTraining) {
   auto options = few_steps();
   (void)train_lenet(options, folder.path());
   options.learning_rate = 0.5;
-  core::expect_error([&] { (void)train_lenet(options, folder.path()); }, ErrorKind::kUsage, "/options/learning_rate: got 0.5");
+  core::expect_error([&] { (void)train_lenet(options, folder.path()); }, ErrorKind::kUsage,
+                     "/options/learning_rate: got 0.5");
 }
 
 TEST(Train, SaysThatTheLearningRateIsTooHigh) {
@@ -164,13 +173,15 @@ TEST(Train, SaysThatTheLearningRateIsTooHigh) {
   options.optimiser = Optimiser::kSgd;
   options.learning_rate = 1e38;
   options.schedule = Schedule::kConstant;
-  core::expect_error([&] { (void)train_lenet(options, folder.path()); }, ErrorKind::kUsage, "lower learning_rate (now 1e+38)");
+  core::expect_error([&] { (void)train_lenet(options, folder.path()); }, ErrorKind::kUsage,
+                     "lower learning_rate (now 1e+38)");
 }
 
 TEST(Train, RefusesImagesThatDoNotFitTheNetwork) {
   const core::Folder folder;
-  core::expect_error([&] { (void)train(tiny::spec(), tiny::noise(8, 0, 9), tiny::noise(8), few_steps(), folder.path(), {}); },
-                     ErrorKind::kUsage, "got shape [8, 1, 9, 9], expected [B, 1, 8, 8]");
+  core::expect_error(
+      [&] { (void)train(tiny::spec(), tiny::noise(8, 0, 9), tiny::noise(8), few_steps(), folder.path(), {}); },
+      ErrorKind::kUsage, "got shape [8, 1, 9, 9], expected [B, 1, 8, 8]");
 }
 
 TEST(Train, SaysWhenItsFilesCannotBeWritten) {
