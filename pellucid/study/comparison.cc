@@ -148,9 +148,11 @@ std::string headline(const Json& summaries, const Json& paired, const std::vecto
     }
     const auto& d = (*pair)["difference"];
     const double low = d["low"], high = d["high"];
-    const char* verdict = low > 0    ? "the robust model gives away more"
-                          : high < 0 ? "the standard model gives away more"
-                                     : "which gives away more cannot be told from these images";
+    // Both must agree: a bootstrap of two or three images has an interval, but no right to a verdict.
+    const bool told = (*pair)["p_value"].get<double>() < 0.05 && (low > 0 || high < 0);
+    const char* verdict = !told     ? "which gives away more cannot be told from these images"
+                          : low > 0 ? "the robust model gives away more"
+                                    : "the standard model gives away more";
     text += fmt::format("{}: images come back at {:.1f} dB from the standard model and at {:.1f} dB from the robust one; {} ({:+.1f} dB [{:+.1f}, {:+.1f}], n = {}). ",
                         attack.label, standard.get<double>(), robust.get<double>(), verdict, d["value"].get<double>(), low, high,
                         (*pair)["n"].get<std::int64_t>());
