@@ -11,6 +11,7 @@ struct Item {
   std::string name;
   std::string summary;  ///< one line
   std::string text;     ///< what explain says beyond it
+  std::string (*measured)() = nullptr;  ///< what explain measures on this machine, a line or more
 };
 
 [[nodiscard]] std::vector<Item> catalogue();

@@ -35,8 +35,9 @@ void explain(const std::string& name, const Common& common) {
   for (const auto& item : catalogue()) {
     names.push_back(item.name);
     if (item.name != name) continue;
-    const core::Json result = {{"kind", item.kind}, {"name", item.name}, {"summary", item.summary}, {"text", item.text}};
-    if (!print_json(common, result)) fmt::print("{}: {}\n\n{}", bold(item.name), item.summary, item.text);
+    const std::string text = item.text + (item.measured == nullptr ? "" : item.measured());
+    const core::Json result = {{"kind", item.kind}, {"name", item.name}, {"summary", item.summary}, {"text", text}};
+    if (!print_json(common, result)) fmt::print("{}: {}\n\n{}", bold(item.name), item.summary, text);
     return;
   }
   throw core::Error(core::ErrorKind::kUsage, "got \"{}\", expected a name from `pellucid list`{}", name, core::suggestion(name, names));

@@ -66,6 +66,7 @@ int run(int argc, char** argv) {
   add_invert(app);
   add_report(app);
   add_data(app);
+  add_bench(app);
   add_list(app);
   add_explain(app);
 

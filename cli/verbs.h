@@ -11,6 +11,7 @@ void add_evade(CLI::App& app);
 void add_capture(CLI::App& app);
 void add_invert(CLI::App& app);
 void add_report(CLI::App& app);
+void add_bench(CLI::App& app);
 void add_data(CLI::App& app);
 void add_list(CLI::App& app);
 void add_explain(CLI::App& app);

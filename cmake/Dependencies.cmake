@@ -17,3 +17,10 @@ target_link_libraries(pellucid_libtorch INTERFACE ${TORCH_LIBRARIES})
 target_include_directories(pellucid_libtorch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
 separate_arguments(TORCH_FLAGS UNIX_COMMAND "${TORCH_CXX_FLAGS}")
 target_compile_options(pellucid_libtorch INTERFACE ${TORCH_FLAGS})
+
+# oneDNN, the one that libtorch itself uses. Debian's own CMake file asks for OpenCL, which neither of us needs.
+find_path(DNNL_INCLUDE_DIR dnnl.hpp REQUIRED)
+find_library(DNNL_LIBRARY dnnl REQUIRED)
+add_library(pellucid_dnnl INTERFACE)
+target_link_libraries(pellucid_dnnl INTERFACE ${DNNL_LIBRARY})
+target_include_directories(pellucid_dnnl SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})

@@ -15,27 +15,50 @@ enum class Objective {
   kCosine,  ///< 1 - <g, g*> / (|g| |g*|) over all parameters together
   kL2,      ///< |g - g*|^2 / |g*|^2
 };
-enum class Start { kNormal, kUniform, kZero };
+enum class Start {
+  kNormal,   ///< standard normal in the network's normalised units
+  kUniform,  ///< in [0, 1]
+  kGrey,     ///< 0.5, and normal noise of deviation 0.01 so that restarts differ
+  kZero,     ///< black
+};
+/// How the learning rate falls over n iterations.
+enum class Decay {
+  kNone,
+  kStep,    ///< to a tenth after 3/8, 5/8 and 7/8 of them, as published with `ig`
+  kCosine,  ///< (1 + cos(pi t / n)) / 2, and a thousandth at the end
+};
+/// What computes the matching loss and its gradient.
+enum class Method {
+  kEngine,          ///< engine.h; where it cannot, double backward, and the result says why
+  kDoubleBackward,  ///< matching.h
+};
 enum class Keep {
   kLast,  ///< the last iterate
   kBest,  ///< the iterate with the lowest optimised value (matching loss + TV)
 };
-enum class Precision { kFloat32, kFloat64 };
+enum class Precision {
+  kFloat32,
+  kMixed,    ///< brain floats in every convolution but the forward sweep's; needs the engine and a processor that has them
+  kFloat64,  ///< for verification; by double backward
+};
 
 struct InversionOptions {
   Functional functional = Functional::kResidual;
   Objective objective = Objective::kL2;
+  double features = 1;         ///< weight of |h - h*|^2 / |h*|^2, h* the first linear layer's input read off its gradient; one image only
   std::int64_t iterations = 1000;
   std::int64_t restarts = 8;
-  double tv = 1e-2;             ///< weight of the total variation, mean|dx| + mean|dy|; 0: none
-  double learning_rate = 0.1;   ///< of Adam, in the network's normalised units
-  bool decay = true;            ///< times 0.1 after 3/8, 5/8 and 7/8 of the iterations
-  bool sign = true;             ///< Adam is fed the sign of the gradient
-  bool box = true;              ///< pixels are clamped to [0, 1] after each step
-  Start start = Start::kNormal; ///< kNormal: standard normal in normalised units; kUniform: in [0, 1]; kZero: black
+  double tv = 1e-2;            ///< weight of the total variation, mean|dx| + mean|dy|; 0: none
+  double l1 = 1e-3;            ///< weight of the mean pixel: what the network does not answer to stays dark; 0: none
+  double learning_rate = 0.1;  ///< of Adam, in the network's normalised units
+  Decay decay = Decay::kCosine;
+  bool sign = true;  ///< Adam is fed the sign of the gradient
+  bool box = true;   ///< pixels are clamped to [0, 1] after each step
+  Start start = Start::kGrey;
   Keep keep = Keep::kBest;
+  Method method = Method::kEngine;
   Precision precision = Precision::kFloat32;  ///< of the attacker's arithmetic
-  std::uint64_t seed = 0;       ///< of the start noise
+  std::uint64_t seed = 0;                     ///< of the start noise
 
   bool operator==(const InversionOptions&) const = default;
 };

@@ -4,18 +4,23 @@
 #include "pellucid/core/parallel.h"
 #include "pellucid/core/stop.h"
 #include "pellucid/core/tensor.h"
-#include "pellucid/inversion/matching.h"
+#include "pellucid/inversion/engine.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
+#include <functional>
+#include <memory>
 #include <mutex>
+#include <numbers>
 
 namespace pellucid::inversion {
 namespace {
 
 constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
+constexpr double kGreyNoise = 0.01;
+constexpr double kLastRate = 1e-3;  // of the first, at the end of a cosine
 constexpr std::int64_t kCurvePoints = 100;
+constexpr std::int64_t kPack = 4;  // trials in one engine: more of them gain little (docs/engine.md)
 
 // The units in which the descent moves: those of the network's normalisation, or pixels where it has none.
 struct Units {
@@ -30,20 +35,27 @@ struct Units {
   [[nodiscard]] Tensor from_pixels(const Tensor& x) const { return (x - mean.to(x.options())) / deviation.to(x.options()); }
 };
 
-// mean|dz/dx| + mean|dz/dy| over the batch, and its gradient.
-struct TotalVariation {
-  double value;
+// What each trial prefers of its images beside the matching loss, tv (mean|dz/dx| + mean|dz/dy|) + l1 mean|pixel|, with its
+// gradient by z.
+struct Prior {
+  Tensor values;  // (trials) float64
   Tensor gradient;
 
-  explicit TotalVariation(const Tensor& z) {
+  Prior(const Tensor& z, const Tensor& pixels, const Tensor& deviation, const InversionOptions& options, std::int64_t trials) {
+    const auto each = [&](const Tensor& t) { return t.reshape({trials, -1}); };
     const Tensor dx = z.slice(3, 1) - z.slice(3, 0, -1), dy = z.slice(2, 1) - z.slice(2, 0, -1);
-    value = dx.abs().mean().item<double>() + dy.abs().mean().item<double>();
-    const Tensor sx = dx.sign() / static_cast<double>(dx.numel()), sy = dy.sign() / static_cast<double>(dy.numel());
+    values = options.tv * (each(dx).abs().mean(1) + each(dy).abs().mean(1)).to(torch::kFloat64);
+    const auto share = [&](const Tensor& t) { return options.tv * static_cast<double>(trials) / static_cast<double>(t.numel()); };
+    const Tensor sx = dx.sign() * share(dx), sy = dy.sign() * share(dy);
     gradient = torch::zeros_like(z);
     gradient.slice(3, 1).add_(sx);
     gradient.slice(3, 0, -1).sub_(sx);
     gradient.slice(2, 1).add_(sy);
     gradient.slice(2, 0, -1).sub_(sy);
+    if (options.l1 > 0) {
+      values += options.l1 * each(pixels).abs().mean(1).to(torch::kFloat64);
+      gradient.add_(pixels.sign() * deviation, options.l1 * static_cast<double>(trials) / static_cast<double>(z.numel()));
+    }
   }
 };
 
@@ -54,6 +66,7 @@ Tensor start(const sharing::Observation& observation, const InversionOptions& op
   switch (options.start) {
     case Start::kNormal: return core::normal(stream, shape);
     case Start::kUniform: return units.from_pixels(core::uniform(stream, shape));
+    case Start::kGrey: return units.from_pixels(0.5 + kGreyNoise * core::normal(stream, shape));
     case Start::kZero: break;
   }
   return units.from_pixels(torch::zeros(shape));
@@ -74,34 +87,74 @@ struct Adam {
   }
 };
 
-// The descent itself. Fills in the trial; `trial.images` stays undefined if not even the start could be evaluated.
-void descend(const Matching& matching, const Units& units, Tensor z, const InversionOptions& options, Trial& trial) {
+// The matching loss of several trials at once, and what computes it.
+struct Evaluation {
+  std::string method;
+  std::function<Tensor(const Tensor& pixels, std::span<double> losses)> gradient;
+};
+
+Evaluation by_double_backward(const Problem& problem, const InversionOptions& options, const std::string& why) {
+  const auto precision = options.precision == Precision::kFloat64 ? Precision::kFloat64 : Precision::kFloat32;
+  auto matching = std::make_shared<Matching>(problem, precision);
+  const std::int64_t batch = problem.batch_size;
+  return {.method = fmt::format("double backward, {}{}", precision == Precision::kFloat64 ? "float64" : "float32", why),
+          .gradient = [matching, batch](const Tensor& pixels, std::span<double> losses) {
+            std::vector<Tensor> gradients;
+            for (std::size_t t = 0; t < losses.size(); ++t) {
+              Matched matched = (*matching)(pixels.narrow(0, static_cast<std::int64_t>(t) * batch, batch));
+              losses[t] = matched.matching_loss;
+              gradients.push_back(std::move(matched.gradient));
+            }
+            return torch::cat(gradients);
+          }};
+}
+
+Evaluation evaluation(const Problem& problem, const InversionOptions& options, std::int64_t trials) {
+  if (options.method == Method::kDoubleBackward) return by_double_backward(problem, options, "");
+  if (options.precision == Precision::kFloat64) return by_double_backward(problem, options, ": the engine has no float64");
+  if (const auto reason = Engine::lacks(problem.architecture)) return by_double_backward(problem, options, fmt::format(": the network has {}", *reason));
+  auto engine = std::make_shared<Engine>(problem, trials, options.precision);
+  return {.method = fmt::format("engine, {}", options.precision == Precision::kMixed ? "mixed" : "float32"),
+          .gradient = [engine](const Tensor& pixels, std::span<double> losses) { return engine->evaluate(pixels, losses); }};
+}
+
+// The descent of several trials side by side. `trial.images` stays undefined where not even the start could be evaluated.
+void descend(const Evaluation& matching, const Units& units, Tensor z, const InversionOptions& options, std::span<Trial> trials) {
+  const auto count = static_cast<std::int64_t>(trials.size()), batch = z.size(0) / count;
   const Tensor low = units.from_pixels(torch::zeros_like(z)), high = units.from_pixels(torch::ones_like(z));
+  const Tensor deviation = units.deviation.to(z.options());
   const std::int64_t stride = std::max<std::int64_t>(1, (options.iterations + kCurvePoints - 1) / kCurvePoints);
   Adam adam;
-  double best = std::numeric_limits<double>::infinity();
+  std::vector<double> losses(count), best(count, std::numeric_limits<double>::infinity());
   for (std::int64_t iteration = 0; iteration <= options.iterations; ++iteration) {
     core::throw_if_stopped();
     const Tensor pixels = units.to_pixels(z);
-    const Matched matched = matching(pixels);
-    const TotalVariation variation(z);
-    const Tensor gradient = matched.gradient * units.deviation.to(z.options()) + options.tv * variation.gradient;
-    const double objective = matched.matching_loss + options.tv * variation.value;
-    if (!std::isfinite(objective) || !torch::isfinite(gradient).all().item<bool>()) {
-      trial.status = Status::kDiverged;
-      trial.reason = fmt::format("the matching loss or its gradient is not finite at iteration {}", iteration);
-      return;
+    const Tensor matched = matching.gradient(pixels, losses);
+    const Prior prior(z, pixels, deviation, options, count);
+    const Tensor gradient = matched * deviation + prior.gradient;
+    const Tensor finite = torch::isfinite(gradient).reshape({count, -1}).all(1);
+    bool any = false;
+    for (std::int64_t t = 0; t < count; ++t) {
+      Trial& trial = trials[t];
+      if (trial.status != Status::kOk) continue;
+      const double objective = losses[t] + prior.values.data_ptr<double>()[t];
+      if (!std::isfinite(objective) || !finite.data_ptr<bool>()[t]) {
+        trial.status = Status::kDiverged;
+        trial.reason = fmt::format("the matching loss or its gradient is not finite at iteration {}", iteration);
+        continue;
+      }
+      any = true;
+      if (iteration % stride == 0) {
+        trial.curve.iteration.push_back(iteration);
+        trial.curve.matching_loss.push_back(losses[t]);
+      }
+      if (options.keep == Keep::kLast || objective < best[t]) {
+        best[t] = objective;
+        trial.matching_loss = losses[t];
+        trial.images = pixels.narrow(0, t * batch, batch);
+      }
     }
-    if (iteration % stride == 0) {
-      trial.curve.iteration.push_back(iteration);
-      trial.curve.matching_loss.push_back(matched.matching_loss);
-    }
-    if (options.keep == Keep::kLast || objective < best) {
-      best = objective;
-      trial.matching_loss = matched.matching_loss;
-      trial.images = pixels;
-    }
-    if (iteration == options.iterations) return;  // the last evaluation only judges the last step
+    if (!any || iteration == options.iterations) return;  // the last evaluation only judges the last step
     adam.step(z, options.sign ? gradient.sign() : gradient, learning_rate(options, iteration));
     if (options.box) z = torch::min(torch::max(z, low), high);
   }
@@ -111,11 +164,15 @@ void descend(const Matching& matching, const Units& units, Tensor z, const Inver
 
 double learning_rate(const InversionOptions& options, std::int64_t iteration) {
   double rate = options.learning_rate;
-  if (!options.decay) return rate;
-  const auto n = static_cast<double>(options.iterations);
-  for (const double share : {2.667, 1.6, 1.142}) {
-    const double milestone = std::round((n - std::fmod(n, share)) / share);  // Python's n // share: 4800 // 1.6 is 2999
-    if (static_cast<double>(iteration) >= milestone) rate *= 0.1;
+  const auto n = static_cast<double>(options.iterations), i = static_cast<double>(iteration);
+  switch (options.decay) {
+    case Decay::kNone: break;
+    case Decay::kCosine: return rate * ((1 + std::cos(std::numbers::pi * i / n)) / 2 + kLastRate);
+    case Decay::kStep:
+      for (const double share : {2.667, 1.6, 1.142}) {
+        const double milestone = std::round((n - std::fmod(n, share)) / share);  // Python's n // share: 4800 // 1.6 is 2999
+        if (i >= milestone) rate *= 0.1;
+      }
   }
   return rate;
 }
@@ -129,21 +186,32 @@ std::string to_string(Status status) {
   return "";
 }
 
-Trial run_trial(const sharing::Observation& observation, const InversionOptions& options, std::int64_t restart) {
-  Trial trial;
-  trial.matching_loss = std::numeric_limits<double>::quiet_NaN();
+std::vector<Trial> run_trials(const sharing::Observation& observation, const InversionOptions& options, std::int64_t first, std::int64_t count) {
+  std::vector<Trial> trials(count);
+  for (auto& trial : trials) trial.matching_loss = std::numeric_limits<double>::quiet_NaN();
   try {
-    const Matching matching(observation, options, infer_labels(observation));
+    const Evaluation matching = evaluation(make_problem(observation, options, infer_labels(observation)), options, count);
+    for (auto& trial : trials) trial.method = matching.method;
     const Units units(observation.network.architecture.spec);
     const auto type = options.precision == Precision::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-    descend(matching, units, start(observation, options, units, restart).to(type), options, trial);
+    std::vector<Tensor> starts;
+    for (std::int64_t t = 0; t < count; ++t) starts.push_back(start(observation, options, units, first + t).to(type));
+    descend(matching, units, torch::cat(starts), options, trials);
   } catch (const core::Error& error) {
     if (error.kind() != core::ErrorKind::kUsage && error.kind() != core::ErrorKind::kModel) throw;
-    trial.status = Status::kNotApplicable;
-    trial.reason = error.what();
+    for (auto& trial : trials) {
+      trial.status = Status::kNotApplicable;
+      trial.reason = error.what();
+    }
   }
-  if (trial.images.defined()) trial.images = trial.images.detach().to(torch::kFloat32).clamp(0, 1);
-  return trial;
+  for (auto& trial : trials) {
+    if (trial.images.defined()) trial.images = trial.images.detach().to(torch::kFloat32).clamp(0, 1).clone();
+  }
+  return trials;
+}
+
+Trial run_trial(const sharing::Observation& observation, const InversionOptions& options, std::int64_t restart) {
+  return run_trials(observation, options, restart, 1).front();
 }
 
 Reconstruction choose(std::vector<Trial> trials) {
@@ -159,17 +227,19 @@ Reconstruction choose(std::vector<Trial> trials) {
 }
 
 Reconstruction reconstruct(const sharing::Observation& observation, const InversionOptions& options, const core::Run& run) {
+  const std::int64_t threads = std::max(run.threads, 1);
+  const std::int64_t pack = std::clamp<std::int64_t>((options.restarts + threads - 1) / threads, 1, kPack);
   std::vector<Trial> trials(options.restarts);
   std::mutex mutex;
   std::int64_t done = 0;
-  core::parallel_for(options.restarts, run.threads, [&](std::int64_t restart) {
-    trials[restart] = run_trial(observation, options, restart);
+  core::parallel_for((options.restarts + pack - 1) / pack, run.threads, [&](std::int64_t p) {
+    const std::int64_t first = p * pack;
+    auto packed = run_trials(observation, options, first, std::min(pack, options.restarts - first));
     std::lock_guard lock(mutex);
-    run.report({.task = "invert",
-                .done = ++done,
-                .total = options.restarts,
-                .unit = "restarts",
-                .note = fmt::format("matching loss {:.3g}", trials[restart].matching_loss)});
+    const double loss = packed.front().matching_loss;
+    done += static_cast<std::int64_t>(packed.size());
+    std::move(packed.begin(), packed.end(), trials.begin() + first);
+    run.report({.task = "invert", .done = done, .total = options.restarts, .unit = "restarts", .note = fmt::format("matching loss {:.3g}", loss)});
   });
   return choose(std::move(trials));
 }

@@ -25,25 +25,31 @@ struct Trial {
   Status status = Status::kOk;
   std::string reason;        ///< why, where the status is not ok
   Tensor images;             ///< (B, C, H, W) float32 in [0, 1]; undefined where nothing came out
-  double matching_loss = 0;  ///< of these images, without the total variation; NaN where nothing came out
+  double matching_loss = 0;  ///< of these images, without the priors; NaN where nothing came out
+  std::string method;        ///< what computed it: "engine, float32", or double backward and why
   Curve curve;
 };
 
-/// The learning rate of a step: falls to a tenth at iterations // 2.667, // 1.6 and // 1.142 (3/8, 5/8 and 7/8 of them, with
-/// the published code's rounding). @param iteration 0 for the first.
+/// The learning rate of a step. `Decay::kStep` falls at iterations // 2.667, // 1.6 and // 1.142 (3/8, 5/8 and 7/8 of them,
+/// with the published code's rounding). @param iteration 0 for the first.
 [[nodiscard]] double learning_rate(const InversionOptions& options, std::int64_t iteration);
 
-/// One restart. It depends on (observation, options, restart) alone, so restarts may run anywhere in any order.
+/// Restarts first, ..., first + count - 1, side by side in one engine. Each depends on (observation, options, its number)
+/// alone, so restarts may run anywhere, in any company and any order.
 ///
 /// The descent, in the network's normalised units z = (x - mean)/deviation (pixels where it normalises nothing):
-/// objective = matching loss + tv * (mean|dz/dx| + mean|dz/dy|); its gradient, or the sign of it, goes to Adam
-/// (beta .9/.999, epsilon 1e-8); the learning rate falls to a tenth after iterations n*3/8, n*5/8 and n*7/8; pixels are
-/// clamped to [0, 1] after each step.
-/// Source: Geiping et al. 2020, arXiv:2003.14053, section 4, and its published code for schedule and signs.
+/// objective = matching loss + tv * (mean|dz/dx| + mean|dz/dy|) + l1 * mean|x|; its gradient, or the sign of it, goes to Adam
+/// (beta .9/.999, epsilon 1e-8); the learning rate falls as `decay` says; pixels are clamped to [0, 1] after each step.
+/// Source: Geiping et al. 2020, arXiv:2003.14053, section 4, and its published code for schedule and signs; a norm of the
+/// image as a prior: Yin et al. 2021, arXiv:2104.07586, there the squared one.
 /// Deviates: gradients are scaled before squaring, where the published code underflows.
 ///
 /// Shows: a good image is evidence of leakage; a bad one is not evidence of privacy.
 /// @throws Error(kStopped) between iterations if a stop was asked for.
+[[nodiscard]] std::vector<Trial> run_trials(const sharing::Observation& observation, const InversionOptions& options, std::int64_t first,
+                                            std::int64_t count);
+
+/// One restart, alone.
 [[nodiscard]] Trial run_trial(const sharing::Observation& observation, const InversionOptions& options, std::int64_t restart);
 
 struct Reconstruction {

@@ -27,6 +27,7 @@ struct OutputShape {
   }
   Shape operator()(const Linear& linear) const { return {linear.out}; }
   Shape operator()(const MaxPool& pool) const { return {in[0], in[1] / pool.size, in[2] / pool.size}; }
+  Shape operator()(const AveragePool& pool) const { return {in[0], in[1] / pool.size, in[2] / pool.size}; }
   Shape operator()(const GlobalAveragePool&) const { return {in[0], 1, 1}; }
   Shape operator()(const Flatten&) const { return {product(in)}; }
   template <typename Elementwise>

@@ -39,8 +39,20 @@ struct BatchNorm {
   double momentum = 0.1, epsilon = 1e-5;
 };
 struct Relu {};
+/// x where x > 0, slope * x elsewhere.
+struct LeakyRelu {
+  double slope = 0.01;
+};
 struct Sigmoid {};
+struct Tanh {};
+/// x times the standard normal's distribution function at x (Hendrycks and Gimpel 2016), not its tanh approximation.
+struct Gelu {};
+/// The largest value of each window; windows do not overlap, and rows and columns that fill none are left out.
 struct MaxPool {
+  std::int64_t size;
+};
+/// The mean of each such window.
+struct AveragePool {
   std::int64_t size;
 };
 /// The mean over all positions of each channel.
@@ -53,7 +65,8 @@ struct Dropout {
 /// The sum of its two inputs.
 struct Add {};
 
-using Op = std::variant<Normalise, Conv, Linear, BatchNorm, Relu, Sigmoid, MaxPool, GlobalAveragePool, Flatten, Dropout, Add>;
+using Op = std::variant<Normalise, Conv, Linear, BatchNorm, Relu, LeakyRelu, Sigmoid, Tanh, Gelu, MaxPool, AveragePool, GlobalAveragePool,
+                        Flatten, Dropout, Add>;
 
 /// One step of the evaluation.
 struct Layer {

@@ -52,8 +52,12 @@ struct Evaluation {
                              /*cudnn_enabled=*/true);
   }
   Tensor operator()(const Relu&) const { return torch::relu(in[0]); }
+  Tensor operator()(const LeakyRelu& relu) const { return torch::leaky_relu(in[0], relu.slope); }
   Tensor operator()(const Sigmoid&) const { return torch::sigmoid(in[0]); }
+  Tensor operator()(const Tanh&) const { return torch::tanh(in[0]); }
+  Tensor operator()(const Gelu&) const { return torch::gelu(in[0]); }
   Tensor operator()(const MaxPool& pool) const { return torch::max_pool2d(in[0], pool.size); }
+  Tensor operator()(const AveragePool& pool) const { return torch::avg_pool2d(in[0], pool.size); }
   Tensor operator()(const GlobalAveragePool&) const { return in[0].mean({2, 3}, /*keepdim=*/true); }
   Tensor operator()(const Flatten&) const { return in[0].flatten(1); }
   Tensor operator()(const Dropout& drop) {

@@ -1,9 +1,9 @@
 #include "pellucid/study/comparison.h"
 
 #include "pellucid/core/file.h"
+#include "pellucid/core/parallel.h"
 #include "pellucid/data/image_file.h"
 #include "pellucid/inversion/reconstruct.h"
-#include "pellucid/nets/safetensors.h"
 #include "pellucid/nets/safetensors.h"
 #include "pellucid/stats/paired.h"
 #include "pellucid/stats/summary.h"
@@ -12,12 +12,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 
 namespace pellucid::study {
 namespace {
 
 namespace fs = std::filesystem;
 using core::Json;
+
+constexpr int kCellVersion = 2;  // of what a cell computes: a new one where old results must not be taken up
 
 // A score as tables and tests show it.
 struct Measure {
@@ -66,6 +69,7 @@ Json run_cell(const Subject& subject, const Attack& attack, const Truth& truth, 
                {"fmse_logits", Json()},
                {"fmse_features", Json()},
                {"matching_loss", chosen.images.defined() ? Json(chosen.matching_loss) : Json()},
+               {"method", chosen.method},
                {"restart", reconstruction.chosen},
                {"restarts", reconstruction.trials.size()},
                {"margin", confidence.margin},
@@ -193,28 +197,34 @@ Comparison compare(const std::vector<Subject>& subjects, const std::vector<Attac
     result.images.push_back({{"index", i}, {"label", label}, {"class", images.classes[label]}, {"original", file}});
   }
 
-  const auto cells = static_cast<std::int64_t>(attacks.size() * subjects.size()) * images.size();
-  std::int64_t done = 0;
   std::vector<std::string> fingerprints;
   for (const auto& subject : subjects) fingerprints.push_back(nets::fingerprint(subject.network));
+  std::vector<Json> settings;
   for (const auto& attack : attacks) {
     inversion::InversionOptions options = attack.options;
-    const Json settings = core::to_json(inversion::fields(options));
-    result.attacks.push_back({{"id", attack.id}, {"label", attack.label}, {"description", inversion::preset(attack.id).summary}, {"settings", settings}});
-    for (std::size_t s = 0; s < subjects.size(); ++s) {
-      for (std::int64_t i = 0; i < images.size(); ++i) {
-        run.report({.task = "invert", .done = done++, .total = cells, .unit = "reconstructions", .note = attack.id + ", " + subjects[s].id});
-        const Tensor index = torch::tensor({i});
-        const Truth truth{.images = data::pixels(images, index), .labels = data::labels(images, index)};
-        const Json determinants = {{"version", 1}, {"model", fingerprints[s]}, {"attack", attack.id}, {"settings", settings},
-                                   {"image", core::sha256(nets::write_safetensors({.tensors = {{"x", truth.images}, {"y", truth.labels}}}))},
-                                   {"index", i}};
-        Json row = {{"attack", attack.id}, {"model", subjects[s].id}, {"image", i}, {"cell", cell_name(determinants)}};
-        row.update(cell(folder, determinants, [&] { return run_cell(subjects[s], attack, truth, i, folder, {.threads = run.threads}); }));
-        result.reconstructions.push_back(std::move(row));
-      }
-    }
+    settings.push_back(core::to_json(inversion::fields(options)));
+    result.attacks.push_back({{"id", attack.id}, {"label", attack.label}, {"description", inversion::preset(attack.id).summary}, {"settings", settings.back()}});
   }
+
+  // Cells are what runs in parallel, each on one core: there are more of them than restarts in one.
+  const auto models = static_cast<std::int64_t>(subjects.size()), cells = static_cast<std::int64_t>(attacks.size()) * models * images.size();
+  std::vector<Json> rows(cells);
+  std::mutex mutex;
+  std::int64_t done = 0;
+  run.report({.task = "invert", .done = 0, .total = cells, .unit = "reconstructions", .note = ""});
+  core::parallel_for(cells, run.threads, [&](std::int64_t c) {
+    const std::int64_t a = c / (models * images.size()), s = c / images.size() % models, i = c % images.size();
+    const Tensor index = torch::tensor({i});
+    const Truth truth{.images = data::pixels(images, index), .labels = data::labels(images, index)};
+    const Json determinants = {{"version", kCellVersion}, {"model", fingerprints[s]}, {"attack", attacks[a].id}, {"settings", settings[a]},
+                               {"image", core::sha256(nets::write_safetensors({.tensors = {{"x", truth.images}, {"y", truth.labels}}}))},
+                               {"index", i}};
+    rows[c] = {{"attack", attacks[a].id}, {"model", subjects[s].id}, {"image", i}, {"cell", cell_name(determinants)}};
+    rows[c].update(cell(folder, determinants, [&] { return run_cell(subjects[s], attacks[a], truth, i, folder, {}); }));
+    std::lock_guard lock(mutex);
+    run.report({.task = "invert", .done = ++done, .total = cells, .unit = "reconstructions", .note = attacks[a].id + ", " + subjects[s].id});
+  });
+  result.reconstructions = rows;
   for (const auto& attack : attacks) {
     for (const auto& measure : measures()) {
       for (const auto& subject : subjects) result.summaries.push_back(summarise(result.reconstructions, attack, subject, measure));

@@ -75,7 +75,7 @@ class Help(Case):
         for verb in VERBS:
             self.assertIn("--help", self.ok(verb, "--help"))
         self.assertIn("passes over the training images [4]", " ".join(self.ok("train", "--help").split()))
-        self.assertIn("[on; --no-decay switches it off]", " ".join(self.ok("invert", "--help").split()))
+        self.assertIn("[on; --no-box switches it off]", " ".join(self.ok("invert", "--help").split()))
 
     def test_version_names_the_version(self):
         self.assertRegex(self.ok("--version"), r"^\d+\.\d+\.\d+ \(")

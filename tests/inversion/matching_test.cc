@@ -11,7 +11,7 @@ using core::ErrorKind;
 const Tensor kTrial = tiny::images(1, 7);
 
 InversionOptions with(Functional functional, Objective objective, Precision precision = Precision::kFloat64) {
-  return {.functional = functional, .objective = objective, .precision = precision};
+  return {.functional = functional, .objective = objective, .features = 0, .precision = precision};
 }
 
 std::vector<InversionOptions> every_kind() {

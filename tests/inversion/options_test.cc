@@ -13,7 +13,10 @@ TEST(Presets, HoldThePublishedAttack) {
   EXPECT_EQ(ig.restarts, 1);
   EXPECT_EQ(ig.tv, 1e-4);
   EXPECT_EQ(ig.learning_rate, 0.1);
-  EXPECT_TRUE(ig.decay && ig.sign && ig.box);
+  EXPECT_TRUE(ig.sign && ig.box);
+  EXPECT_EQ(ig.decay, Decay::kStep);
+  EXPECT_EQ(ig.features, 0);
+  EXPECT_EQ(ig.l1, 0);
   EXPECT_EQ(ig.start, Start::kNormal);
   EXPECT_EQ(ig.keep, Keep::kLast);
 }
@@ -28,15 +31,18 @@ TEST(Presets, NameTheNearestToAnUnknownOne) {
 TEST(InversionOptions, ComeBackFromTheirJson) {
   const InversionOptions other{.functional = Functional::kLoss,
                                .objective = Objective::kCosine,
+                               .features = 2,
                                .iterations = 7,
                                .restarts = 3,
                                .tv = 0.5,
+                               .l1 = 0.125,
                                .learning_rate = 0.25,
-                               .decay = false,
+                               .decay = Decay::kNone,
                                .sign = false,
                                .box = false,
                                .start = Start::kZero,
                                .keep = Keep::kLast,
+                               .method = Method::kDoubleBackward,
                                .precision = Precision::kFloat64,
                                .seed = 9};
   InversionOptions from = other, to;

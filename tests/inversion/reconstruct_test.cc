@@ -38,6 +38,7 @@ Trial trial(double matching_loss) {
 TEST(LearningRate, FallsAtThePublishedIterations) {
   InversionOptions options;
   options.learning_rate = 1;
+  options.decay = Decay::kStep;
   options.iterations = 4800;
   const std::vector<std::pair<std::int64_t, double>> expected = {
       {0, 1}, {1798, 1}, {1799, 0.1}, {2998, 0.1}, {2999, 0.01}, {4202, 0.01}, {4203, 0.001}, {4799, 0.001}};
@@ -46,8 +47,19 @@ TEST(LearningRate, FallsAtThePublishedIterations) {
   options.iterations = 24000;
   EXPECT_NEAR(learning_rate(options, 14998), 0.1, 1e-12);
   EXPECT_NEAR(learning_rate(options, 14999), 0.01, 1e-12);
-  options.decay = false;
+  options.decay = Decay::kNone;
   EXPECT_EQ(learning_rate(options, 23999), 1);
+}
+
+TEST(LearningRate, FallsAlongACosineToAThousandth) {
+  InversionOptions options;
+  options.learning_rate = 2;
+  options.iterations = 1000;
+  options.decay = Decay::kCosine;
+  EXPECT_NEAR(learning_rate(options, 0), 2 * 1.001, 1e-12);
+  EXPECT_NEAR(learning_rate(options, 250), 2 * (0.5 + std::sqrt(0.125) + 1e-3), 1e-12);
+  EXPECT_NEAR(learning_rate(options, 500), 2 * 0.501, 1e-12);
+  EXPECT_NEAR(learning_rate(options, 1000), 2e-3, 1e-12);
 }
 
 TEST(RunTrial, DependsOnObservationOptionsAndRestartAlone) {
@@ -73,6 +85,8 @@ TEST(RunTrial, BeginsWhereItIsTold) {
   const auto observation = tiny::observed(tiny::network(spec), tiny::images(1), torch::tensor({1}));
   const core::Stream stream(0, "inversion start 0", 5);
   EXPECT_TRUE(torch::equal(start_of(observation, Start::kZero), torch::zeros({1, 1, 8, 8})));
+  const Tensor grey = core::normal(stream, {1, 1, 8, 8}) * 0.01 + 0.5;
+  EXPECT_TRUE(torch::allclose(start_of(observation, Start::kGrey, 5), grey, 0, 1e-6));
   EXPECT_TRUE(torch::allclose(start_of(observation, Start::kUniform, 5), core::uniform(stream, {1, 1, 8, 8}), 0, 1e-6));
   const Tensor normal = (core::normal(stream, {1, 1, 8, 8}) * 0.2 + 0.4).clamp(0, 1);
   EXPECT_TRUE(torch::allclose(start_of(observation, Start::kNormal, 5), normal, 0, 1e-6));
@@ -85,7 +99,7 @@ TEST(RunTrial, StepsInTheNetworksUnits) {
   const auto observation = tiny::observed(tiny::network(spec), tiny::images(1), torch::tensor({1}));
   auto options = short_run();
   options.iterations = 1;
-  options.decay = false;
+  options.decay = Decay::kNone;
   options.start = Start::kZero;
   options.keep = Keep::kLast;
   options.tv = 0;
@@ -114,9 +128,9 @@ TEST(RunTrial, GivesImagesInThePixelsRangeAndTheirMatchingLoss) {
 TEST(RunTrial, KeepsTheBestOrTheLastIterate) {
   const auto observation = tiny::observed_lenet();
   auto options = short_run();
-  options.tv = 0;
+  options.tv = options.l1 = 0;
   options.learning_rate = 1;  // far too much: the loss goes up and down
-  options.decay = false;
+  options.decay = Decay::kNone;
   options.keep = Keep::kBest;
   const Trial best = run_trial(observation, options, 0);
   options.keep = Keep::kLast;
@@ -139,6 +153,50 @@ TEST(RunTrial, SmoothsByTheTotalVariation) {
   EXPECT_LT(variation(100), variation(0) / 4);
 }
 
+TEST(RunTrial, DarkensByTheMeanPixel) {
+  const auto observation = tiny::observed_lenet();
+  const auto brightness = [&](double l1) {
+    auto options = short_run();
+    options.iterations = 60;
+    options.l1 = l1;
+    return run_trial(observation, options, 0).images.mean().item<double>();
+  };
+  EXPECT_LT(brightness(100), 0.05);
+  EXPECT_GT(brightness(0), 0.2);
+}
+
+TEST(RunTrial, SaysWhatComputedIt) {
+  const auto observation = tiny::observed_lenet();
+  auto options = short_run();
+  EXPECT_EQ(run_trial(observation, options, 0).method, "engine, float32");
+  options.method = Method::kDoubleBackward;
+  EXPECT_EQ(run_trial(observation, options, 0).method, "double backward, float32");
+  options.method = Method::kEngine;
+  options.precision = Precision::kFloat64;
+  EXPECT_EQ(run_trial(observation, options, 0).method, "double backward, float64: the engine has no float64");
+}
+
+TEST(RunTrial, FallsBackWhereTheEngineLacksALayer) {
+  nets::Architecture net{.spec = tiny::spec("late"), .layers = {}};
+  net.layers = {{nets::Conv{.in = 1, .out = 2, .kernel = 3, .padding = 1}, "conv", {nets::kNetworkInput}},
+                {nets::Normalise{{0, 0}, {1, 1}}, "", {0}},
+                {nets::Flatten{}, "", {1}},
+                {nets::Linear{2 * tiny::kSide * tiny::kSide, tiny::kClasses}, "fc", {2}}};
+  const nets::Network network{.architecture = net, .state = nets::initialise(net, 0)};
+  const Trial result = run_trial(tiny::observed(network, tiny::images(1), torch::tensor({1})), short_run(), 0);
+  EXPECT_EQ(result.status, Status::kOk);
+  EXPECT_EQ(result.method, "double backward, float32: the network has a normalisation that is not the first layer");
+}
+
+TEST(RunTrial, MatchesTheFirstLinearLayersInput) {
+  const auto observation = tiny::observed_lenet();
+  const Tensor features = nets::evaluate(observation.network.architecture, observation.network.state, tiny::images(1)).features[0];
+  EXPECT_LT((linear_input(observation.update, "fc.0") - features).abs().max().item<double>(), 1e-5);
+  auto zero = observation.update;
+  zero.gradient.at("fc.0.bias").zero_();
+  core::expect_error([&] { (void)linear_input(zero, "fc.0"); }, core::ErrorKind::kModel, "fc.0.bias is zero everywhere");
+}
+
 TEST(RunTrial, RecordsAboutAHundredPointsOfItsCurve) {
   const auto observation = tiny::observed_lenet();
   for (const std::int64_t iterations : {1, 100, 199, 250}) {
@@ -157,6 +215,7 @@ TEST(RunTrial, ReportsDivergenceAndKeepsWhatCameBefore) {
   auto options = short_run();
   options.learning_rate = 1e37;  // the next image's logits are infinite
   options.box = false;
+  options.start = Start::kNormal;
   const Trial result = run_trial(tiny::observed_lenet(), options, 0);
   EXPECT_EQ(result.status, Status::kDiverged);
   EXPECT_EQ(result.reason, "the matching loss or its gradient is not finite at iteration 1");
@@ -223,7 +282,7 @@ TEST(Reconstruct, GivesTheSameBitsOnAnyNumberOfThreads) {
     EXPECT_TRUE(torch::equal(one.trials[i].images, run_trial(observation, short_run(), i).images)) << i;
     EXPECT_LE(one.trials[one.chosen].matching_loss, one.trials[i].matching_loss);
   }
-  ASSERT_EQ(reports.size(), 3u);
+  ASSERT_FALSE(reports.empty());
   EXPECT_EQ(reports.back().done, 3);
   EXPECT_EQ(reports.back().total, 3);
 }

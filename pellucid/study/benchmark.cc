@@ -1,0 +1,189 @@
+#include "pellucid/study/benchmark.h"
+
+#include "pellucid/core/parallel.h"
+#include "pellucid/core/stop.h"
+#include "pellucid/core/tensor.h"
+#include "pellucid/inversion/engine.h"
+#include "pellucid/nets/zoo.h"
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <functional>
+#include <sstream>
+
+namespace pellucid::study {
+namespace {
+
+using core::Json;
+
+double thread_seconds() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+double clock_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
+
+// Billions of floating-point operations a second of a large matrix product on one core.
+double measure_peak() {
+  constexpr std::int64_t kSize = 768;
+  const Tensor a = torch::ones({kSize, kSize}), b = torch::ones({kSize, kSize});
+  double best = 0;
+  for (int i = 0; i < 15; ++i) {
+    const double begin = thread_seconds();
+    (void)torch::mm(a, b);
+    best = std::max(best, 2e-9 * kSize * kSize * kSize / (thread_seconds() - begin));
+  }
+  return best;
+}
+
+// One network's stream of work: what a core does over and over.
+struct Stream {
+  inversion::Problem problem;
+  Tensor images;
+  inversion::Matching reference;
+  inversion::Engine engine;
+  std::optional<inversion::Engine> mixed;
+  std::vector<double> losses;
+
+  Stream(const inversion::Problem& matched, const Tensor& trials, std::int64_t count)
+      : problem(matched), images(trials), reference(problem, inversion::Precision::kFloat32),
+        engine(problem, count, inversion::Precision::kFloat32), losses(count) {
+    if (inversion::has_brain_floats()) mixed.emplace(problem, count, inversion::Precision::kMixed);
+  }
+  void by_double_backward() { (void)reference(images.narrow(0, 0, problem.batch_size)); }
+  void by_engine() { (void)engine.evaluate(images, losses); }
+  void by_mixed() { (void)mixed->evaluate(images, losses); }
+};
+
+struct Times {
+  double reference, engine, mixed;  // milliseconds for one image and one iteration; mixed is 0 where there is none
+};
+
+// The median seconds of each candidate, taking turns; the first turn warms up.
+std::vector<double> take_turns(const std::vector<std::function<void()>>& candidates, std::int64_t repeats, double (*seconds)()) {
+  std::vector<std::vector<double>> times(candidates.size());
+  for (std::int64_t i = 0; i <= repeats; ++i) {
+    for (std::size_t c = 0; c < candidates.size(); ++c) {
+      core::throw_if_stopped();
+      const double begin = seconds();
+      candidates[c]();
+      if (i > 0) times[c].push_back(seconds() - begin);
+    }
+  }
+  std::vector<double> medians;
+  for (const auto& list : times) medians.push_back(median(list));
+  return medians;
+}
+
+Json row(const std::string& net, const BenchmarkOptions& options, int cores, std::int64_t macs, double peak, const Times& times, std::size_t memory) {
+  const bool has_mixed = times.mixed > 0;
+  return {{"net", net},
+          {"batch", options.batch},
+          {"trials", options.trials},
+          {"cores", cores},
+          {"double_backward_ms", times.reference},
+          {"engine_ms", times.engine},
+          {"ratio", times.reference / times.engine},
+          {"mixed_ms", has_mixed ? Json(times.mixed) : Json()},
+          {"mixed_ratio", has_mixed ? Json(times.reference / times.mixed) : Json()},
+          {"of_peak", 7 * 2e-6 * static_cast<double>(macs) / times.engine / (peak * cores)},
+          {"memory_bytes", memory}};
+}
+
+Tensor noise(const nets::Architecture& architecture, const char* purpose, std::int64_t count) {
+  const auto& input = architecture.spec.input;
+  return core::uniform(core::Stream(0, purpose), {count, input[0], input[1], input[2]});
+}
+
+// What `ig` matches: the gradient of a batch of noise in an untrained network.
+inversion::Problem untrained(const std::string& net, std::int64_t batch) {
+  const bool grey = net == "small_cnn" || net == "lenet";
+  nets::Network network{.architecture = nets::build({.net = net, .input = grey ? std::vector<std::int64_t>{1, 28, 28} : std::vector<std::int64_t>{3, 32, 32}}),
+                        .state = {}};
+  network.state = nets::initialise(network.architecture, 0);
+  for (auto& [name, tensor] : network.state) {  // the layers that are born as zero would leave nothing to compute
+    const bool zero = tensor.is_floating_point() && tensor.dim() > 1 && tensor.abs().max().item<float>() == 0;
+    if (zero) tensor = core::normal(core::Stream(0, name), tensor.sizes()) * 0.1;
+  }
+  std::vector<std::int64_t> labels;
+  for (std::int64_t i = 0; i < batch; ++i) labels.push_back(i % network.architecture.spec.classes);
+  const auto update = sharing::compute_update(network, noise(network.architecture, "benchmark truth", batch), torch::tensor(labels));
+  return inversion::make_problem({.network = network, .update = update, .labels = labels}, inversion::preset("ig").options, labels);
+}
+
+void measure(const std::string& net, const BenchmarkOptions& options, double peak, int threads, Json& rows) {
+  const auto problem = untrained(net, options.batch);
+  const auto& architecture = problem.architecture;
+  const Tensor images = noise(architecture, "benchmark trials", options.trials * options.batch);
+
+  std::vector<std::unique_ptr<Stream>> streams(threads);
+  core::parallel_for(threads, threads, [&](std::int64_t s) { streams[s] = std::make_unique<Stream>(problem, images, options.trials); });
+  const bool has_mixed = streams.front()->mixed.has_value();
+  auto candidates = [&](auto run_each) {
+    std::vector<std::function<void()>> list = {[=] { run_each(&Stream::by_double_backward); }, [=] { run_each(&Stream::by_engine); }};
+    if (has_mixed) list.push_back([=] { run_each(&Stream::by_mixed); });
+    return list;
+  };
+  auto milliseconds = [&](const std::vector<double>& seconds, int cores) {
+    const double one = 1e3 / static_cast<double>(options.batch) / cores, packed = one / static_cast<double>(options.trials);
+    return Times{seconds[0] * one, seconds[1] * packed, has_mixed ? seconds[2] * packed : 0};
+  };
+  using Work = void (Stream::*)();
+  const auto macs = nets::count_macs(architecture);
+  const auto memory = streams.front()->engine.memory();
+  std::vector<double> alone;
+  core::parallel_for(1, 1, [&](std::int64_t) {  // libtorch's own threading is off inside
+    alone = take_turns(candidates([&](Work work) { (streams.front().get()->*work)(); }), options.repeats, thread_seconds);
+  });
+  rows.push_back(row(net, options, 1, macs, peak, milliseconds(alone, 1), memory));
+  if (threads == 1) return;
+  const auto together = take_turns(candidates([&](Work work) { core::parallel_for(threads, threads, [&](std::int64_t s) { (streams[s].get()->*work)(); }); }),
+                                   options.repeats, clock_seconds);
+  rows.push_back(row(net, options, threads, macs, peak, milliseconds(together, threads), memory));
+}
+
+}  // namespace
+
+core::Fields fields(BenchmarkOptions& o) {
+  return {core::field("nets", o.nets, "networks to time, by name, with commas between them"),
+          core::field("batch", o.batch, "images in the client's batch", 1, 4096),
+          core::field("trials", o.trials, "restarts side by side in one engine", 1, 64),
+          core::field("repeats", o.repeats, "how often each candidate runs; the median is reported", 1, 100'000)};
+}
+
+Json benchmark_engine(const BenchmarkOptions& options, const core::Run& run) {
+  std::vector<std::string> names;
+  std::istringstream list(options.nets);
+  for (std::string name; std::getline(list, name, ',');) {
+    (void)nets::build({.net = name, .input = {3, 32, 32}});  // an unknown name fails before anything is timed
+    names.push_back(name);
+  }
+  Json result = {{"peak_gflops", 0.0}, {"rows", Json::array()}};
+  double peak = 0;
+  core::parallel_for(1, 1, [&](std::int64_t) { peak = measure_peak(); });
+  result["peak_gflops"] = peak;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    run.report({.task = "bench", .done = static_cast<std::int64_t>(i), .total = static_cast<std::int64_t>(names.size()), .unit = "networks", .note = names[i]});
+    measure(names[i], options, peak, run.threads, result["rows"]);
+  }
+  return result;
+}
+
+std::optional<MixedError> measure_mixed() {
+  if (!inversion::has_brain_floats()) return std::nullopt;
+  const auto problem = untrained("preact_resnet18", 1);
+  const Tensor images = noise(problem.architecture, "benchmark trials", 1);
+  std::vector<double> losses(1);
+  auto gradient = [&](inversion::Precision precision) { return inversion::Engine(problem, 1, precision).evaluate(images, losses).to(torch::kFloat64); };
+  const Tensor exact = gradient(inversion::Precision::kFloat32), mixed = gradient(inversion::Precision::kMixed);
+  return MixedError{.relative = ((mixed - exact).norm() / exact.norm()).item<double>(),
+                    .cosine = ((mixed * exact).sum() / (mixed.norm() * exact.norm())).item<double>()};
+}
+
+}  // namespace pellucid::study

@@ -1,0 +1,129 @@
+// The engine and double backward in float64 at the same trials, for the tests of the engine.
+#pragma once
+
+#include "pellucid/core/tensor.h"
+#include "pellucid/inversion/engine.h"
+#include "pellucid/nets/zoo.h"
+
+#include "tests/inversion/observed.h"
+
+namespace pellucid::inversion::agreement {
+
+inline std::vector<std::int64_t> batch_shape(const nets::Spec& spec, std::int64_t count) {
+  return {count, spec.input[0], spec.input[1], spec.input[2]};
+}
+
+// A network whose every tensor is far from 0 and 1, running statistics too.
+inline nets::Network network(const nets::Architecture& architecture, std::uint64_t seed) {
+  nets::Network net{.architecture = architecture, .state = nets::initialise(architecture, seed)};
+  for (const auto& entry : nets::entries(architecture)) {
+    const core::Stream stream(seed, "test " + entry.name);
+    Tensor& value = net.state[entry.name];
+    const bool norm = entry.shape.size() == 1;
+    if (entry.kind == nets::Entry::Kind::kStatistic) value = core::uniform(stream, entry.shape, 0.5, 1.5) - (entry.name.ends_with("mean") ? 1 : 0);
+    if (entry.kind == nets::Entry::Kind::kParameter && norm) value = value + core::uniform(stream, entry.shape, -0.2, 0.3);
+    // The layers that are born as zero would hide everything before them.
+    if (entry.kind == nets::Entry::Kind::kParameter && !norm && value.abs().max().item<float>() == 0) value = core::normal(stream, entry.shape) * 0.1;
+  }
+  return net;
+}
+
+struct Case {
+  nets::Network net;
+  std::int64_t batch = 1, trials = 1;
+  Functional functional = Functional::kLoss;
+  Objective objective = Objective::kCosine;
+  nets::Mode mode = nets::Mode::kEvaluation;
+  std::vector<double> weights = {};
+  double features = 0;
+};
+
+struct Agreement {
+  double loss;            // error over 1 + the loss: the terms of both distances are of size 1
+  double gradient;        // relative error
+  double reference;       // that of double backward in float32
+  double cosine;          // of the two gradients; all are the worst trial's
+  std::int64_t flips;     // trials in which a ReLU or a maximum differs between float32 and float64: not compared
+
+  // 1e-5; where the gradients differ little, v is a small difference of theirs, and no float32 has so many digits left.
+  [[nodiscard]] double tolerance(double factor = 3) const { return std::max(1e-5, factor * reference); }
+};
+
+inline Problem problem_of(const Case& c) {
+  const auto& spec = c.net.architecture.spec;
+  const Tensor truth = core::uniform(core::Stream(1, "truth"), batch_shape(spec, c.batch));
+  std::vector<std::int64_t> labels;
+  for (std::int64_t i = 0; i < c.batch; ++i) labels.push_back((3 * i + 1) % spec.classes);
+  sharing::Observation observation{.network = c.net, .update = sharing::compute_update(c.net, truth, torch::tensor(labels), c.mode), .labels = labels};
+  InversionOptions options;
+  options.functional = c.functional;
+  options.objective = c.objective;
+  options.features = c.features;
+  Problem problem = make_problem(observation, options, labels);
+  if (!c.weights.empty()) {
+    for (std::size_t i = 0; i < problem.weights.size(); ++i) problem.weights[i] = c.weights[i % c.weights.size()];
+  }
+  return problem;
+}
+
+inline Tensor trial_images(const Case& c) {
+  return core::uniform(core::Stream(2, "trial"), batch_shape(c.net.architecture.spec, c.trials * c.batch));
+}
+
+// Every value of the network at these images, to see which side of its kinks it is on.
+inline std::vector<Tensor> activations(const nets::Network& net, const Tensor& images, nets::Mode mode) {
+  std::vector<Tensor> list;
+  nets::Architecture part = net.architecture;
+  part.layers.clear();
+  for (const auto& layer : net.architecture.layers) {
+    part.layers.push_back(layer);
+    const bool kink = std::holds_alternative<nets::Relu>(layer.op) || std::holds_alternative<nets::LeakyRelu>(layer.op);
+    if (kink) list.push_back(nets::evaluate(part, net.state, images, mode).logits.detach() > 0);
+    if (const auto* pool = std::get_if<nets::MaxPool>(&layer.op)) {
+      nets::Architecture before = part;
+      before.layers.resize(layer.inputs.front() + 1);
+      const Tensor x = nets::evaluate(before, net.state, images, mode).logits.detach();
+      list.push_back(std::get<1>(torch::max_pool2d_with_indices(x, pool->size)));
+    }
+  }
+  return list;
+}
+
+inline bool flips(const nets::Network& net, const Tensor& images, nets::Mode mode) {
+  const nets::Network exact{net.architecture, nets::converted(net.state, torch::kFloat64)};
+  const auto a = activations(net, images, mode), b = activations(exact, images.to(torch::kFloat64), mode);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (!torch::equal(a[i], b[i])) return true;
+  }
+  return false;
+}
+
+inline Agreement compare(const Case& c, Precision precision = Precision::kFloat32) {
+  const Problem problem = problem_of(c);
+  const Tensor images = trial_images(c);
+  Engine engine(problem, c.trials, precision);
+  std::vector<double> losses(c.trials);
+  const Tensor gradients = engine.evaluate(images, losses);
+  const Matching reference(problem, Precision::kFloat64);
+  Agreement worst{.loss = 0, .gradient = 0, .reference = 0, .cosine = 1, .flips = 0};
+  for (std::int64_t t = 0; t < c.trials; ++t) {
+    const Tensor trial = images.slice(0, t * c.batch, (t + 1) * c.batch);
+    const Matched expected = reference(trial.to(torch::kFloat64));
+    const Tensor got = gradients.slice(0, t * c.batch, (t + 1) * c.batch).to(torch::kFloat64);
+    const double loss = std::abs(losses[t] - expected.matching_loss) / (1 + expected.matching_loss);
+    const double gradient = ((got - expected.gradient).norm() / expected.gradient.norm()).item<double>();
+    worst.cosine = std::min(worst.cosine, ((got * expected.gradient).sum() / (got.norm() * expected.gradient.norm())).item<double>());
+    if (flips(c.net, trial, c.mode)) {
+      ++worst.flips;
+      continue;
+    }
+    const Matched rounded = Matching(problem, Precision::kFloat32)(trial);
+    const double reference_error = ((rounded.gradient.to(torch::kFloat64) - expected.gradient).norm() / expected.gradient.norm()).item<double>();
+    worst.reference = std::max(worst.reference, reference_error);
+    worst.loss = std::max(worst.loss, loss);
+    worst.gradient = std::max(worst.gradient, gradient);
+  }
+  return worst;
+}
+
+}  // namespace pellucid::inversion::agreement
