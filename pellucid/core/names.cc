@@ -4,10 +4,13 @@
 
 namespace pellucid::core {
 
-Field names_field(std::string name, std::vector<std::string>& value, std::string help, std::vector<std::string> choices) {
+Field names_field(std::string name, std::vector<std::string>& value, std::string help,
+                  std::vector<std::string> choices) {
   auto set = [&value, choices](const std::vector<std::string>& list) {
     for (auto item = list.begin(); item != list.end(); ++item) {
-      if (std::find(choices.begin(), choices.end(), *item) == choices.end() || std::find(list.begin(), item, *item) != item) return false;
+      if (std::find(choices.begin(), choices.end(), *item) == choices.end() ||
+          std::find(list.begin(), item, *item) != item)
+        return false;
     }
     return !list.empty() && (value = list, true);
   };
@@ -18,7 +21,8 @@ Field names_field(std::string name, std::vector<std::string>& value, std::string
           .get = [&value] { return Json(value); },
           .set =
               [set](const Json& json) {
-                const bool text = json.is_array() && std::all_of(json.begin(), json.end(), [](const Json& x) { return x.is_string(); });
+                const bool text = json.is_array() &&
+                                  std::all_of(json.begin(), json.end(), [](const Json& x) { return x.is_string(); });
                 return text && set(json.get<std::vector<std::string>>());
               },
           .set_text =

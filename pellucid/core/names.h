@@ -6,6 +6,7 @@
 namespace pellucid::core {
 
 /// A list of at least one name, each one of the choices and none twice; as a flag "pgd,square".
-[[nodiscard]] Field names_field(std::string name, std::vector<std::string>& value, std::string help, std::vector<std::string> choices);
+[[nodiscard]] Field names_field(std::string name, std::vector<std::string>& value, std::string help,
+                                std::vector<std::string> choices);
 
 }  // namespace pellucid::core

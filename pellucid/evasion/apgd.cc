@@ -39,8 +39,8 @@ std::vector<std::int64_t> apgd_checkpoints(std::int64_t iterations) {
   return list;
 }
 
-ApgdResult apgd(const Model& model, const Tensor& images, const Tensor& labels, const Objective& objective, const Ball& ball,
-                const ApgdOptions& options, const Tensor& start) {
+ApgdResult apgd(const Model& model, const Tensor& images, const Tensor& labels, const Objective& objective,
+                const Ball& ball, const ApgdOptions& options, const Tensor& start) {
   const auto checkpoints = apgd_checkpoints(options.iterations);
   auto checkpoint = checkpoints.begin();
   std::int64_t last_checkpoint = 0;
@@ -50,8 +50,9 @@ ApgdResult apgd(const Model& model, const Tensor& images, const Tensor& labels, 
   Tensor best_x = x, best = here.values, best_gradient = here.gradient;
   Tensor wrong = errs(here.logits, labels), wrong_x = x;
   Tensor step = torch::full_like(best, kFirstStep * ball.epsilon.value);
-  Tensor rises = torch::zeros_like(best);                              // steps since the last checkpoint that raised the objective
-  Tensor best_then = best, halved_then = torch::ones_like(wrong);      // at the last checkpoint; the first does not count as unhalved
+  Tensor rises = torch::zeros_like(best);  // steps since the last checkpoint that raised the objective
+  Tensor best_then = best,
+         halved_then = torch::ones_like(wrong);  // at the last checkpoint; the first does not count as unhalved
   std::vector<Tensor> step_sizes;
 
   for (std::int64_t i = 1; i <= options.iterations; ++i) {
@@ -88,9 +89,11 @@ ApgdResult apgd(const Model& model, const Tensor& images, const Tensor& labels, 
   return {.x = choose(wrong, wrong_x, best_x), .best = best, .step_sizes = torch::stack(step_sizes)};
 }
 
-Tensor apgd_start(const Tensor& images, const Tensor& ids, const Ball& ball, std::uint64_t seed, std::string_view purpose) {
+Tensor apgd_start(const Tensor& images, const Tensor& ids, const Ball& ball, std::uint64_t seed,
+                  std::string_view purpose) {
   const auto shape = images.sizes().slice(1);
-  const Tensor noise = (ball.norm == Norm::kLinf ? start_noise(seed, purpose, ids, shape) : normal_noise(seed, purpose, ids, shape));
+  const Tensor noise =
+      (ball.norm == Norm::kLinf ? start_noise(seed, purpose, ids, shape) : normal_noise(seed, purpose, ids, shape));
   const Tensor direction = (noise / per_image(lengths(noise, ball.norm))).to(images.options());
   return project(images + ball.epsilon.value * direction, images, ball);
 }
@@ -105,7 +108,12 @@ Tensor apgd_ce(const Model& model, const Tensor& images, const Tensor& labels, c
 
 Tensor apgd_t(const Model& model, const Tensor& images, const Tensor& labels, const Tensor& ids, const Ball& ball,
               const TargetedApgdOptions& options, std::uint64_t seed) {
-  const Tensor targets = likely_targets([&] { const torch::NoGradGuard no_gradient; return model(images); }(), labels, options.targets);
+  const Tensor targets = likely_targets(
+      [&] {
+        const torch::NoGradGuard no_gradient;
+        return model(images);
+      }(),
+      labels, options.targets);
   const std::int64_t runs = options.restarts * targets.size(1);
   return attack_standing(model, images, labels, ids, runs, [&](std::int64_t k, const Standing& s) {
     const Tensor target = targets.select(1, k % targets.size(1)).index({s.which});

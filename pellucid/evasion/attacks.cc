@@ -8,10 +8,17 @@
 namespace pellucid::evasion {
 namespace {
 
-Tensor run_pgd_t(const Model& model, const Tensor& images, const Tensor& labels, const Tensor& ids, const AttackSettings& s) {
-  const Tensor targets = likely_targets([&] { const torch::NoGradGuard no_gradient; return model(images); }(), labels, s.targets);
+Tensor run_pgd_t(const Model& model, const Tensor& images, const Tensor& labels, const Tensor& ids,
+                 const AttackSettings& s) {
+  const Tensor targets = likely_targets(
+      [&] {
+        const torch::NoGradGuard no_gradient;
+        return model(images);
+      }(),
+      labels, s.targets);
   return attack_standing(model, images, labels, ids, targets.size(1), [&](std::int64_t k, const Standing& standing) {
-    const Tensor noise = start_noise(s.seed, fmt::format("pgd-t start {}", k), standing.ids, images.sizes().slice(1)).to(images.options());
+    const Tensor noise = start_noise(s.seed, fmt::format("pgd-t start {}", k), standing.ids, images.sizes().slice(1))
+                             .to(images.options());
     return pgd(model, standing.images, towards(targets.select(1, k).index({standing.which})), s.pgd, noise);
   });
 }
@@ -35,7 +42,8 @@ bool has_defaults(const Attack& attack, AttackSettings settings) {
 core::Fields pgd_fields(AttackSettings& s) {
   core::Fields list = fields(s.pgd);
   list.push_back(core::field("restarts", s.restarts, "random starts of PGD, in one batch", 1, 10000));
-  list.push_back(core::field("targets", s.targets, "wrong classes that targeted PGD aims at, the likeliest first", 1, 1000));
+  list.push_back(
+      core::field("targets", s.targets, "wrong classes that targeted PGD aims at, the likeliest first", 1, 1000));
   return list;
 }
 
@@ -53,8 +61,10 @@ const std::vector<Attack>& attacks() {
        .summary = "gradient steps along a momentum",
        .source = "Dong et al. 2018, arXiv:1710.06081",
        .fields = [](AttackSettings& s) { return fields(s.mi_fgsm); },
-       .run = [](const Model& model, const Tensor& images, const Tensor& labels, const Tensor&,
-                 const AttackSettings& s) { return mi_fgsm(model, images, cross_entropy(labels), s.ball(), s.mi_fgsm); }},
+       .run =
+           [](const Model& model, const Tensor& images, const Tensor& labels, const Tensor&, const AttackSettings& s) {
+             return mi_fgsm(model, images, cross_entropy(labels), s.ball(), s.mi_fgsm);
+           }},
       {.name = "pgd",
        .title = "PGD",
        .summary = "projected gradient ascent on the cross-entropy, from random starts",
@@ -65,8 +75,9 @@ const std::vector<Attack>& attacks() {
              own.push_back(core::field("restarts", s.restarts, "random starts, in one batch", 1, 10000));
              return own;
            },
-       .run = [](const Model& model, const Tensor& images, const Tensor& labels, const Tensor& ids,
-                 const AttackSettings& s) { return pgd_restarts(model, images, labels, ids, s.pgd, s.restarts, s.seed); }},
+       .run =
+           [](const Model& model, const Tensor& images, const Tensor& labels, const Tensor& ids,
+              const AttackSettings& s) { return pgd_restarts(model, images, labels, ids, s.pgd, s.restarts, s.seed); }},
       {.name = "pgd-t",
        .title = "targeted PGD",
        .summary = "projected gradient ascent towards the likeliest wrong classes, one after the other",
@@ -112,8 +123,10 @@ const std::vector<Attack>& attacks() {
        .source = "Carlini and Wagner 2017, arXiv:1608.04644",
        .l2_only = true,
        .fields = [](AttackSettings& s) { return fields(s.cw); },
-       .run = [](const Model& model, const Tensor& images, const Tensor& labels, const Tensor&,
-                 const AttackSettings& s) { return inside_or_image(cw(model, images, labels, s.cw), images, s.ball()); }},
+       .run =
+           [](const Model& model, const Tensor& images, const Tensor& labels, const Tensor&, const AttackSettings& s) {
+             return inside_or_image(cw(model, images, labels, s.cw), images, s.ball());
+           }},
   };
   return list;
 }
@@ -125,17 +138,22 @@ std::vector<std::string> attack_names() {
 }
 
 const Attack& find_attack(const std::string& name) {
-  const auto found = std::find_if(attacks().begin(), attacks().end(), [&](const Attack& attack) { return attack.name == name; });
+  const auto found =
+      std::find_if(attacks().begin(), attacks().end(), [&](const Attack& attack) { return attack.name == name; });
   if (found != attacks().end()) return *found;
-  throw core::Error(core::ErrorKind::kUsage, "attacks: got \"{}\", expected {}{}", name, core::join_choices(attack_names()),
-                    core::suggestion(name, attack_names()));
+  throw core::Error(core::ErrorKind::kUsage, "attacks: got \"{}\", expected {}{}", name,
+                    core::join_choices(attack_names()), core::suggestion(name, attack_names()));
 }
 
 std::string describe(const Attack& attack, const AttackSettings& settings) {
   AttackSettings s = settings;
   if (attack.name == "pgd") return describe(s.pgd) + (s.restarts > 1 ? fmt::format(", {} restarts", s.restarts) : "");
   std::string text = fmt::format("{}, {}, eps {}", attack.title, to_string(s.pgd.norm), s.pgd.epsilon.typed);
-  for (const auto& field : attack.fields(s)) text += fmt::format(", {} {}", field.name, field.get().dump());
+  AttackSettings defaults;
+  const core::Json usual = core::to_json(attack.fields(defaults));
+  for (const auto& field : attack.fields(s)) {
+    if (field.get() != usual.at(field.name)) text += fmt::format(", {} {}", field.name, field.get().dump());
+  }
   return text;
 }
 
@@ -149,7 +167,9 @@ core::Json determinants(const Attack& attack, const AttackSettings& settings) {
 }
 
 std::string ensemble_name(const std::vector<std::string>& names, const AttackSettings& settings) {
-  const auto listed = [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  const auto listed = [&](const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
   const bool all_four = std::all_of(kAutoAttack.begin(), kAutoAttack.end(), [&](const std::string& name) {
     return listed(name) && has_defaults(find_attack(name), settings);
   });

@@ -37,9 +37,11 @@ struct Attack {
   bool l2_only = false;
   /// Its own parameters: those that do not concern the ball.
   std::function<core::Fields(AttackSettings&)> fields;
-  /// Points near the images, (B, C, H, W). The labels and the images' numbers, ids, are (B) int64. An image's point depends
-  /// on the image, its label, the settings, and its number as the index of `core::Stream`.
-  std::function<Tensor(const Model&, const Tensor& images, const Tensor& labels, const Tensor& ids, const AttackSettings&)> run;
+  /// Points near the images, (B, C, H, W). The labels and the images' numbers, ids, are (B) int64. An image's point
+  /// depends on the image, its label, the settings, and its number as the index of `core::Stream`.
+  std::function<Tensor(const Model&, const Tensor& images, const Tensor& labels, const Tensor& ids,
+                       const AttackSettings&)>
+      run;
 };
 
 /// Cheap attacks first.
@@ -49,14 +51,14 @@ struct Attack {
 /// @throws Error(kUsage) if there is none of that name, naming the nearest.
 [[nodiscard]] const Attack& find_attack(const std::string& name);
 
-/// "APGD-CE, L-inf, eps 0.3, iterations 100, restarts 1, rho 0.75": title, ball and own parameters.
+/// "Square, L-inf, eps 0.3, queries 100": title, ball, and its own parameters where they are not the defaults.
 [[nodiscard]] std::string describe(const Attack& attack, const AttackSettings& settings);
 
 /// What determines the points of an attack besides model and images: its name, its parameters, the ball and the seed.
 [[nodiscard]] core::Json determinants(const Attack& attack, const AttackSettings& settings);
 
-/// "AutoAttack" if the attacks hold APGD-CE, APGD-T, FAB-T and Square, each with its defaults; "worst case of PGD and Square"
-/// and the like otherwise.
+/// "AutoAttack" if the attacks hold APGD-CE, APGD-T, FAB-T and Square, each with its defaults; "worst case of PGD and
+/// Square" and the like otherwise.
 [[nodiscard]] std::string ensemble_name(const std::vector<std::string>& names, const AttackSettings& settings);
 
 }  // namespace pellucid::evasion

@@ -20,7 +20,8 @@ Tensor drawn(const Tensor& ids, Draw draw) {
 std::string to_string(Norm norm) { return norm == Norm::kLinf ? "L-inf" : "L2"; }
 
 core::Field norm_field(Norm& value) {
-  return core::field("norm", value, "the norm that the ball is measured in", core::Choices<Norm>{{"linf", Norm::kLinf}, {"l2", Norm::kL2}});
+  return core::field("norm", value, "the norm that the ball is measured in",
+                     core::Choices<Norm>{{"linf", Norm::kLinf}, {"l2", Norm::kL2}});
 }
 
 Tensor per_image(const Tensor& values) { return values.view({-1, 1, 1, 1}); }
@@ -38,7 +39,8 @@ Tensor ascent(const Tensor& gradient, Norm norm) {
 Tensor project(const Tensor& points, const Tensor& images, const Ball& ball) {
   const double epsilon = ball.epsilon.value;
   if (ball.norm == Norm::kLinf && epsilon > 1) {
-    throw core::Error(core::ErrorKind::kUsage, "epsilon: got {}, expected at most 1 with norm linf: pixels are in [0, 1]; is {}/255 meant?",
+    throw core::Error(core::ErrorKind::kUsage,
+                      "epsilon: got {}, expected at most 1 with norm linf: pixels are in [0, 1]; is {}/255 meant?",
                       ball.epsilon.typed, ball.epsilon.typed);
   }
   if (ball.norm == Norm::kLinf) return torch::min(torch::max(points, images - epsilon), images + epsilon).clamp(0, 1);
@@ -52,7 +54,8 @@ Tensor inside_or_image(const Tensor& points, const Tensor& images, const Ball& b
 }
 
 Tensor start_noise(std::uint64_t seed, std::string_view purpose, const Tensor& ids, at::IntArrayRef image_shape) {
-  return drawn(ids, [&](std::int64_t id) { return core::uniform(core::Stream(seed, purpose, id), image_shape, -1, 1); });
+  return drawn(ids,
+               [&](std::int64_t id) { return core::uniform(core::Stream(seed, purpose, id), image_shape, -1, 1); });
 }
 
 Tensor normal_noise(std::uint64_t seed, std::string_view purpose, const Tensor& ids, at::IntArrayRef image_shape) {

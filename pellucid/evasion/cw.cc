@@ -46,7 +46,8 @@ Tensor cw(const Model& model, const Tensor& images, const Tensor& labels, const 
       first = kFirst * first + (1 - kFirst) * gradient;
       second = kSecond * second + (1 - kSecond) * gradient.square();
       const auto t = static_cast<double>(i);
-      w = w - options.learning_rate * (first / (1 - std::pow(kFirst, t))) / ((second / (1 - std::pow(kSecond, t))).sqrt() + kEps);
+      w = w - options.learning_rate * (first / (1 - std::pow(kFirst, t))) /
+                  ((second / (1 - std::pow(kSecond, t))).sqrt() + kEps);
     }
     high = torch::where(broken, torch::min(high, constant), high);
     low = torch::where(broken, low, torch::max(low, constant));

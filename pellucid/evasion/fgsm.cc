@@ -14,7 +14,8 @@ core::Fields fields(MiFgsmOptions& o) {
   };
 }
 
-Tensor mi_fgsm(const Model& model, const Tensor& images, const Objective& objective, const Ball& ball, const MiFgsmOptions& options) {
+Tensor mi_fgsm(const Model& model, const Tensor& images, const Objective& objective, const Ball& ball,
+               const MiFgsmOptions& options) {
   const double step = ball.epsilon.value / static_cast<double>(options.iterations);
   Tensor x = images.clone(), momentum = torch::zeros_like(images);
   for (std::int64_t i = 0; i < options.iterations; ++i) {

@@ -6,9 +6,9 @@
 
 namespace pellucid::evasion {
 
-/// One step of length epsilon along the direction of steepest ascent: x + epsilon * sign(grad_x objective) for L-infinity.
-/// Source: Goodfellow et al. 2015, arXiv:1412.6572, section 4; its L2 form (Dong et al. 2018, eq. 3) moves along the
-/// gradient. Nothing is random.
+/// One step of length epsilon along the direction of steepest ascent: x + epsilon * sign(grad_x objective) for
+/// L-infinity. Source: Goodfellow et al. 2015, arXiv:1412.6572, section 4; its L2 form (Dong et al. 2018, eq. 3) moves
+/// along the gradient. Nothing is random.
 /// @param images (B, C, H, W) in [0, 1].   @param objective of these B images' logits.
 /// @return (B, C, H, W), in the ball and in [0, 1].
 [[nodiscard]] Tensor fgsm(const Model& model, const Tensor& images, const Objective& objective, const Ball& ball);

@@ -10,7 +10,8 @@ Tensor to_8bit(const Tensor& x, const Tensor& images, const Ball& ball) {
   const Ball with_slack{.norm = ball.norm, .epsilon = core::Number(fmt::format("{}", epsilon + kSlack))};
   Tensor levels = (x * kLevels).round();
   if (ball.norm == Norm::kLinf) {
-    const Tensor low = ((images - epsilon - kSlack) * kLevels).ceil(), high = ((images + epsilon + kSlack) * kLevels).floor();
+    const Tensor low = ((images - epsilon - kSlack) * kLevels).ceil(),
+                 high = ((images + epsilon + kSlack) * kLevels).floor();
     levels = torch::min(torch::max(levels, low), high);
   } else {
     const Tensor towards_image = (images * kLevels + ((x - images) * kLevels).trunc()).round();

@@ -24,18 +24,18 @@ struct Finding {
 
 /// Looks over a model, some images and a ball.
 ///
-/// Asks the model about the images a few times, takes gradients of the cross-entropy, runs PGD (10 steps of epsilon / 4 without random
-/// start) and Square (100 queries). Sources of the checks: Carlini et al. 2019, arXiv:1902.06705; the checks of AutoAttack's
-/// code; the troubles that users of such tools report most.
+/// Asks the model about the images a few times, takes gradients of the cross-entropy, runs PGD (10 steps of epsilon / 4
+/// without random start) and Square (100 queries). Sources of the checks: Carlini et al. 2019, arXiv:1902.06705; the
+/// checks of AutoAttack's code; the troubles that users of such tools report most.
 ///
 /// Random: Square's draws, from (seed, ids).
 /// @param images (B, C, H, W): as many as one cares to pay for, 32 are enough.   @param labels, ids (B) int64.
 /// @return what was found, worst first; empty for a sound model.
-[[nodiscard]] std::vector<Finding> lint(const Model& model, const Tensor& images, const Tensor& labels, const Tensor& ids,
-                                        const Ball& ball, std::uint64_t seed);
+[[nodiscard]] std::vector<Finding> lint(const Model& model, const Tensor& images, const Tensor& labels,
+                                        const Tensor& ids, const Ball& ball, std::uint64_t seed);
 
-/// What the attacks' own figures say: "square-beats-white-box" if Square broke images that no attack with gradients had broken (more
-/// than 2 % of them and more than one), "attack-left-ball" if points had to be corrected.
+/// What the attacks' own figures say: "square-beats-white-box" if Square broke images that no attack with gradients had
+/// broken (more than 2 % of them and more than one), "attack-left-ball" if points had to be corrected.
 [[nodiscard]] std::vector<Finding> lint(const WorstCase& result);
 
 }  // namespace pellucid::evasion

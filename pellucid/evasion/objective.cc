@@ -9,7 +9,9 @@ namespace {
 
 constexpr double kTiny = 1e-12;
 
-Tensor at_labels(const Tensor& logits, const Tensor& labels) { return logits.gather(1, labels.unsqueeze(1)).squeeze(1); }
+Tensor at_labels(const Tensor& logits, const Tensor& labels) {
+  return logits.gather(1, labels.unsqueeze(1)).squeeze(1);
+}
 
 // The logits with the labels' own out of the way.
 Tensor without(const Tensor& logits, const Tensor& labels) {
@@ -18,8 +20,8 @@ Tensor without(const Tensor& logits, const Tensor& labels) {
 
 Tensor sorted_down(const Tensor& logits, std::int64_t at_least, const char* what) {
   if (logits.size(1) < at_least) {
-    throw core::Error(core::ErrorKind::kUsage, "{}: got {} classes, expected at least {}; attack with apgd-ce instead", what, logits.size(1),
-                      at_least);
+    throw core::Error(core::ErrorKind::kUsage, "{}: got {} classes, expected at least {}; attack with apgd-ce instead",
+                      what, logits.size(1), at_least);
   }
   return std::get<0>(logits.sort(1, /*descending=*/true));
 }
@@ -50,11 +52,14 @@ Objective dlr(const Tensor& labels) {
 Objective dlr_towards(const Tensor& labels, const Tensor& targets) {
   return [labels, targets](const Tensor& logits) {
     const Tensor z = sorted_down(logits, 4, "targeted DLR");
-    return (at_labels(logits, targets) - at_labels(logits, labels)) / (z.select(1, 0) - (z.select(1, 2) + z.select(1, 3)) / 2 + kTiny);
+    return (at_labels(logits, targets) - at_labels(logits, labels)) /
+           (z.select(1, 0) - (z.select(1, 2) + z.select(1, 3)) / 2 + kTiny);
   };
 }
 
-Tensor margins(const Tensor& logits, const Tensor& labels) { return at_labels(logits, labels) - without(logits, labels).amax(1); }
+Tensor margins(const Tensor& logits, const Tensor& labels) {
+  return at_labels(logits, labels) - without(logits, labels).amax(1);
+}
 
 Tensor errs(const Tensor& logits, const Tensor& labels) {
   return logits.argmax(1).ne(labels).logical_or(logits.isfinite().all(1).logical_not());
@@ -70,9 +75,12 @@ Slope slope(const Model& model, const Objective& objective, const Tensor& points
   const Tensor values = objective(logits);
   Tensor gradient;
   if (values.requires_grad()) {
-    gradient = torch::autograd::grad({values.sum()}, {leaf}, {}, /*retain_graph=*/false, /*create_graph=*/false, /*allow_unused=*/true)[0];
+    gradient = torch::autograd::grad({values.sum()}, {leaf}, {}, /*retain_graph=*/false, /*create_graph=*/false,
+                                     /*allow_unused=*/true)[0];
   }
-  return {.logits = logits.detach(), .values = values.detach(), .gradient = gradient.defined() ? gradient : torch::zeros_like(points)};
+  return {.logits = logits.detach(),
+          .values = values.detach(),
+          .gradient = gradient.defined() ? gradient : torch::zeros_like(points)};
 }
 
 }  // namespace pellucid::evasion

@@ -17,7 +17,8 @@ std::string describe(const PgdOptions& o) {
                      o.random_start ? ", random start" : "");
 }
 
-Tensor pgd(const Model& model, const Tensor& images, const Objective& objective, const PgdOptions& options, const Tensor& noise) {
+Tensor pgd(const Model& model, const Tensor& images, const Objective& objective, const PgdOptions& options,
+           const Tensor& noise) {
   const Ball ball = options.ball();
   Tensor x = images.clone();
   if (options.random_start) {
@@ -31,21 +32,23 @@ Tensor pgd(const Model& model, const Tensor& images, const Objective& objective,
   return x;
 }
 
-Tensor pgd(const nets::Network& network, const Tensor& images, const Tensor& labels, const PgdOptions& options, const Tensor& noise,
-           nets::Mode mode) {
+Tensor pgd(const nets::Network& network, const Tensor& images, const Tensor& labels, const PgdOptions& options,
+           const Tensor& noise, nets::Mode mode) {
   return pgd(model_of(network, mode), images, cross_entropy(labels), options, noise);
 }
 
-Tensor pgd_restarts(const Model& model, const Tensor& images, const Tensor& labels, const Tensor& ids, const PgdOptions& options,
-                    std::int64_t restarts, std::uint64_t seed) {
+Tensor pgd_restarts(const Model& model, const Tensor& images, const Tensor& labels, const Tensor& ids,
+                    const PgdOptions& options, std::int64_t restarts, std::uint64_t seed) {
   const std::int64_t batch = images.size(0);
   std::vector<Tensor> noise;
   for (std::int64_t r = 0; r < restarts; ++r) {
     const std::string purpose = r == 0 ? "evasion start" : fmt::format("evasion start {}", r);
-    noise.push_back(options.random_start ? start_noise(seed, purpose, ids, images.sizes().slice(1)) : torch::zeros_like(images));
+    noise.push_back(options.random_start ? start_noise(seed, purpose, ids, images.sizes().slice(1))
+                                         : torch::zeros_like(images));
   }
   const Tensor packed_labels = labels.repeat({restarts});
-  const Tensor x = pgd(model, images.repeat({restarts, 1, 1, 1}), cross_entropy(packed_labels), options, torch::cat(noise).to(images.options()));
+  const Tensor x = pgd(model, images.repeat({restarts, 1, 1, 1}), cross_entropy(packed_labels), options,
+                       torch::cat(noise).to(images.options()));
   if (restarts == 1) return x;
 
   const torch::NoGradGuard no_gradient;
@@ -54,7 +57,9 @@ Tensor pgd_restarts(const Model& model, const Tensor& images, const Tensor& labe
   const Tensor wrong = errs(logits, packed_labels).view({restarts, batch});
   const Tensor first_wrong = wrong.to(torch::kInt64).argmax(0), highest = loss.argmax(0);
   const Tensor chosen = torch::where(wrong.any(0), first_wrong, highest);
-  return x.view({restarts, batch, -1}).gather(0, chosen.view({1, batch, 1}).expand({1, batch, x[0].numel()})).view_as(images);
+  return x.view({restarts, batch, -1})
+      .gather(0, chosen.view({1, batch, 1}).expand({1, batch, x[0].numel()}))
+      .view_as(images);
 }
 
 }  // namespace pellucid::evasion

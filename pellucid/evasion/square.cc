@@ -30,7 +30,8 @@ std::int64_t square_side(const Tensor& image, double share) {
 
 Tensor norm_per_channel(const Tensor& image) { return image.square().sum({1, 2}, /*keepdim=*/true).sqrt(); }
 
-// The pseudo-Gaussian of equation 2 of the paper: two halves, one up and one down, of rings that fall off from a centre.
+// The pseudo-Gaussian of equation 2 of the paper: two halves, one up and one down, of rings that fall off from a
+// centre.
 Tensor patch(core::Stream& stream, std::int64_t side, const Tensor& like) {
   Tensor values = torch::zeros({side, side}, torch::kFloat64);
   auto at = values.accessor<double, 2>();
@@ -60,7 +61,8 @@ struct Linf {
     const auto row = static_cast<std::int64_t>(stream.below(image.size(1) - side + 1));
     const auto column = static_cast<std::int64_t>(stream.below(image.size(2) - side + 1));
     Tensor next = best.clone();
-    window(next, row, column, side).copy_((window(image, row, column, side) + epsilon * signs(stream, {image.size(0), 1, 1}, image)).clamp(0, 1));
+    window(next, row, column, side)
+        .copy_((window(image, row, column, side) + epsilon * signs(stream, {image.size(0), 1, 1}, image)).clamp(0, 1));
     return next;
   }
 };
@@ -76,7 +78,8 @@ struct L2 {
     Tensor delta = torch::zeros_like(image);
     for (std::int64_t row = 0; row + side <= image.size(1); row += side) {
       for (std::int64_t column = 0; column + side <= image.size(2); column += side) {
-        window(delta, row, column, side).copy_(patch(stream, side, image) * signs(stream, {image.size(0), 1, 1}, image));
+        window(delta, row, column, side)
+            .copy_(patch(stream, side, image) * signs(stream, {image.size(0), 1, 1}, image));
       }
     }
     return on_surface(image, delta);
@@ -85,15 +88,18 @@ struct L2 {
     const std::int64_t most = std::min(image.size(1), image.size(2));
     const auto side = std::min<std::int64_t>(std::max<std::int64_t>(square_side(image, share), 3) | 1, most);  // odd
     const auto place = [&](std::int64_t size) { return static_cast<std::int64_t>(stream.below(size - side + 1)); };
-    const auto row = place(image.size(1)), column = place(image.size(2)), from_row = place(image.size(1)), from_column = place(image.size(2));
+    const auto row = place(image.size(1)), column = place(image.size(2)), from_row = place(image.size(1)),
+               from_column = place(image.size(2));
     Tensor delta = best - image;
     Tensor mask = torch::zeros_like(image);
     window(mask, row, column, side).fill_(1);
     window(mask, from_row, from_column, side).fill_(1);
     const double unused = std::max(epsilon * epsilon - delta.square().sum().item<double>(), 0.0);
-    const Tensor budget = (norm_per_channel(delta * mask).square() + unused / static_cast<double>(image.size(0))).sqrt();
+    const Tensor budget =
+        (norm_per_channel(delta * mask).square() + unused / static_cast<double>(image.size(0))).sqrt();
     const Tensor old = window(delta, row, column, side);
-    Tensor fresh = patch(stream, side, image) * signs(stream, {image.size(0), 1, 1}, image) + old / (norm_per_channel(old) + kTiny);
+    Tensor fresh = patch(stream, side, image) * signs(stream, {image.size(0), 1, 1}, image) +
+                   old / (norm_per_channel(old) + kTiny);
     fresh = fresh / (norm_per_channel(fresh) + kTiny) * budget;
     window(delta, from_row, from_column, side).zero_();
     window(delta, row, column, side).copy_(fresh);
@@ -102,8 +108,8 @@ struct L2 {
 };
 
 template <typename Search>
-Tensor random_search(const Model& model, const Tensor& images, const Tensor& labels, const Tensor& ids, const SquareOptions& options,
-                     std::uint64_t seed, const Search& search) {
+Tensor random_search(const Model& model, const Tensor& images, const Tensor& labels, const Tensor& ids,
+                     const SquareOptions& options, std::uint64_t seed, const Search& search) {
   const torch::NoGradGuard no_gradient;
   std::vector<core::Stream> streams;
   std::vector<Tensor> best;
@@ -118,7 +124,8 @@ Tensor random_search(const Model& model, const Tensor& images, const Tensor& lab
   for (std::int64_t query = 0; query < options.queries && !standing.empty(); ++query) {
     const Tensor rows = torch::tensor(standing, torch::kInt64);
     const Tensor logits = model(torch::stack(proposals)), wanted = labels.index_select(0, rows);
-    const Tensor now = margins(logits, wanted).to(torch::kFloat64).contiguous(), wrong = errs(logits, wanted).contiguous();
+    const Tensor now = margins(logits, wanted).to(torch::kFloat64).contiguous(),
+                 wrong = errs(logits, wanted).contiguous();
     std::vector<std::int64_t> next_standing;
     std::vector<Tensor> next_proposals;
     for (std::size_t k = 0; k < standing.size(); ++k) {
@@ -157,8 +164,9 @@ double square_share(double p, std::int64_t query) {
 Tensor square(const Model& model, const Tensor& images, const Tensor& labels, const Tensor& ids, const Ball& ball,
               const SquareOptions& options, std::uint64_t seed) {
   const double epsilon = ball.epsilon.value;
-  const Tensor found = ball.norm == Norm::kLinf ? random_search(model, images, labels, ids, options, seed, Linf{epsilon})
-                                                : random_search(model, images, labels, ids, options, seed, L2{epsilon});
+  const Tensor found = ball.norm == Norm::kLinf
+                           ? random_search(model, images, labels, ids, options, seed, Linf{epsilon})
+                           : random_search(model, images, labels, ids, options, seed, L2{epsilon});
   return project(found, images, ball);
 }
 

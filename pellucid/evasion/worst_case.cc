@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <numeric>
 #include <set>
 
 namespace pellucid::evasion {
@@ -19,6 +20,8 @@ using Rows = std::vector<std::int64_t>;
 using core::Json;
 
 struct OutOfTime {};
+
+double seconds_since(Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); }
 
 std::string hash(const Tensor& images, const Tensor& labels) {
   const auto bytes = [](const Tensor& tensor) {
@@ -38,14 +41,18 @@ std::vector<Rows> batches(const Rows& rows, std::int64_t size) {
 
 std::vector<bool> to_bools(const Tensor& mask) {
   const Tensor flat = mask.contiguous();
-  return std::vector<bool>(flat.data_ptr<bool>(), flat.data_ptr<bool>() + flat.numel());  // braces would make a list of two
+  return std::vector<bool>(flat.data_ptr<bool>(),
+                           flat.data_ptr<bool>() + flat.numel());  // braces would make a list of two
 }
 
 Json to_numbers(const Tensor& mask) { return core::to_doubles(mask.to(torch::kFloat64)); }
 
 // What is known of the images while the attacks run.
 struct Points {
-  std::vector<bool> right, broken, broken_8bit;  // right: before any attack
+  std::vector<bool> right;                  // before any attack
+  std::vector<bool> broken, broken_8bit;    // by any attack so far
+  std::vector<bool> broken_now = {};        // by the attack at hand
+  std::vector<std::string> broken_by = {};  // as in WorstCase
 
   [[nodiscard]] Accuracy standing(const std::vector<bool>& fallen) const {
     Accuracy accuracy{.correct = 0, .n = static_cast<std::int64_t>(right.size())};
@@ -55,11 +62,9 @@ struct Points {
 };
 
 std::vector<bool> answered_rightly(const Model& model, const data::Dataset& dataset, const core::Run& run) {
-  const auto parts = batches([&] {
-    Rows all(dataset.size());
-    for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::int64_t>(i);
-    return all;
-  }(), 250);
+  Rows all(dataset.size());
+  std::iota(all.begin(), all.end(), 0);
+  const auto parts = batches(all, 250);
   std::vector<std::vector<bool>> right(parts.size());
   core::parallel_for(static_cast<std::int64_t>(parts.size()), run.threads, [&](std::int64_t k) {
     const torch::NoGradGuard no_gradient;
@@ -70,6 +75,45 @@ std::vector<bool> answered_rightly(const Model& model, const data::Dataset& data
   std::vector<bool> list;
   for (const auto& part : right) list.insert(list.end(), part.begin(), part.end());
   return list;
+}
+
+// Attacks some images and judges what comes back. Stops and budgets are seen by `look_up` at each query, so that no
+// attack knows of them.
+Json attack_batch(const Model& model, const Attack& attack, const AttackSettings& settings, const Tensor& images,
+                  const Tensor& labels, const Tensor& ids, const std::function<void()>& look_up) {
+  const auto begun = Clock::now();
+  std::int64_t queries = 0;
+  const Model watched = [&](const Tensor& x) {
+    look_up();
+    queries += x.size(0);
+    return model(x);
+  };
+  const Tensor found = attack.run(watched, images, labels, ids, settings);
+  const Judged judged = judge(model, found, images, labels, settings.ball());
+  return {{"broken", to_numbers(judged.broken)},
+          {"broken_8bit", to_numbers(judged.broken_8bit)},
+          {"corrected", judged.corrected.sum().item<std::int64_t>()},
+          {"queries", queries},
+          {"seconds", seconds_since(begun)}};
+}
+
+// Adds what `attack_batch` said of some images to what is known.
+void count(const Json& outcome, const Rows& rows, AttackRecord& record, Points& points) {
+  record.attacked += static_cast<std::int64_t>(rows.size());
+  record.corrected += outcome.at("corrected").get<std::int64_t>();
+  record.queries += outcome.at("queries").get<std::int64_t>();
+  record.seconds += outcome.at("seconds").get<double>();
+  for (std::size_t j = 0; j < rows.size(); ++j) {
+    const auto i = static_cast<std::size_t>(rows[j]);
+    if (outcome.at("broken_8bit").at(j) != 0) points.broken_8bit[i] = true;
+    if (outcome.at("broken").at(j) == 0) continue;
+    ++record.broken;
+    points.broken_now[i] = true;
+    if (points.broken[i]) continue;
+    ++record.broken_first;
+    points.broken[i] = true;
+    points.broken_by[i] = record.name;
+  }
 }
 
 void check(const WorstCaseOptions& options, Norm norm) {
@@ -86,33 +130,34 @@ void check(const WorstCaseOptions& options, Norm norm) {
 
 core::Fields fields(WorstCaseOptions& o) {
   return {
-      core::names_field("attacks", o.attacks, "what attacks, in this order: see `pellucid list attacks`", attack_names()),
+      core::names_field("attacks", o.attacks, "what attacks, in this order: see `pellucid list attacks`",
+                        attack_names()),
       core::field("early_exit", o.early_exit, "images that an attack broke are left out by the next ones"),
       core::field("batch_size", o.batch_size, "images attacked at once; what an interruption can lose", 1, 100000),
       core::field("budget", o.budget, "seconds after which nothing more is attacked; 0 is no limit", 0),
   };
 }
 
-WorstCase worst_case(const Model& model, const data::Dataset& dataset, const AttackSettings& settings, const WorstCaseOptions& options,
-                     const core::Run& run, const Json& identity, const Remember& remember) {
+WorstCase worst_case(const Model& model, const data::Dataset& dataset, const AttackSettings& settings,
+                     const WorstCaseOptions& options, const core::Run& run, const Json& identity,
+                     const Remember& remember) {
   check(options, settings.pgd.norm);
   const auto begun = Clock::now();
-  const auto seconds_since = [](Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); };
   const auto n = static_cast<std::size_t>(dataset.size());
-  Points points{.right = answered_rightly(model, dataset, run), .broken = std::vector<bool>(n), .broken_8bit = std::vector<bool>(n)};
+  Points points{.right = answered_rightly(model, dataset, run),
+                .broken = std::vector<bool>(n),
+                .broken_8bit = std::vector<bool>(n)};
   WorstCase result;
   result.natural = points.standing(points.broken);
-  result.broken_by.resize(n);
-  for (std::size_t i = 0; i < n; ++i) {
-    if (!points.right[i]) result.broken_by[i] = "natural";
-  }
+  for (const bool right : points.right) points.broken_by.emplace_back(right ? "" : "natural");
 
   for (const auto& name : options.attacks) {
     const Attack& attack = find_attack(name);
     AttackRecord record{.name = name, .title = attack.title, .description = describe(attack, settings)};
     Rows standing;
     for (std::size_t i = 0; i < n; ++i) {
-      if (points.right[i] && !(options.early_exit && points.broken[i])) standing.push_back(static_cast<std::int64_t>(i));
+      if (points.right[i] && !(options.early_exit && points.broken[i]))
+        standing.push_back(static_cast<std::int64_t>(i));
     }
     const auto parts = batches(standing, options.batch_size);
     std::vector<Json> outcomes(parts.size());  // null: not finished in time
@@ -121,56 +166,35 @@ WorstCase worst_case(const Model& model, const data::Dataset& dataset, const Att
     core::parallel_for(static_cast<std::int64_t>(parts.size()), run.threads, [&](std::int64_t k) {
       const Tensor rows = torch::tensor(parts[k], torch::kInt64);
       const Tensor images = data::pixels(dataset, rows), labels = data::labels(dataset, rows);
-      const auto compute = [&]() -> Json {
-        const auto start = Clock::now();
-        std::int64_t queries = 0;
-        const Model watched = [&](const Tensor& x) {  // stops and budgets are seen at each query, so no attack knows of them
+      const auto compute = [&] {
+        return attack_batch(model, attack, settings, images, labels, rows, [&] {
           core::throw_if_stopped();
           if (options.budget > 0 && seconds_since(begun) > options.budget) throw OutOfTime{};
-          queries += x.size(0);
-          return model(x);
-        };
-        const Judged judged = judge(model, attack.run(watched, images, labels, rows, settings), images, labels, settings.ball());
-        return {{"broken", to_numbers(judged.broken)},
-                {"broken_8bit", to_numbers(judged.broken_8bit)},
-                {"corrected", judged.corrected.sum().item<std::int64_t>()},
-                {"queries", queries},
-                {"seconds", seconds_since(start)}};
+        });
       };
       try {
-        const Json named = {{"model", identity}, {"images", hash(images, labels)}, {"ids", parts[k]}, {"attack", determinants(attack, settings)}};
+        const Json named = {{"model", identity},
+                            {"images", hash(images, labels)},
+                            {"ids", parts[k]},
+                            {"attack", determinants(attack, settings)}};
         outcomes[k] = remember ? remember(named, compute) : compute();
       } catch (const OutOfTime&) {
       }
       const std::lock_guard lock(reporting);
       done += static_cast<std::int64_t>(parts[k].size());
-      run.report({.task = attack.title, .done = done, .total = static_cast<std::int64_t>(standing.size()), .unit = "images"});
+      run.report(
+          {.task = attack.title, .done = done, .total = static_cast<std::int64_t>(standing.size()), .unit = "images"});
     });
 
-    std::vector<bool> broken_now(n);
+    points.broken_now.assign(n, false);
     for (std::size_t k = 0; k < parts.size(); ++k) {
-      const Json& outcome = outcomes[k];
-      if (outcome.is_null()) {
+      if (outcomes[k].is_null()) {
         record.unfinished += static_cast<std::int64_t>(parts[k].size());
         continue;
       }
-      record.attacked += static_cast<std::int64_t>(parts[k].size());
-      record.corrected += outcome.at("corrected").get<std::int64_t>();
-      record.queries += outcome.at("queries").get<std::int64_t>();
-      record.seconds += outcome.at("seconds").get<double>();
-      for (std::size_t j = 0; j < parts[k].size(); ++j) {
-        const auto i = static_cast<std::size_t>(parts[k][j]);
-        if (outcome.at("broken_8bit").at(j) != 0) points.broken_8bit[i] = true;
-        if (outcome.at("broken").at(j) == 0) continue;
-        ++record.broken;
-        broken_now[i] = true;
-        if (points.broken[i]) continue;
-        ++record.broken_first;
-        points.broken[i] = true;
-        result.broken_by[i] = name;
-      }
+      count(outcomes[k], parts[k], record, points);
     }
-    if (record.attacked == result.natural.correct) record.alone = points.standing(broken_now);
+    if (record.attacked == result.natural.correct) record.alone = points.standing(points.broken_now);
     record.worst_case = points.standing(points.broken);
     record.worst_case_8bit = points.standing(points.broken_8bit);
     if (record.unfinished > 0) result.complete = false;
@@ -178,7 +202,9 @@ WorstCase worst_case(const Model& model, const data::Dataset& dataset, const Att
   }
   result.worst_case = points.standing(points.broken);
   result.worst_case_8bit = points.standing(points.broken_8bit);
-  result.name = result.complete ? ensemble_name(options.attacks, settings) : "upper bound: the budget was spent before the attacks were done";
+  result.broken_by = std::move(points.broken_by);
+  result.name = result.complete ? ensemble_name(options.attacks, settings)
+                                : "upper bound: the budget was spent before the attacks were done";
   return result;
 }
 

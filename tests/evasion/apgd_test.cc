@@ -19,12 +19,15 @@ TEST(Apgd, TakesTheStepSizesOfThePaper) {
   for (const auto& c : tiny::golden()["apgd"]) {
     const Norm norm = c["norm"] == "linf" ? Norm::kLinf : Norm::kL2;
     const Ball ball = tiny::ball(norm, c["epsilon"]);
-    const Objective objective = c["objective"] == "cross_entropy" ? cross_entropy(labels) : dlr_towards(labels, torch::tensor({1, 2, 0}));
+    const Objective objective =
+        c["objective"] == "cross_entropy" ? cross_entropy(labels) : dlr_towards(labels, torch::tensor({1, 2, 0}));
     const Tensor start = project(images + ball.epsilon.value * noise / per_image(lengths(noise, norm)), images, ball);
     const ApgdResult result = apgd(model, images, labels, objective, ball, {}, start);
     for (std::int64_t k = 0; k < 3; ++k) {
-      EXPECT_LT(tiny::apart(result.step_sizes.select(1, k), c["runs"][k]["step_sizes"]), 1e-12) << c["norm"] << c["objective"] << k;
-      EXPECT_NEAR(result.best[k].item<double>(), c["runs"][k]["best"].get<double>(), 1e-9) << c["norm"] << c["objective"] << k;
+      EXPECT_LT(tiny::apart(result.step_sizes.select(1, k), c["runs"][k]["step_sizes"]), 1e-12)
+          << c["norm"] << c["objective"] << k;
+      EXPECT_NEAR(result.best[k].item<double>(), c["runs"][k]["best"].get<double>(), 1e-9)
+          << c["norm"] << c["objective"] << k;
     }
   }
 }
@@ -55,7 +58,8 @@ TEST(Apgd, ReturnsAPointThatErrsEvenIfAnotherIsHigher) {
   };
   const Objective brightness = [](const Tensor& logits) { return logits.select(1, 2); };
   const Tensor images = torch::full({1, 1, 1, 1}, 0.45), labels = torch::zeros({1}, torch::kInt64);
-  const ApgdResult result = apgd(model, images, labels, brightness, tiny::ball(Norm::kLinf, "0.5"), {.iterations = 1}, torch::full_like(images, 0.55));
+  const ApgdResult result = apgd(model, images, labels, brightness, tiny::ball(Norm::kLinf, "0.5"), {.iterations = 1},
+                                 torch::full_like(images, 0.55));
   EXPECT_FLOAT_EQ(result.x.item<float>(), 0.55);
   EXPECT_GT(result.best.item<float>(), 0.9);
 }
@@ -65,7 +69,8 @@ TEST(ApgdStart, LiesOnTheSurfaceAndDependsOnIdAlone) {
   for (const Norm norm : {Norm::kLinf, Norm::kL2}) {
     const Tensor start = apgd_start(images, ids, tiny::ball(norm, "0.3"), 1, "p");
     EXPECT_TRUE(torch::allclose(lengths(start - images, norm), torch::full({3}, 0.3), 0, 1e-5));
-    EXPECT_TRUE(torch::equal(apgd_start(images.slice(0, 1, 2), ids.slice(0, 1, 2), tiny::ball(norm, "0.3"), 1, "p")[0], start[1]));
+    EXPECT_TRUE(torch::equal(apgd_start(images.slice(0, 1, 2), ids.slice(0, 1, 2), tiny::ball(norm, "0.3"), 1, "p")[0],
+                             start[1]));
     EXPECT_FALSE(torch::equal(start[0], start[1]));
   }
 }
@@ -75,7 +80,8 @@ TEST(ApgdT, BreaksTowardsLaterTargetsToo) {
   Tensor weight = torch::zeros({5, 8});
   weight[2][0] = 2;
   const Model model = tiny::linear_model(weight, torch::tensor({1.0, 0.9, -0.58, -3.0, -4.0}));
-  const Tensor images = torch::full({1, 1, 1, 8}, 0.5f), labels = torch::zeros({1}, torch::kInt64), ids = torch::zeros({1}, torch::kInt64);
+  const Tensor images = torch::full({1, 1, 1, 8}, 0.5f), labels = torch::zeros({1}, torch::kInt64),
+               ids = torch::zeros({1}, torch::kInt64);
   const Ball ball = tiny::ball(Norm::kLinf, "0.3");
   TargetedApgdOptions options;
   options.iterations = 20;
@@ -88,7 +94,10 @@ TEST(ApgdT, BreaksTowardsLaterTargetsToo) {
 TEST(ApgdT, NeedsFourClasses) {
   const Tensor images = tiny::images(2).to(torch::kFloat64);
   core::expect_error(
-      [&] { (void)apgd_t(tiny::random_linear(3), images, torch::zeros({2}, torch::kInt64), torch::arange(2), tiny::ball(Norm::kLinf, "0.1"), {}, 0); },
+      [&] {
+        (void)apgd_t(tiny::random_linear(3), images, torch::zeros({2}, torch::kInt64), torch::arange(2),
+                     tiny::ball(Norm::kLinf, "0.1"), {}, 0);
+      },
       core::ErrorKind::kUsage, "got 3 classes, expected at least 4");
 }
 

@@ -1,4 +1,5 @@
 #include "pellucid/evasion/ball.h"
+
 #include "pellucid/evasion/judge.h"
 
 #include "tests/core/expect_error.h"
@@ -45,7 +46,8 @@ TEST(Project, LeavesWhatIsInsideAndShortensWhatIsNot) {
 
 TEST(Project, RefusesABallWiderThanThePixels) {
   const Tensor images = tiny::images(1);
-  core::expect_error([&] { (void)project(images, images, tiny::ball(Norm::kLinf, "8")); }, core::ErrorKind::kUsage, "is 8/255 meant?");
+  core::expect_error([&] { (void)project(images, images, tiny::ball(Norm::kLinf, "8")); }, core::ErrorKind::kUsage,
+                     "is 8/255 meant?");
   (void)project(images, images, tiny::ball(Norm::kL2, "8"));
 }
 
@@ -57,7 +59,8 @@ TEST(Ascent, IsTheSignOrTheUnitVector) {
 
 TEST(InsideOrImage, KeepsOnlyPointsOfTheBall) {
   const Tensor images = torch::full({2, 1, 1, 1}, 0.5), points = torch::tensor({0.6f, 0.9f}).view({2, 1, 1, 1});
-  EXPECT_TRUE(torch::allclose(inside_or_image(points, images, tiny::ball(Norm::kLinf, "0.2")).flatten(), torch::tensor({0.6f, 0.5f})));
+  EXPECT_TRUE(torch::allclose(inside_or_image(points, images, tiny::ball(Norm::kLinf, "0.2")).flatten(),
+                              torch::tensor({0.6f, 0.5f})));
 }
 
 // Errs on images whose first pixel is brighter than a threshold, if their label is 0.
@@ -71,8 +74,8 @@ Model brighter_than(double threshold) {
 TEST(Judge, TakesPointsBackAndAsksAgain) {
   const Tensor images = torch::zeros({3, 1, 2, 2}), labels = torch::zeros({3}, torch::kInt64);
   Tensor points = images.clone();
-  points[0][0][0][0] = 0.9;                                        // breaks the image, but from outside the ball
-  points[1][0][0][0] = 0.25;                                       // breaks it
+  points[0][0][0][0] = 0.9;   // breaks the image, but from outside the ball
+  points[1][0][0][0] = 0.25;  // breaks it
   points[2][0][0][0] = std::numeric_limits<float>::quiet_NaN();
   const Judged judged = judge(brighter_than(0.22), points, images, labels, tiny::ball(Norm::kLinf, "0.3"));
   EXPECT_TRUE(torch::equal(judged.corrected, torch::tensor({true, false, true})));
@@ -84,7 +87,8 @@ TEST(Judge, TakesPointsBackAndAsksAgain) {
 
 TEST(Judge, SaysWhatRoundingMends) {
   const Tensor images = torch::full({1, 1, 2, 2}, 100.0 / 255), labels = torch::zeros({1}, torch::kInt64);
-  const Judged judged = judge(brighter_than(100.2 / 255), images + 0.3 / 255, images, labels, tiny::ball(Norm::kLinf, "0.1"));
+  const Judged judged =
+      judge(brighter_than(100.2 / 255), images + 0.3 / 255, images, labels, tiny::ball(Norm::kLinf, "0.1"));
   EXPECT_TRUE(judged.broken[0].item<bool>());
   EXPECT_FALSE(judged.broken_8bit[0].item<bool>());
   EXPECT_TRUE(torch::equal(judged.x_8bit, images));

@@ -21,7 +21,8 @@ std::vector<std::string> codes(const std::vector<Finding>& findings) {
 }
 
 // What is found of a model on noise that it answers rightly.
-std::vector<std::string> codes(const Model& model, const Tensor& images, const Ball& ball = tiny::ball(Norm::kLinf, "0.1")) {
+std::vector<std::string> codes(const Model& model, const Tensor& images,
+                               const Ball& ball = tiny::ball(Norm::kLinf, "0.1")) {
   return codes(lint(model, images, tiny::answers(model, images), torch::arange(images.size(0)), ball, 0));
 }
 std::vector<std::string> codes(const Model& model) { return codes(model, tiny::images(kImages)); }
@@ -57,7 +58,9 @@ TEST(Lint, FindsAnAttackWithoutBudgetThatChangesSomething) {
 
 TEST(Lint, FindsDropoutAndOtherRandomness) {
   std::uint64_t calls = 0;
-  const Model random = [&](const Tensor& x) { return sound()(x) + 0.1 * core::normal(core::Stream(0, "noise", calls++), {x.size(0), 4}); };
+  const Model random = [&](const Tensor& x) {
+    return sound()(x) + 0.1 * core::normal(core::Stream(0, "noise", calls++), {x.size(0), 4});
+  };
   EXPECT_THAT(codes(random), Contains("random"));
   const Model dropping = [&](const Tensor& x) {
     const Tensor keep = core::uniform(core::Stream(0, "dropout", calls++), x.sizes()) < 0.5;
@@ -68,8 +71,11 @@ TEST(Lint, FindsDropoutAndOtherRandomness) {
 
 TEST(Lint, FindsTrainingMode) {
   EXPECT_THAT(codes(model_of(tiny::normed(), nets::Mode::kTraining)), Contains("training-mode"));
-  const Model fixed_dropout = [](const Tensor& x) { return sound()(2 * x * (core::uniform(core::Stream(0, "dropout"), x.sizes()) < 0.5)); };
-  EXPECT_THAT(codes([&](const Tensor& x) { return fixed_dropout(x); }), Contains("training-mode")) << "the mask depends on the place in the batch";
+  const Model fixed_dropout = [](const Tensor& x) {
+    return sound()(2 * x * (core::uniform(core::Stream(0, "dropout"), x.sizes()) < 0.5));
+  };
+  EXPECT_THAT(codes([&](const Tensor& x) { return fixed_dropout(x); }), Contains("training-mode"))
+      << "the mask depends on the place in the batch";
 }
 
 TEST(Lint, FindsAModelThatIsAttackedInAnotherMode) {
@@ -84,13 +90,17 @@ TEST(Lint, FindsProbabilities) {
 
 TEST(Lint, FindsAnswersAndGradientsThatAreNotNumbers) {
   EXPECT_THAT(codes([](const Tensor& x) { return sound()(x) / 0 * 0; }), Contains("non-finite-logits"));
-  const Model root_at_zero = [](const Tensor& x) { return sound()(x) + (x.flatten(1).select(1, 0).unsqueeze(1) * 0).sqrt(); };
+  const Model root_at_zero = [](const Tensor& x) {
+    return sound()(x) + (x.flatten(1).select(1, 0).unsqueeze(1) * 0).sqrt();
+  };
   EXPECT_THAT(codes(root_at_zero), Contains("non-finite-gradient"));
 }
 
 TEST(Lint, FindsGradientsThatVanish) {
-  EXPECT_THAT(codes([](const Tensor& x) { return sound()((x * 255).round() / 255); }), Contains("zero-gradient")) << "rounded input";
-  EXPECT_THAT(codes([](const Tensor& x) { return sound()(x) * 1e4; }), Contains("zero-gradient")) << "saturated softmax";
+  EXPECT_THAT(codes([](const Tensor& x) { return sound()((x * 255).round() / 255); }), Contains("zero-gradient"))
+      << "rounded input";
+  EXPECT_THAT(codes([](const Tensor& x) { return sound()(x) * 1e4; }), Contains("zero-gradient"))
+      << "saturated softmax";
 }
 
 TEST(Lint, FindsALossThatDoesNotRise) {
@@ -105,14 +115,18 @@ TEST(Lint, FindsMaskedGradients) {
 }
 
 TEST(Lint, PutsErrorsFirstAndKnowsItsCodes) {
-  const Model masked = with_gradient_of([](const Tensor& x) { return sound()(x).softmax(1); }, [](const Tensor& x) { return 0 * sound()(x); });
+  const Model masked = with_gradient_of([](const Tensor& x) { return sound()(x).softmax(1); },
+                                        [](const Tensor& x) { return 0 * sound()(x); });
   const Tensor images = tiny::images(kImages) * 1.5;
-  const auto findings = lint(masked, images, tiny::answers(masked, images), torch::arange(kImages), tiny::ball(Norm::kLinf, "0.1"), 0);
+  const auto findings =
+      lint(masked, images, tiny::answers(masked, images), torch::arange(kImages), tiny::ball(Norm::kLinf, "0.1"), 0);
   ASSERT_GT(findings.size(), 2u);
   EXPECT_EQ(findings.front().severity, Severity::kError);
   EXPECT_EQ(findings.back().severity, Severity::kWarning);
   for (const auto& finding : findings) {
-    EXPECT_TRUE(std::any_of(lint_codes().begin(), lint_codes().end(), [&](const auto& code) { return code.first == finding.code; })) << finding.code;
+    EXPECT_TRUE(std::any_of(lint_codes().begin(), lint_codes().end(), [&](const auto& code) {
+      return code.first == finding.code;
+    })) << finding.code;
   }
   const core::Json json = to_json(findings);
   EXPECT_EQ(json[0]["severity"], "error");
@@ -123,8 +137,19 @@ TEST(Lint, PutsErrorsFirstAndKnowsItsCodes) {
 WorstCase after_attacks(std::int64_t square_first, std::int64_t corrected = 0) {
   WorstCase result;
   result.natural = {.correct = 100, .n = 100};
-  result.attacks = {{.name = "pgd", .title = "PGD", .description = "", .attacked = 100, .broken = 10, .broken_first = 10, .corrected = corrected},
-                    {.name = "square", .title = "Square", .description = "", .attacked = 90, .broken = square_first, .broken_first = square_first}};
+  result.attacks = {{.name = "pgd",
+                     .title = "PGD",
+                     .description = "",
+                     .attacked = 100,
+                     .broken = 10,
+                     .broken_first = 10,
+                     .corrected = corrected},
+                    {.name = "square",
+                     .title = "Square",
+                     .description = "",
+                     .attacked = 90,
+                     .broken = square_first,
+                     .broken_first = square_first}};
   return result;
 }
 

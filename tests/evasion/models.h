@@ -14,7 +14,8 @@ inline evasion::Model linear_model(const Tensor& weight, const Tensor& bias) {
 }
 
 /// A linear model with weights of the given type and size, whatever the seed says; its logits are near 0 in mid-grey.
-inline evasion::Model random_linear(std::int64_t classes, std::uint64_t seed = 0, torch::ScalarType type = torch::kFloat64) {
+inline evasion::Model random_linear(std::int64_t classes, std::uint64_t seed = 0,
+                                    torch::ScalarType type = torch::kFloat64) {
   const Tensor weight = core::normal(core::Stream(seed, "linear"), {classes, kSide * kSide}).to(type);
   return linear_model(weight, -weight.sum(1) / 2);
 }
@@ -46,15 +47,22 @@ inline Tensor golden_noise() { return formula({3, 1, 8, 8}, 21, 1); }
 
 inline core::Json golden() { return core::read_json(PELLUCID_GOLDEN "/evasion.json"); }
 inline double apart(const Tensor& got, const core::Json& expected) {
-  return (got.flatten() - torch::tensor(expected.get<std::vector<double>>(), torch::kFloat64)).abs().max().item<double>();
+  return (got.flatten() - torch::tensor(expected.get<std::vector<double>>(), torch::kFloat64))
+      .abs()
+      .max()
+      .item<double>();
 }
 
-inline evasion::Ball ball(evasion::Norm norm, const std::string& epsilon) { return {.norm = norm, .epsilon = core::Number(epsilon)}; }
+inline evasion::Ball ball(evasion::Norm norm, const std::string& epsilon) {
+  return {.norm = norm, .epsilon = core::Number(epsilon)};
+}
 
 /// Settings with which every attack takes well under a second.
 inline evasion::AttackSettings quick(evasion::Norm norm, const std::string& epsilon) {
   evasion::AttackSettings s;
-  s.pgd = {.epsilon = core::Number(epsilon), .step = core::Number(fmt::format("{}", core::Number(epsilon).value / 4)), .iterations = 8};
+  s.pgd = {.epsilon = core::Number(epsilon),
+           .step = core::Number(fmt::format("{}", core::Number(epsilon).value / 4)),
+           .iterations = 8};
   s.pgd.norm = norm;
   s.restarts = 2;
   s.apgd_ce.iterations = s.apgd_t.iterations = s.fab_t.iterations = 12;

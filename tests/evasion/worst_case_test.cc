@@ -72,7 +72,8 @@ TEST(WorstCase, CountsForEachImageTheWorstAttack) {
   EXPECT_LE(standing, least);
   EXPECT_EQ(result.broken_by[0], "natural");
   EXPECT_GE(result.worst_case_8bit.correct, result.worst_case.correct);
-  EXPECT_LT(result.worst_case.correct, result.attacks[0].alone->correct) << "later attacks must add something, else nothing is tested";
+  EXPECT_LT(result.worst_case.correct, result.attacks[0].alone->correct)
+      << "later attacks must add something, else nothing is tested";
   EXPECT_GT(result.worst_case.correct, 0);
 }
 
@@ -132,10 +133,10 @@ TEST(WorstCase, RemembersByWhatDeterminesAResult) {
   setting.attacks.apgd_ce.iterations = 99;  // another attack's
   (void)setting.run({}, memory.remember());
   EXPECT_EQ(memory.computed, once);
-  for (const auto& change : std::vector<std::function<void(Setting&)>>{[](Setting& s) { s.attacks.seed = 1; },
-                                                                       [](Setting& s) { s.attacks.square.queries = 5; },
-                                                                       [](Setting& s) { s.attacks.pgd.epsilon = core::Number("0.05"); },
-                                                                       [](Setting& s) { s.set.images.add_(1); }}) {
+  for (const auto& change : std::vector<std::function<void(Setting&)>>{
+           [](Setting& s) { s.attacks.seed = 1; }, [](Setting& s) { s.attacks.square.queries = 5; },
+           [](Setting& s) { s.attacks.pgd.epsilon = core::Number("0.05"); },
+           [](Setting& s) { s.set.images.add_(1); }}) {
     Setting other;
     other.options.attacks = {"square"};
     change(other);
@@ -183,11 +184,13 @@ TEST(WorstCase, RefusesAttacksThatCannotBeRun) {
 
 TEST(WorstCaseOptions, TakeALimitedListOfNames) {
   WorstCaseOptions o;
-  core::assign(fields(o), {{"attacks", {"apgd-ce", "square"}}, {"budget", 60}, {"batch_size", 7}, {"early_exit", false}}, "test");
+  core::assign(fields(o),
+               {{"attacks", {"apgd-ce", "square"}}, {"budget", 60}, {"batch_size", 7}, {"early_exit", false}}, "test");
   EXPECT_EQ(o.attacks, (std::vector<std::string>{"apgd-ce", "square"}));
   EXPECT_EQ(o.batch_size, 7);
   EXPECT_FALSE(o.early_exit);
-  core::expect_error([&] { core::assign_text(fields(o)[0], "pgd,sqare", "--attacks"); }, core::ErrorKind::kUsage, "each fgsm, mi-fgsm,");
+  core::expect_error([&] { core::assign_text(fields(o)[0], "pgd,sqare", "--attacks"); }, core::ErrorKind::kUsage,
+                     "each fgsm, mi-fgsm,");
 }
 
 }  // namespace
