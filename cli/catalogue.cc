@@ -1,6 +1,7 @@
 #include "cli/catalogue.h"
 
 #include "pellucid/data/catalog.h"
+#include "pellucid/evasion/lint.h"
 #include "pellucid/inversion/options.h"
 #include "pellucid/nets/zoo.h"
 #include "pellucid/study/benchmark.h"
@@ -44,16 +45,24 @@ void add_inversions(std::vector<Item>& items) {
   }
 }
 
+void add_evasions(std::vector<Item>& items) {
+  for (const auto& attack : evasion::attacks()) {
+    evasion::AttackSettings settings;
+    items.push_back({"attacks", attack.name, attack.summary,
+                     fmt::format("{}. Source: {}.\nMoves a test image within a small ball so that the model errs: see `pellucid evade --attacks`. "
+                                 "Surviving it is an\nupper bound of robustness, not robustness: a stronger attack may exist.{}\n{}",
+                                 attack.title, attack.source, attack.l2_only ? " For norm l2." : "",
+                                 attack.fields(settings).empty() ? "" : "\nSettings:\n" + settings_of(attack.fields(settings)))});
+  }
+}
+
 }  // namespace
 
 std::vector<Item> catalogue() {
   std::vector<Item> items;
   add_nets(items);
   add_inversions(items);
-  items.push_back({"attacks", "pgd", "projected gradient descent in the L-infinity ball, against a model's answers",
-                   "Source: Madry et al. 2018, arXiv:1706.06083. With one iteration: FGSM (Goodfellow et al. 2015), and with a random start "
-                   "the one-step attack of Wong et al. 2020.\nUsed inside adversarial training and to judge it. Surviving PGD is an upper "
-                   "bound of robustness, not robustness: stronger attacks exist.\n"});
+  add_evasions(items);
   for (const auto& found : data::list()) items.push_back({"data", found.name, found.summary, found.where.empty() ? found.fix + "\n" : "Found: " + found.where + "\n"});
   items.push_back({"metrics", "psnr", "peak signal-to-noise ratio in dB; higher is closer",
                    "Pixels clamped to [0, 1], peak 1, per image: 10 log10(1 / MSE), at most 100. Papers that compute it on normalised pixels "
@@ -75,6 +84,12 @@ std::vector<Item> catalogue() {
                    "The forward sweep stays float32, so that no ReLU changes sides; what is left is a linear rounding error of the gradient. "
                    "Needs a processor with AVX-512 brain floats. See docs/engine.md.\n",
                    mixed_error});
+  std::string checks;
+  for (const auto& [code, what] : evasion::lint_codes()) checks += fmt::format("  {:<24}{}\n", code, what);
+  items.push_back({"terms", "findings", "what is wrong with a measurement of robustness", "`pellucid evade` looks for these before it gives a figure:\n" + checks});
+  items.push_back({"terms", "autoattack", "APGD-CE, APGD-T, FAB-T and Square with their defaults; for each image the worst counts",
+                   "Source: Croce and Hein 2020, arXiv:2003.01690.\n`pellucid evade --attacks apgd-ce,apgd-t,fab-t,square` runs it. Any other set of "
+                   "attacks or settings is called a worst case\nof what was run.\n"});
   return items;
 }
 

@@ -19,7 +19,7 @@ std::string shown(const core::Json& value) {
   if (value.is_string()) return value.get<std::string>();
   if (!value.is_array()) return value.dump();
   std::vector<std::string> items;
-  for (const auto& item : value) items.push_back(item.dump());
+  for (const auto& item : value) items.push_back(item.is_string() ? item.get<std::string>() : item.dump());
   return fmt::format("{}", fmt::join(items, ","));
 }
 

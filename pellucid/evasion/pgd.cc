@@ -1,44 +1,65 @@
 #include "pellucid/evasion/pgd.h"
 
-#include "pellucid/core/tensor.h"
-
 namespace pellucid::evasion {
 
 core::Fields fields(PgdOptions& o) {
   return {
-      core::field("epsilon", o.epsilon, "radius of the L-infinity ball, in units of the pixels' range [0, 1]", 0, 1),
-      core::field("step", o.step, "step size, in the same units", 0, 1),
+      core::field("epsilon", o.epsilon, "radius of the ball, in units of the pixels' range [0, 1]", 0, 100),
+      core::field("step", o.step, "step size, in the same units", 0, 100),
       core::field("iterations", o.iterations, "gradient steps; 1 is the one-step attack", 0, 100000),
       core::field("random_start", o.random_start, "begin at a random point of the ball"),
+      norm_field(o.norm),
   };
 }
 
 std::string describe(const PgdOptions& o) {
-  return fmt::format("PGD-{}, L-inf, eps {}, step {}{}", o.iterations, o.epsilon.typed, o.step.typed,
+  return fmt::format("PGD-{}, {}, eps {}, step {}{}", o.iterations, to_string(o.norm), o.epsilon.typed, o.step.typed,
                      o.random_start ? ", random start" : "");
 }
 
-Tensor start_noise(std::uint64_t seed, std::string_view purpose, const Tensor& ids, at::IntArrayRef image_shape) {
-  std::vector<Tensor> rows;
-  for (std::int64_t i = 0; i < ids.size(0); ++i) {
-    rows.push_back(core::uniform(core::Stream(seed, purpose, ids[i].item<std::int64_t>()), image_shape, -1, 1));
+Tensor pgd(const Model& model, const Tensor& images, const Objective& objective, const PgdOptions& options,
+           const Tensor& noise) {
+  const Ball ball = options.ball();
+  Tensor x = images.clone();
+  if (options.random_start) {
+    const Tensor direction = ball.norm == Norm::kLinf ? noise : ascent(noise, ball.norm);
+    x = project(images + ball.epsilon.value * direction, images, ball);
   }
-  return torch::stack(rows);
+  for (std::int64_t i = 0; i < options.iterations; ++i) {
+    const Tensor gradient = slope(model, objective, x).gradient;
+    x = project(x + options.step.value * ascent(gradient, ball.norm), images, ball);
+  }
+  return x;
 }
 
-Tensor pgd(const nets::Network& network, const Tensor& images, const Tensor& labels, const PgdOptions& options, const Tensor& noise,
-           nets::Mode mode) {
-  const double epsilon = options.epsilon.value;
-  const Tensor low = (images - epsilon).clamp(0, 1), high = (images + epsilon).clamp(0, 1);
-  Tensor x = options.random_start ? torch::min(torch::max(images + epsilon * noise, low), high) : images.clone();
-  for (std::int64_t i = 0; i < options.iterations; ++i) {
-    x = x.detach().requires_grad_(true);
-    const Tensor logits = nets::evaluate(network.architecture, network.state, x, mode).logits;
-    const Tensor loss = at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum);
-    const Tensor gradient = torch::autograd::grad({loss}, {x})[0];
-    x = torch::min(torch::max(x.detach() + options.step.value * gradient.sign(), low), high);
+Tensor pgd(const nets::Network& network, const Tensor& images, const Tensor& labels, const PgdOptions& options,
+           const Tensor& noise, nets::Mode mode) {
+  return pgd(model_of(network, mode), images, cross_entropy(labels), options, noise);
+}
+
+Tensor pgd_restarts(const Model& model, const Tensor& images, const Tensor& labels, const Tensor& ids,
+                    const PgdOptions& options, std::int64_t restarts, std::uint64_t seed) {
+  const std::int64_t batch = images.size(0);
+  std::vector<Tensor> noise;
+  for (std::int64_t r = 0; r < restarts; ++r) {
+    const std::string purpose = r == 0 ? "evasion start" : fmt::format("evasion start {}", r);
+    noise.push_back(options.random_start ? start_noise(seed, purpose, ids, images.sizes().slice(1))
+                                         : torch::zeros_like(images));
   }
-  return x.detach();
+  const Tensor packed_labels = labels.repeat({restarts});
+  const Tensor x = pgd(model, images.repeat({restarts, 1, 1, 1}), cross_entropy(packed_labels), options,
+                       torch::cat(noise).to(images.options()));
+  if (restarts == 1) return x;
+
+  const torch::NoGradGuard no_gradient;
+  const Tensor logits = model(x);
+  const Tensor loss = cross_entropy(packed_labels)(logits).view({restarts, batch});
+  const Tensor wrong = errs(logits, packed_labels).view({restarts, batch});
+  const Tensor first_wrong = wrong.to(torch::kInt64).argmax(0), highest = loss.argmax(0);
+  const Tensor chosen = torch::where(wrong.any(0), first_wrong, highest);
+  return x.view({restarts, batch, -1})
+      .gather(0, chosen.view({1, batch, 1}).expand({1, batch, x[0].numel()}))
+      .view_as(images);
 }
 
 }  // namespace pellucid::evasion

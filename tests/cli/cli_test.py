@@ -166,6 +166,32 @@ class Verbs(Case):
         self.assertEqual(result["robust"]["n"], 20)
         self.assertLessEqual(result["robust"]["low"], result["robust"]["value"])
 
+    def test_evade_judges_by_the_worst_attack_and_goes_on(self):
+        self.train(self.path("r"))
+        attack = ["evade", self.path("r", "model.safetensors"), "--data", "digits", "--images", "30", "--epsilon", "0.1", "--iterations", "5",
+                  "--attacks", "pgd,apgd-ce,square", "--apgd-ce.iterations", "10", "--square.queries", "100", "--batch-size", "10",
+                  "--out", self.path("e"), "--json"]
+        first = json.loads(self.ok(*attack))
+        self.assertEqual([a["name"] for a in first["evaluation"]["attacks"]], ["pgd", "apgd-ce", "square"])
+        self.assertEqual(first["robust"], first["evaluation"]["worst_case"])
+        self.assertLessEqual(first["robust"]["value"], first["evaluation"]["attacks"][0]["alone"]["value"])
+        self.assertEqual(first["attack"], "worst case of PGD, APGD-CE and Square")
+        self.assertIsNone(first["model_info"]["autoattack_acc"])
+        self.assertEqual(first["model_info"]["eps"], "0.1")
+        cells = os.listdir(self.path("e", "cells"))
+        os.remove(self.path("e", "cells", cells[0]))  # as if it had been stopped before that one
+        kept = {name: os.path.getmtime(self.path("e", "cells", name)) for name in cells[1:]}
+        again = json.loads(self.ok(*attack))
+        self.assertEqual(first["evaluation"]["broken_by"], again["evaluation"]["broken_by"])
+        self.assertEqual(kept, {name: os.path.getmtime(self.path("e", "cells", name)) for name in cells[1:]})
+
+    def test_evade_refuses_what_makes_no_sense(self):
+        self.train(self.path("r"))
+        attack = ["evade", self.path("r", "model.safetensors"), "--data", "digits", "--images", "10"]
+        self.refused(2, ["--attacks", "pgd,sqare", "square"], *attack, "--attacks", "pgd,sqare")
+        self.refused(2, ["is 8/255 meant?"], *attack, "--epsilon", "8")
+        self.refused(2, ["cw needs norm l2"], *attack, "--attacks", "cw")
+
     def test_list_and_explain_know_the_same_names(self):
         for item in json.loads(self.ok("list", "--json")):
             self.assertIn(item["summary"], self.ok("explain", item["name"]))

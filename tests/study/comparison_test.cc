@@ -129,7 +129,11 @@ TEST_F(Compare, ComputesNothingTwice) {
 
 TEST_F(Compare, StartsFromTheSameNoiseUnderEveryModelAndAttack) {
   auto attacks = both();
-  for (auto& attack : attacks) attack.options.learning_rate = 0, attack.options.restarts = 1;
+  for (auto& attack : attacks) {
+    attack.options.learning_rate = 0;
+    attack.options.restarts = 1;
+    attack.options.start = inversion::Start::kNormal;
+  }
   const auto result = compare(two(), attacks, images(), folder.path(), {});
   std::map<int, std::set<std::string>> pictures;
   for (const auto& r : result.reconstructions) {

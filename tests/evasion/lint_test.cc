@@ -1,0 +1,169 @@
+#include "pellucid/evasion/lint.h"
+
+#include "tests/evasion/models.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace pellucid::evasion {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::Not;
+
+constexpr std::int64_t kImages = 16;
+
+std::vector<std::string> codes(const std::vector<Finding>& findings) {
+  std::vector<std::string> list;
+  for (const auto& f : findings) list.push_back(f.code);
+  return list;
+}
+
+// What is found of a model on noise that it answers rightly.
+std::vector<std::string> codes(const Model& model, const Tensor& images,
+                               const Ball& ball = tiny::ball(Norm::kLinf, "0.1")) {
+  return codes(lint(model, images, tiny::answers(model, images), torch::arange(images.size(0)), ball, 0));
+}
+std::vector<std::string> codes(const Model& model) { return codes(model, tiny::images(kImages)); }
+
+Model sound() { return tiny::random_linear(4, 0, torch::kFloat32); }
+
+// The same answers as a model's, but with a gradient of its own.
+Model with_gradient_of(const Model& answers, const Model& gradients) {
+  return [=](const Tensor& x) {
+    const Tensor g = gradients(x);
+    return answers(x).detach() + g - g.detach();
+  };
+}
+
+TEST(Lint, FindsNothingInSoundModels) {
+  EXPECT_THAT(codes(sound()), IsEmpty());
+  EXPECT_THAT(codes(model_of(tiny::balanced_lenet())), IsEmpty());
+  EXPECT_THAT(codes(model_of(tiny::normed())), IsEmpty());
+  EXPECT_THAT(codes(sound(), tiny::images(kImages), tiny::ball(Norm::kL2, "0.5")), IsEmpty());
+  EXPECT_THAT(codes(sound(), tiny::images(kImages), tiny::ball(Norm::kLinf, "0")), IsEmpty());
+}
+
+TEST(Lint, FindsPixelsThatAreNotInRange) {
+  EXPECT_THAT(codes(sound(), tiny::images(kImages) * 255), Contains("pixel-range"));
+  EXPECT_THAT(codes(sound(), (tiny::images(kImages) - 0.5) / 0.3), Contains("pixel-range"));
+  EXPECT_THAT(codes(sound(), tiny::images(kImages) / 255), Contains("pixel-range"));
+}
+
+TEST(Lint, FindsAnAttackWithoutBudgetThatChangesSomething) {
+  EXPECT_THAT(codes(sound(), tiny::images(kImages) * 1.2 - 0.1), Contains("epsilon-zero"));
+  EXPECT_THAT(codes(sound()), Not(Contains("epsilon-zero")));
+}
+
+TEST(Lint, FindsDropoutAndOtherRandomness) {
+  std::uint64_t calls = 0;
+  const Model random = [&](const Tensor& x) {
+    return sound()(x) + 0.1 * core::normal(core::Stream(0, "noise", calls++), {x.size(0), 4});
+  };
+  EXPECT_THAT(codes(random), Contains("random"));
+  const Model dropping = [&](const Tensor& x) {
+    const Tensor keep = core::uniform(core::Stream(0, "dropout", calls++), x.sizes()) < 0.5;
+    return sound()(2 * x * keep);
+  };
+  EXPECT_THAT(codes(dropping), Contains("random"));
+}
+
+TEST(Lint, FindsTrainingMode) {
+  EXPECT_THAT(codes(model_of(tiny::normed(), nets::Mode::kTraining)), Contains("training-mode"));
+  const Model fixed_dropout = [](const Tensor& x) {
+    return sound()(2 * x * (core::uniform(core::Stream(0, "dropout"), x.sizes()) < 0.5));
+  };
+  EXPECT_THAT(codes([&](const Tensor& x) { return fixed_dropout(x); }), Contains("training-mode"))
+      << "the mask depends on the place in the batch";
+}
+
+TEST(Lint, FindsAModelThatIsAttackedInAnotherMode) {
+  const Model two_faced = [](const Tensor& x) { return torch::GradMode::is_enabled() ? sound()(x) * 0.5 : sound()(x); };
+  EXPECT_THAT(codes(two_faced), ElementsAre("attack-mode"));
+}
+
+TEST(Lint, FindsProbabilities) {
+  EXPECT_THAT(codes([](const Tensor& x) { return sound()(x).softmax(1); }), Contains("probabilities"));
+  EXPECT_THAT(codes([](const Tensor& x) { return sound()(x).log_softmax(1); }), Not(Contains("probabilities")));
+}
+
+TEST(Lint, FindsAnswersAndGradientsThatAreNotNumbers) {
+  EXPECT_THAT(codes([](const Tensor& x) { return sound()(x) / 0 * 0; }), Contains("non-finite-logits"));
+  const Model root_at_zero = [](const Tensor& x) {
+    return sound()(x) + (x.flatten(1).select(1, 0).unsqueeze(1) * 0).sqrt();
+  };
+  EXPECT_THAT(codes(root_at_zero), Contains("non-finite-gradient"));
+}
+
+TEST(Lint, FindsGradientsThatVanish) {
+  EXPECT_THAT(codes([](const Tensor& x) { return sound()((x * 255).round() / 255); }), Contains("zero-gradient"))
+      << "rounded input";
+  EXPECT_THAT(codes([](const Tensor& x) { return sound()(x) * 1e4; }), Contains("zero-gradient"))
+      << "saturated softmax";
+}
+
+TEST(Lint, FindsALossThatDoesNotRise) {
+  const Model reversed = with_gradient_of(sound(), [](const Tensor& x) { return -sound()(x); });
+  EXPECT_THAT(codes(reversed), Contains("loss-does-not-rise"));
+}
+
+TEST(Lint, FindsMaskedGradients) {
+  const Model reversed = with_gradient_of(sound(), [](const Tensor& x) { return -sound()(x); });
+  EXPECT_THAT(codes(reversed), Contains("square-beats-white-box"));
+  EXPECT_THAT(codes(sound()), Not(Contains("square-beats-white-box")));
+}
+
+TEST(Lint, PutsErrorsFirstAndKnowsItsCodes) {
+  const Model masked = with_gradient_of([](const Tensor& x) { return sound()(x).softmax(1); },
+                                        [](const Tensor& x) { return 0 * sound()(x); });
+  const Tensor images = tiny::images(kImages) * 1.5;
+  const auto findings =
+      lint(masked, images, tiny::answers(masked, images), torch::arange(kImages), tiny::ball(Norm::kLinf, "0.1"), 0);
+  ASSERT_GT(findings.size(), 2u);
+  EXPECT_EQ(findings.front().severity, Severity::kError);
+  EXPECT_EQ(findings.back().severity, Severity::kWarning);
+  for (const auto& finding : findings) {
+    EXPECT_TRUE(std::any_of(lint_codes().begin(), lint_codes().end(), [&](const auto& code) {
+      return code.first == finding.code;
+    })) << finding.code;
+  }
+  const core::Json json = to_json(findings);
+  EXPECT_EQ(json[0]["severity"], "error");
+  EXPECT_EQ(json[0]["code"], findings[0].code);
+  EXPECT_EQ(json[0]["sentence"], findings[0].sentence);
+}
+
+WorstCase after_attacks(std::int64_t square_first, std::int64_t corrected = 0) {
+  WorstCase result;
+  result.natural = {.correct = 100, .n = 100};
+  result.attacks = {{.name = "pgd",
+                     .title = "PGD",
+                     .description = "",
+                     .attacked = 100,
+                     .broken = 10,
+                     .broken_first = 10,
+                     .corrected = corrected},
+                    {.name = "square",
+                     .title = "Square",
+                     .description = "",
+                     .attacked = 90,
+                     .broken = square_first,
+                     .broken_first = square_first}};
+  return result;
+}
+
+TEST(LintOfAWorstCase, FindsSquareBetterThanGradients) {
+  EXPECT_THAT(codes(lint(after_attacks(5))), ElementsAre("square-beats-white-box"));
+  EXPECT_THAT(codes(lint(after_attacks(2))), IsEmpty());
+  WorstCase alone = after_attacks(50);
+  alone.attacks.erase(alone.attacks.begin());
+  EXPECT_THAT(codes(lint(alone)), IsEmpty()) << "nothing to be better than";
+}
+
+TEST(LintOfAWorstCase, FindsAttacksThatLeftTheBall) {
+  EXPECT_THAT(codes(lint(after_attacks(0, 3))), ElementsAre("attack-left-ball"));
+}
+
+}  // namespace
+}  // namespace pellucid::evasion
