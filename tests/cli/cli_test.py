@@ -15,7 +15,7 @@ import time
 import unittest
 
 PROGRAM = os.path.abspath(sys.argv.pop(1))
-VERBS = ["demo", "train", "evade", "capture", "invert", "report", "data", "list", "explain"]
+VERBS = ["demo", "train", "evade", "capture", "invert", "report", "data", "bench", "list", "explain"]
 TINY = ["--data", "digits", "--train-images", "256", "--threads", "1", "--judge-images", "10", "--test-attack-images", "0"]
 
 
@@ -191,6 +191,16 @@ class Verbs(Case):
         self.refused(2, ["--attacks", "pgd,sqare", "square"], *attack, "--attacks", "pgd,sqare")
         self.refused(2, ["is 8/255 meant?"], *attack, "--epsilon", "8")
         self.refused(2, ["cw needs norm l2"], *attack, "--attacks", "cw")
+
+    def test_bench_times_both_ways_in_one_run(self):
+        result = json.loads(self.ok("bench", "engine", "--nets", "lenet,small_cnn", "--repeats", "1", "--trials", "2", "--threads", "1", "--json"))
+        self.assertEqual([row["net"] for row in result["rows"]], ["lenet", "small_cnn"])
+        for row in result["rows"]:
+            self.assertGreater(row["double_backward_ms"], 0)
+            self.assertAlmostEqual(row["ratio"], row["double_backward_ms"] / row["engine_ms"])
+            self.assertGreater(row["memory_bytes"], 100_000)
+        self.assertGreater(result["peak_gflops"], 0)
+        self.refused(2, ['got "smal_cnn"', "did you mean small_cnn?"], "bench", "engine", "--nets", "smal_cnn")
 
     def test_list_and_explain_know_the_same_names(self):
         for item in json.loads(self.ok("list", "--json")):
