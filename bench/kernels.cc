@@ -12,7 +12,8 @@ namespace {
 constexpr std::int64_t kRows = 26 * 26 * 4, kColumns = 32;  // SmallCNN's first convolution, four trials
 
 struct Arrays {
-  std::vector<float> x = std::vector<float>(kRows * kColumns, 0.5f), y = x, z = x, row = std::vector<float>(kColumns, 0.25f);
+  std::vector<float> x = std::vector<float>(kRows * kColumns, 0.5f), y = x, z = x,
+                     row = std::vector<float>(kColumns, 0.25f);
   std::vector<double> sums = std::vector<double>(kColumns);
   std::vector<BFloat> low = std::vector<BFloat>(kRows * kColumns);
 };
@@ -28,13 +29,24 @@ void run(benchmark::State& state, int streams, Loop loop) {
   state.SetBytesProcessed(state.iterations() * streams * kRows * kColumns * static_cast<std::int64_t>(sizeof(float)));
 }
 
-void rectify_like(benchmark::State& s) { run(s, 3, [](Arrays& a) { rectify_like(a.y.data(), a.x.data(), a.z.data(), 0, kRows * kColumns); }); }
-void scale_shift_two(benchmark::State& s) {
-  run(s, 3, [](Arrays& a) { scale_shift_two(a.y.data(), a.row.data(), a.x.data(), a.row.data(), a.z.data(), a.row.data(), kRows, kColumns, false); });
+void rectify_like(benchmark::State& s) {
+  run(s, 3, [](Arrays& a) { rectify_like(a.y.data(), a.x.data(), a.z.data(), 0, kRows * kColumns); });
 }
-void compare(benchmark::State& s) { run(s, 2, [](Arrays& a) { benchmark::DoNotOptimize(compare(a.x.data(), a.z.data(), kRows * kColumns)); }); }
-void sum_rows(benchmark::State& s) { run(s, 1, [](Arrays& a) { sum_rows(a.sums.data(), a.x.data(), kRows, kColumns); }); }
-void round(benchmark::State& s) { run(s, 2, [](Arrays& a) { round(a.low.data(), a.x.data(), kRows * kColumns); }); }
+void scale_shift_two(benchmark::State& s) {
+  run(s, 3, [](Arrays& a) {
+    scale_shift_two(a.y.data(), a.row.data(), a.x.data(), a.row.data(), a.z.data(), a.row.data(), kRows, kColumns,
+                    false);
+  });
+}
+void compare(benchmark::State& s) {
+  run(s, 2, [](Arrays& a) { benchmark::DoNotOptimize(compare(a.x.data(), a.z.data(), kRows * kColumns)); });
+}
+void sum_rows(benchmark::State& s) {
+  run(s, 1, [](Arrays& a) { sum_rows(a.sums.data(), a.x.data(), kRows, kColumns); });
+}
+void round(benchmark::State& s) {
+  run(s, 2, [](Arrays& a) { round(a.low.data(), a.x.data(), kRows * kColumns); });
+}
 
 BENCHMARK(rectify_like);
 BENCHMARK(scale_shift_two);

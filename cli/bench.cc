@@ -1,10 +1,10 @@
 // pellucid bench: how fast this machine is.
+#include "pellucid/core/environment.h"
+#include "pellucid/study/benchmark.h"
+
 #include "cli/settings.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
-
-#include "pellucid/core/environment.h"
-#include "pellucid/study/benchmark.h"
 
 #include <memory>
 
@@ -24,24 +24,28 @@ struct BenchEngine {
   void run() {
     settings.apply();
     const core::Run run = make_run(common);
-    core::Json result = {{"schema", "pellucid.benchmark/1"}, {"environment", core::environment(run.threads)}, {"config", settings.resolved()}};
+    core::Json result = {{"schema", "pellucid.benchmark/1"},
+                         {"environment", core::environment(run.threads)},
+                         {"config", settings.resolved()}};
     result.update(study::benchmark_engine(options, run));
     end_progress();
     if (print_json(common, result)) return;
     auto number = [](const core::Json& value, const char* unit = "") {
       return value.is_null() ? "none" : fmt::format("{:.3g}{}", value.get<double>(), unit);
     };
-    std::vector<std::vector<std::string>> table = {
-        {"network", "batch", "cores", "double backward, ms", "engine, ms", "ratio", "mixed, ms", "ratio", "of peak", "memory"}};
+    std::vector<std::vector<std::string>> table = {{"network", "batch", "cores", "double backward, ms", "engine, ms",
+                                                    "ratio", "mixed, ms", "ratio", "of peak", "memory"}};
     for (const auto& row : result["rows"]) {
-      table.push_back({row["net"], row["batch"].dump(), row["cores"].dump(), number(row["double_backward_ms"]), number(row["engine_ms"]),
-                       number(row["ratio"], "x"), number(row["mixed_ms"]), number(row["mixed_ratio"], "x"),
-                       fmt::format("{:.0f} %", 100 * row["of_peak"].get<double>()),
+      table.push_back({row["net"], row["batch"].dump(), row["cores"].dump(), number(row["double_backward_ms"]),
+                       number(row["engine_ms"]), number(row["ratio"], "x"), number(row["mixed_ms"]),
+                       number(row["mixed_ratio"], "x"), fmt::format("{:.0f} %", 100 * row["of_peak"].get<double>()),
                        fmt::format("{:.0f} MB", 1e-6 * row["memory_bytes"].get<double>())});
     }
     print_table(table);
-    fmt::print("Milliseconds for one image and one iteration, medians; {} restarts side by side. One core's float32 peak: {:.0f} GFLOP/s.\n",
-               options.trials, result["peak_gflops"].get<double>());
+    fmt::print(
+        "Milliseconds for one image and one iteration, medians; {} restarts side by side. One core's float32 peak: "
+        "{:.0f} GFLOP/s.\n",
+        options.trials, result["peak_gflops"].get<double>());
   }
 };
 

@@ -24,16 +24,23 @@ using steps::Value;
 class Head {
  public:
   Head(Plan& plan, const Problem& problem, Value& logits)
-      : plan_(plan), logits_(logits), residual_functional_(problem.functional == Functional::kResidual),
-        any_size_(problem.objective == Objective::kCosine), loss_scale_(problem.scale), p_(plan.arena.take<float>(count())),
-        labels_(plan.arena.take<float>(count())), scale_(plan.trials) {
+      : plan_(plan),
+        logits_(logits),
+        residual_functional_(problem.functional == Functional::kResidual),
+        any_size_(problem.objective == Objective::kCosine),
+        loss_scale_(problem.scale),
+        p_(plan.arena.take<float>(count())),
+        labels_(plan.arena.take<float>(count())),
+        scale_(plan.trials) {
     const Tensor fixed = (residual_functional_ ? problem.residual : problem.labels).to(torch::kFloat32).contiguous();
-    for (std::int64_t t = 0; t < plan.trials; ++t) std::copy_n(fixed.data_ptr<float>(), trial_count(), labels_ + t * trial_count());
+    for (std::int64_t t = 0; t < plan.trials; ++t)
+      std::copy_n(fixed.data_ptr<float>(), trial_count(), labels_ + t * trial_count());
   }
 
   void set_labels(const float* labels) { std::copy_n(labels, count(), labels_); }
 
-  // The derivative of the functional by the logits. The softmax as frameworks compute it: log p = (z - max) - log sum exp.
+  // The derivative of the functional by the logits. The softmax as frameworks compute it: log p = (z - max) - log sum
+  // exp.
   void backward() {
     if (residual_functional_) {
       std::copy_n(labels_, count(), logits_.adjoint);
@@ -122,12 +129,16 @@ std::vector<int> count_uses(const nets::Architecture& architecture) {
   return uses;
 }
 
-bool is_rectifier(const nets::Op& op) { return std::holds_alternative<nets::Relu>(op) || std::holds_alternative<nets::LeakyRelu>(op); }
-bool only_passes(const nets::Op& op) { return std::holds_alternative<nets::Flatten>(op) || std::holds_alternative<nets::Dropout>(op); }
+bool is_rectifier(const nets::Op& op) {
+  return std::holds_alternative<nets::Relu>(op) || std::holds_alternative<nets::LeakyRelu>(op);
+}
+bool only_passes(const nets::Op& op) {
+  return std::holds_alternative<nets::Flatten>(op) || std::holds_alternative<nets::Dropout>(op);
+}
 // Whether the sweeps ask for the layer's own output, which a rectifier in its place would change.
 bool keeps_output(const nets::Op& op) {
-  return std::holds_alternative<nets::Sigmoid>(op) || std::holds_alternative<nets::Tanh>(op) || std::holds_alternative<nets::Gelu>(op) ||
-         std::holds_alternative<nets::Normalise>(op) || is_rectifier(op);
+  return std::holds_alternative<nets::Sigmoid>(op) || std::holds_alternative<nets::Tanh>(op) ||
+         std::holds_alternative<nets::Gelu>(op) || std::holds_alternative<nets::Normalise>(op) || is_rectifier(op);
 }
 
 }  // namespace
@@ -135,7 +146,7 @@ bool keeps_output(const nets::Op& op) {
 struct Engine::State {
   Plan plan;
   Objective objective;
-  double observed_square = 0;          // |g*|^2 with the weights
+  double observed_square = 0;                  // |g*|^2 with the weights
   std::vector<std::unique_ptr<Value>> values;  // the first is the images
   std::vector<std::unique_ptr<Step>> steps;
   std::unique_ptr<Head> head;
@@ -173,26 +184,39 @@ class Compiler {
 
   std::unique_ptr<Step> operator()(const nets::Normalise& op) { return steps::normalise(plan_, in(), out(), op); }
   std::unique_ptr<Step> operator()(const nets::Conv& op) {
-    return steps::convolution(plan_, in(), out(), op, parameter(".weight"), op.bias ? parameter(".bias") : steps::Parameter{});
+    return steps::convolution(plan_, in(), out(), op, parameter(".weight"),
+                              op.bias ? parameter(".bias") : steps::Parameter{});
   }
   std::unique_ptr<Step> operator()(const nets::Linear&) {
     steps::Features features;
     if (!problem_.features_of.empty() && layers_[layer_].name == problem_.features_of) {
-      const double square = std::max(problem_.features.square().sum().item<double>(), std::numeric_limits<double>::min());
+      const double square =
+          std::max(problem_.features.square().sum().item<double>(), std::numeric_limits<double>::min());
       features = {problem_.features, problem_.features_weight / square};
     }
     return steps::linear(plan_, in(), out(), parameter(".weight"), parameter(".bias"), features);
   }
   std::unique_ptr<Step> operator()(const nets::BatchNorm& op) {
-    return steps::batch_norm(plan_, in(), out(), op, parameter(".weight"), parameter(".bias"), state(".running_mean"), state(".running_var"));
+    return steps::batch_norm(plan_, in(), out(), op, parameter(".weight"), parameter(".bias"), state(".running_mean"),
+                             state(".running_var"));
   }
   std::unique_ptr<Step> operator()(const nets::Relu&) { return steps::rectifier(plan_, in(), out(), 0); }
-  std::unique_ptr<Step> operator()(const nets::LeakyRelu& op) { return steps::rectifier(plan_, in(), out(), static_cast<float>(op.slope)); }
-  std::unique_ptr<Step> operator()(const nets::Sigmoid&) { return steps::smooth(plan_, in(), out(), steps::Smooth::kSigmoid); }
-  std::unique_ptr<Step> operator()(const nets::Tanh&) { return steps::smooth(plan_, in(), out(), steps::Smooth::kTanh); }
-  std::unique_ptr<Step> operator()(const nets::Gelu&) { return steps::smooth(plan_, in(), out(), steps::Smooth::kGelu); }
+  std::unique_ptr<Step> operator()(const nets::LeakyRelu& op) {
+    return steps::rectifier(plan_, in(), out(), static_cast<float>(op.slope));
+  }
+  std::unique_ptr<Step> operator()(const nets::Sigmoid&) {
+    return steps::smooth(plan_, in(), out(), steps::Smooth::kSigmoid);
+  }
+  std::unique_ptr<Step> operator()(const nets::Tanh&) {
+    return steps::smooth(plan_, in(), out(), steps::Smooth::kTanh);
+  }
+  std::unique_ptr<Step> operator()(const nets::Gelu&) {
+    return steps::smooth(plan_, in(), out(), steps::Smooth::kGelu);
+  }
   std::unique_ptr<Step> operator()(const nets::MaxPool& op) { return steps::max_pool(plan_, in(), out(), op.size); }
-  std::unique_ptr<Step> operator()(const nets::AveragePool& op) { return steps::average_pool(plan_, in(), out(), op.size, op.size); }
+  std::unique_ptr<Step> operator()(const nets::AveragePool& op) {
+    return steps::average_pool(plan_, in(), out(), op.size, op.size);
+  }
   std::unique_ptr<Step> operator()(const nets::GlobalAveragePool&) {
     const Value& x = *in().value;
     return steps::average_pool(plan_, in(), out(), x.height, x.width);
@@ -202,10 +226,14 @@ class Compiler {
   std::unique_ptr<Step> operator()(const nets::Dropout&) { return nullptr; }
 
  private:
-  [[nodiscard]] Value* value_of(int layer) { return layer == nets::kNetworkInput ? values_.front().get() : outputs_[layer]; }
+  [[nodiscard]] Value* value_of(int layer) {
+    return layer == nets::kNetworkInput ? values_.front().get() : outputs_[layer];
+  }
   [[nodiscard]] Input in(std::size_t i = 0) { return inputs_[layer_][i]; }
   [[nodiscard]] Value& out() { return *outputs_[layer_]; }
-  [[nodiscard]] const steps::Parameter& parameter(const char* part) { return parameters_.at(layers_[layer_].name + part); }
+  [[nodiscard]] const steps::Parameter& parameter(const char* part) {
+    return parameters_.at(layers_[layer_].name + part);
+  }
   [[nodiscard]] const Tensor& state(const char* part) { return problem_.state.at(layers_[layer_].name + part); }
 
   void give_memory(Value& value) {
@@ -217,15 +245,16 @@ class Compiler {
   // A rectifier may work in place where nothing else asks for what it takes.
   [[nodiscard]] bool in_place(std::size_t layer, const std::vector<int>& uses) const {
     const int source = layers_[layer].inputs.front();
-    return is_rectifier(layers_[layer].op) && source != nets::kNetworkInput && uses[source] == 1 && !keeps_output(layers_[source].op) &&
-           !only_passes(layers_[source].op);
+    return is_rectifier(layers_[layer].op) && source != nets::kNetworkInput && uses[source] == 1 &&
+           !keeps_output(layers_[source].op) && !only_passes(layers_[source].op);
   }
 
   void plan_values() {
     const auto shapes = nets::output_shapes(problem_.architecture);
     const auto uses = count_uses(problem_.architecture);
     const auto& input = problem_.architecture.spec.input;
-    values_.push_back(std::make_unique<Value>(Value{.height = input[1], .width = input[2], .channels = input[0], .constant = true}));
+    values_.push_back(
+        std::make_unique<Value>(Value{.height = input[1], .width = input[2], .channels = input[0], .constant = true}));
     give_memory(*values_.back());
     std::int64_t largest = values_.back()->size();
     for (std::size_t i = 0; i < layers_.size(); ++i) {
@@ -236,7 +265,8 @@ class Compiler {
         continue;
       }
       const auto& shape = shapes[i];
-      Value value = shape.size() == 3 ? Value{.height = shape[1], .width = shape[2], .channels = shape[0]} : Value{.channels = shape[0]};
+      Value value = shape.size() == 3 ? Value{.height = shape[1], .width = shape[2], .channels = shape[0]}
+                                      : Value{.channels = shape[0]};
       if (std::holds_alternative<nets::Flatten>(layer.op)) {
         const std::int64_t pixels = first.pixels() * first.flattened_pixels, channels = value.channels;
         value = first;  // the same memory
@@ -245,7 +275,8 @@ class Compiler {
         value.flattened_pixels = pixels;
       } else {
         const bool has_parameters = !nets::entries({.spec = {}, .layers = {layer}}).empty();
-        value.constant = !has_parameters && std::all_of(layer.inputs.begin(), layer.inputs.end(), [&](int source) { return value_of(source)->constant; });
+        value.constant = !has_parameters && std::all_of(layer.inputs.begin(), layer.inputs.end(),
+                                                        [&](int source) { return value_of(source)->constant; });
         const bool elementwise = shape.size() == 1 && !std::holds_alternative<nets::Linear>(layer.op);
         if (elementwise) value.flattened_pixels = first.flattened_pixels;
         give_memory(value);
@@ -288,21 +319,26 @@ std::optional<std::string> Engine::lacks(const nets::Architecture& architecture)
   const auto shapes = nets::output_shapes(architecture);
   for (std::size_t i = 0; i < architecture.layers.size(); ++i) {
     const auto& layer = architecture.layers[i];
-    if (!layer.name.empty() && !names.insert(layer.name).second) return fmt::format("layers that share the parameters {}", layer.name);
+    if (!layer.name.empty() && !names.insert(layer.name).second)
+      return fmt::format("layers that share the parameters {}", layer.name);
     if (std::holds_alternative<nets::Normalise>(layer.op) && layer.inputs.front() != nets::kNetworkInput) {
       return "a normalisation that is not the first layer";
     }
-    if (std::holds_alternative<nets::BatchNorm>(layer.op) && shapes[i].size() == 1) return fmt::format("a batch norm of flat features, {}", layer.name);
+    if (std::holds_alternative<nets::BatchNorm>(layer.op) && shapes[i].size() == 1)
+      return fmt::format("a batch norm of flat features, {}", layer.name);
   }
   if (architecture.layers.empty() || shapes.back().size() != 1) return "an output that is not flat";
   return std::nullopt;
 }
 
 Engine::Engine(const Problem& problem, std::int64_t trials, Precision precision) : state_(std::make_unique<State>()) {
-  if (const auto reason = lacks(problem.architecture)) throw Error(ErrorKind::kUsage, "the matching engine: {} has {}", problem.architecture.spec.net, *reason);
-  if (precision == Precision::kFloat64) throw Error(ErrorKind::kUsage, "the matching engine: precision: got float64, expected float32 or mixed");
+  if (const auto reason = lacks(problem.architecture))
+    throw Error(ErrorKind::kUsage, "the matching engine: {} has {}", problem.architecture.spec.net, *reason);
+  if (precision == Precision::kFloat64)
+    throw Error(ErrorKind::kUsage, "the matching engine: precision: got float64, expected float32 or mixed");
   if (precision == Precision::kMixed && !has_brain_floats()) {
-    throw Error(ErrorKind::kUsage, "precision: got mixed, but this processor has no brain floats (AVX-512); expected float32");
+    throw Error(ErrorKind::kUsage,
+                "precision: got mixed, but this processor has no brain floats (AVX-512); expected float32");
   }
   State& s = *state_;
   s.plan.trials = trials;

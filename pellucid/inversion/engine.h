@@ -9,17 +9,17 @@
 
 namespace pellucid::inversion {
 
-/// What `Matching` computes by differentiating twice, computed by one forward, one backward and one tangent sweep (forward
-/// and backward), for several independent trials at once.
+/// What `Matching` computes by differentiating twice, computed by one forward, one backward and one tangent sweep
+/// (forward and backward), for several independent trials at once.
 ///
 /// With g(x) the gradient of the client's loss by the parameters and v = dD/dg, the gradient of D by the images is the
-/// derivative of the images' own gradient when the parameters move along v: no second graph is needed. v is alpha g* + beta g
-/// for both objectives, so layers with few positions never form it. docs/engine.md derives it; source of the identity:
-/// Pearlmutter 1994, "Fast exact multiplication by the Hessian".
+/// derivative of the images' own gradient when the parameters move along v: no second graph is needed. v is alpha g* +
+/// beta g for both objectives, so layers with few positions never form it. docs/engine.md derives it; source of the
+/// identity: Pearlmutter 1994, "Fast exact multiplication by the Hessian".
 ///
-/// Arithmetic: float32, sums in float64 (kFloat32); or brain floats in every convolution but the forward sweep's, so that no
-/// ReLU changes sides (kMixed). The softmax is float32 with the framework's formulas: `ig` stays the published attack.
-/// Accuracy of the gradient against float64, where no ReLU differs: about 1e-6 and 1e-2, see docs/engine.md.
+/// Arithmetic: float32, sums in float64 (kFloat32); or brain floats in every convolution but the forward sweep's, so
+/// that no ReLU changes sides (kMixed). The softmax is float32 with the framework's formulas: `ig` stays the published
+/// attack. Accuracy of the gradient against float64, where no ReLU differs: about 1e-6 and 1e-2, see docs/engine.md.
 ///
 /// One engine belongs to one thread at a time; memory is fixed once it is made. A trial's result does not depend on the
 /// other trials.
@@ -30,7 +30,8 @@ class Engine {
 
   /// @param trials independent trial images (or batches of them), at least 1.
   /// @param precision kFloat32 or kMixed.
-  /// @throws Error(kUsage) if `lacks` names a reason, if precision is kFloat64, or if it is kMixed and oneDNN has no brain
+  /// @throws Error(kUsage) if `lacks` names a reason, if precision is kFloat64, or if it is kMixed and oneDNN has no
+  /// brain
   ///   floats for this processor.
   Engine(const Problem& problem, std::int64_t trials, Precision precision);
   ~Engine();
@@ -40,7 +41,8 @@ class Engine {
   /// The objective at each trial and its gradient.
   /// @param images (trials * B, C, H, W) float32 in pixels' units, a trial's images one after the other.
   /// @param losses out: the matching loss of each trial.
-  /// @return the gradient of each trial's matching loss by its images, in the shape of `images`; valid until the next call.
+  /// @return the gradient of each trial's matching loss by its images, in the shape of `images`; valid until the next
+  /// call.
   Tensor evaluate(const Tensor& images, std::span<double> losses);
 
   /// The same with each trial's own labels, as distributions over the classes that may be optimised too.

@@ -7,9 +7,14 @@
 namespace pellucid::inversion::steps {
 
 Gram::Gram(Plan& plan, const Geometry& geometry, std::int64_t in_channels, std::int64_t out_channels)
-    : geometry_(geometry), batch_(plan.batch), in_channels_(in_channels), out_channels_(out_channels),
-      rows_(plan.batch * geometry.pixels()), out_rows_(plan.batch * geometry.out_pixels()),
-      inputs_(plan.arena.take<float>(rows_ * rows_)), adjoints_(plan.arena.take<float>(out_rows_ * out_rows_)) {
+    : geometry_(geometry),
+      batch_(plan.batch),
+      in_channels_(in_channels),
+      out_channels_(out_channels),
+      rows_(plan.batch * geometry.pixels()),
+      out_rows_(plan.batch * geometry.out_pixels()),
+      inputs_(plan.arena.take<float>(rows_ * rows_)),
+      adjoints_(plan.arena.take<float>(out_rows_ * out_rows_)) {
   for (std::int64_t t = 0; t < plan.trials; ++t) {
     windows_.push_back(plan.arena.take<float>(out_rows_ * out_rows_));
     spread_.push_back(plan.arena.take<float>(rows_ * rows_));

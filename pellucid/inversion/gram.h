@@ -13,16 +13,16 @@ struct Geometry {
   [[nodiscard]] std::int64_t out_pixels() const { return out_height * out_width; }
 };
 
-/// The gradient g of a layer's weight is a sum of outer products, g = sum_p d_p a_p^T, over the output positions p of all
-/// images of a trial: d_p the adjoint there, a_p the input under the window. With M positions the Gram matrices
+/// The gradient g of a layer's weight is a sum of outer products, g = sum_p d_p a_p^T, over the output positions p of
+/// all images of a trial: d_p the adjoint there, a_p the input under the window. With M positions the Gram matrices
 /// D_pq = <d_p, d_q> and A_pq = <a_p, a_q> say all that the engine asks of g:
 ///
 ///   |g|^2      = <A, D>
 ///   g a_p      = sum_q A_pq d_q                        (g applied to the input)
 ///   g^T d, x   = sum over windows of D, times x        (g applied backward to the adjoint)
 ///
-/// A is summed from the input's own Gram matrix over the window's offsets, so that no window is ever copied out. Worth it
-/// where M is small beside the number of channels: see `gram_pays`.
+/// A is summed from the input's own Gram matrix over the window's offsets, so that no window is ever copied out. Worth
+/// it where M is small beside the number of channels: see `gram_pays`.
 class Gram {
  public:
   Gram(Plan& plan, const Geometry& geometry, std::int64_t in_channels, std::int64_t out_channels);
@@ -44,6 +44,7 @@ class Gram {
 };
 
 /// Whether the Gram trick costs less than forming the gradient.
-[[nodiscard]] bool gram_pays(const Geometry& geometry, std::int64_t batch, std::int64_t in_channels, std::int64_t out_channels);
+[[nodiscard]] bool gram_pays(const Geometry& geometry, std::int64_t batch, std::int64_t in_channels,
+                             std::int64_t out_channels);
 
 }  // namespace pellucid::inversion::steps

@@ -129,8 +129,8 @@ PELLUCID_CLONES void scale_shift(float* y, const float* x, const float* scale, c
   }
 }
 
-PELLUCID_CLONES void scale_shift_two(float* y, const float* a, const float* x, const float* b, const float* z, const float* shift,
-                                     std::int64_t rows, std::int64_t columns, bool add) {
+PELLUCID_CLONES void scale_shift_two(float* y, const float* a, const float* x, const float* b, const float* z,
+                                     const float* shift, std::int64_t rows, std::int64_t columns, bool add) {
   for (std::int64_t r = 0; r < rows; ++r, x += columns, y += columns, z += columns) {
     if (add) {
 #pragma omp simd

@@ -1,8 +1,8 @@
 // The loops of the matching engine: plain arrays in, plain arrays out, one pass each.
 //
-// Rows are image positions, columns are channels (NHWC). Each loop is compiled for the instruction sets that are worth it
-// (AVX-512, AVX2, the baseline) and the machine's is taken at run time; what is summed is summed in blocks of float32, and
-// the blocks in float64.
+// Rows are image positions, columns are channels (NHWC). Each loop is compiled for the instruction sets that are worth
+// it (AVX-512, AVX2, the baseline) and the machine's is taken at run time; what is summed is summed in blocks of
+// float32, and the blocks in float64.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,8 @@ void add_scaled(float* y, float a, const float* x, std::int64_t count);
 /// y = x, rounded to the nearest brain float, ties to even; x is finite
 void round(BFloat* y, const float* x, std::int64_t count);
 
-/// y = x > 0 ? x : slope x, and the same slopes for what flows along: y = r > 0 ? x : slope x, with r the output. x and y
-/// may be the same array.
+/// y = x > 0 ? x : slope x, and the same slopes for what flows along: y = r > 0 ? x : slope x, with r the output. x and
+/// y may be the same array.
 void rectify(float* y, const float* x, float slope, std::int64_t count);
 void rectify_like(float* y, const float* x, const float* output, float slope, std::int64_t count);
 
@@ -37,9 +37,11 @@ void rectify_like(float* y, const float* x, const float* output, float slope, st
 void add_row(float* y, const float* row, std::int64_t rows, std::int64_t columns);
 /// y[c] += the sum over rows of x, and of x (z - centre[c])
 void sum_rows(double* y, const float* x, std::int64_t rows, std::int64_t columns);
-void sum_product_rows(double* y, const float* x, const float* z, const float* centre, std::int64_t rows, std::int64_t columns);
+void sum_product_rows(double* y, const float* x, const float* z, const float* centre, std::int64_t rows,
+                      std::int64_t columns);
 /// y = scale[c] x + shift[c]; x and y may be the same array
-void scale_shift(float* y, const float* x, const float* scale, const float* shift, std::int64_t rows, std::int64_t columns);
+void scale_shift(float* y, const float* x, const float* scale, const float* shift, std::int64_t rows,
+                 std::int64_t columns);
 /// y = a[c] x + b[c] z + shift[c]; `add`: y += that
 void scale_shift_two(float* y, const float* a, const float* x, const float* b, const float* z, const float* shift,
                      std::int64_t rows, std::int64_t columns, bool add);

@@ -20,10 +20,10 @@ dnnl::memory Onednn::scratchpad(const dnnl::memory::desc& description) {
   return scratchpads_.emplace_back(description, engine_, nullptr);
 }
 
-void multiply(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const float* a,
-              const float* b, float beta, float* c) {
-  const auto status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, alpha, a, transpose_a ? m : k, b,
-                                 transpose_b ? k : n, beta, c, n);
+void multiply(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,
+              const float* a, const float* b, float beta, float* c) {
+  const auto status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, alpha, a,
+                                 transpose_a ? m : k, b, transpose_b ? k : n, beta, c, n);
   if (status != dnnl_success) throw dnnl::error(status, "matrix product");
 }
 

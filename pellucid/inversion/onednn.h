@@ -37,7 +37,9 @@ class Onednn {
   }
   void run(const Call& call) { call.primitive.execute(stream_, call.arguments); }
 
-  [[nodiscard]] dnnl::memory view(const dnnl::memory::desc& description, void* data) const { return {description, engine_, data}; }
+  [[nodiscard]] dnnl::memory view(const dnnl::memory::desc& description, void* data) const {
+    return {description, engine_, data};
+  }
 
  private:
   dnnl::memory scratchpad(const dnnl::memory::desc& description);
@@ -49,7 +51,7 @@ class Onednn {
 };
 
 /// C = alpha op(A) op(B) + beta C, row by row: op(A) is m x k, op(B) k x n, C m x n, all without gaps.
-void multiply(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const float* a,
-              const float* b, float beta, float* c);
+void multiply(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,
+              const float* a, const float* b, float beta, float* c);
 
 }  // namespace pellucid::inversion

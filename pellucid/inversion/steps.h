@@ -1,7 +1,8 @@
 // The steps of the matching engine: one for each layer that computes something, each able to do the four sweeps.
 //
 // With g = the gradient of the loss by the parameters and v = dD/dg (D: the distance from the observed gradient), the
-// gradient of D by the images is the directional derivative of the images' own gradient when the parameters move along v:
+// gradient of D by the images is the directional derivative of the images' own gradient when the parameters move along
+// v:
 //
 //   forward           x -> y            y = f(x, w)
 //   backward          y' -> x', g       x' = J^T y', the gradient g of the layer's parameters, and its sums with g*
@@ -50,7 +51,8 @@ class Arena {
 /// PyTorch has them channel by channel.
 struct Value {
   std::int64_t height = 1, width = 1, channels = 1, flattened_pixels = 1;
-  bool constant = false;  ///< does not depend on the parameters: the images. Its tangent is zero, its adjoint is not asked for.
+  bool constant =
+      false;  ///< does not depend on the parameters: the images. Its tangent is zero, its adjoint is not asked for.
   float *primal = nullptr, *adjoint = nullptr, *tangent = nullptr, *tangent_adjoint = nullptr;
   /// The same in brain floats, where a convolution of mixed precision asked for them.
   kernels::BFloat *low_primal = nullptr, *low_tangent = nullptr;
@@ -122,7 +124,8 @@ struct Features {
 // One function for each kind of step. `in` must be in place, with memory, before; so must `out`.
 std::unique_ptr<Step> convolution(Plan& plan, Input in, Value& out, const nets::Conv& conv, const Parameter& weight,
                                   const Parameter& bias);
-std::unique_ptr<Step> linear(Plan& plan, Input in, Value& out, const Parameter& weight, const Parameter& bias, const Features& features);
+std::unique_ptr<Step> linear(Plan& plan, Input in, Value& out, const Parameter& weight, const Parameter& bias,
+                             const Features& features);
 std::unique_ptr<Step> batch_norm(Plan& plan, Input in, Value& out, const nets::BatchNorm& norm, const Parameter& weight,
                                  const Parameter& bias, const Tensor& mean, const Tensor& variance);
 std::unique_ptr<Step> normalise(Plan& plan, Input in, Value& out, const nets::Normalise& normalise);

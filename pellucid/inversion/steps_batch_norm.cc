@@ -1,7 +1,7 @@
 // Batch normalisation, y = gamma x^ + beta with x^ = r (x - mean) and r = 1 / sqrt(variance + epsilon).
 //
-// In evaluation mode mean and r are constants. In training mode they are those of each trial's batch, so both sweeps along
-// (dx, dy', v) also move them: with <.> the mean over the batch and all positions and q = <x^ dx>, dr = -r^2 q.
+// In evaluation mode mean and r are constants. In training mode they are those of each trial's batch, so both sweeps
+// along (dx, dy', v) also move them: with <.> the mean over the batch and all positions and q = <x^ dx>, dr = -r^2 q.
 #include "pellucid/inversion/steps.h"
 
 #include <algorithm>
@@ -12,8 +12,8 @@ namespace {
 
 class BatchNorm : public Step {
  public:
-  BatchNorm(Plan& plan, Input in, Value& out, const nets::BatchNorm& norm, const Parameter& weight, const Parameter& bias,
-            const Tensor& mean, const Tensor& variance)
+  BatchNorm(Plan& plan, Input in, Value& out, const nets::BatchNorm& norm, const Parameter& weight,
+            const Parameter& bias, const Tensor& mean, const Tensor& variance)
       : Step(plan, {in}, out), epsilon_(norm.epsilon), weights_{weight.weight, bias.weight} {
     auto stored = [&](const Tensor& tensor) {
       const Tensor values = tensor.detach().to(torch::kFloat32).contiguous();
@@ -31,7 +31,8 @@ class BatchNorm : public Step {
     for (auto& sums : sums_) sums = plan.arena.take<double>(channels());
     for (auto& row : row_) row = plan.arena.take<float>(channels());
     if (plan.training) {
-      for (auto* arrays : {&mean_adjoint_, &mean_product_, &mean_tangent_, &q_}) *arrays = plan.arena.take<double>(plan.trials * channels());
+      for (auto* arrays : {&mean_adjoint_, &mean_product_, &mean_tangent_, &q_})
+        *arrays = plan.arena.take<double>(plan.trials * channels());
     }
     const float *m = stored(mean), *variances = stored(variance);
     for (std::int64_t t = 0; t < plan.trials; ++t) {
@@ -75,8 +76,8 @@ class BatchNorm : public Step {
   void combine() override {
     for (std::int64_t t = 0; t < plan_.trials; ++t) {
       for (int part = 0; part < 2; ++part) {
-        kernels::combine(of_channel(t, v_[part]), weights_[part] * plan_.alpha[t], observed_[part], weights_[part] * plan_.beta[t],
-                         of_channel(t, gradient_[part]), channels());
+        kernels::combine(of_channel(t, v_[part]), weights_[part] * plan_.alpha[t], observed_[part],
+                         weights_[part] * plan_.beta[t], of_channel(t, gradient_[part]), channels());
       }
     }
   }
@@ -100,7 +101,8 @@ class BatchNorm : public Step {
         row_[0][c] = static_cast<float>(of_x);
         row_[1][c] = static_cast<float>(constant - of_x * mean_[i]);
       }
-      kernels::scale_shift_two(of(t, out_.tangent), of_channel(t, scale_), dx, row_[0], x, row_[1], rows(), channels(), false);
+      kernels::scale_shift_two(of(t, out_.tangent), of_channel(t, scale_), dx, row_[0], x, row_[1], rows(), channels(),
+                               false);
     }
   }
 
@@ -121,7 +123,8 @@ class BatchNorm : public Step {
         if (plan_.training) {
           const double m1 = mean_adjoint_[i], m2 = mean_product_[i], q = q_[i];
           moved_scale -= scale * r * q;
-          const double moved_product = r * sums_[1][c] / n + r * sums_[2][c] / n - r * mean_tangent_[i] * m1 - r * q * m2;
+          const double moved_product =
+              r * sums_[1][c] / n + r * sums_[2][c] / n - r * mean_tangent_[i] * m1 - r * q * m2;
           of_dx = -scale * m2 * r;
           of_x = r * (-moved_scale * m2 + scale * m2 * r * q - scale * moved_product);
           constant = -moved_scale * m1 - scale * sums_[0][c] / n + scale * m2 * r * mean_tangent_[i] - of_x * mean_[i];
@@ -131,7 +134,8 @@ class BatchNorm : public Step {
         row_[2][c] = static_cast<float>(of_dx);
         row_[3][c] = static_cast<float>(of_x);
       }
-      kernels::scale_shift_two(result, of_channel(t, scale_), moved, row_[0], adjoint, row_[1], rows(), channels(), in_[0].add);
+      kernels::scale_shift_two(result, of_channel(t, scale_), moved, row_[0], adjoint, row_[1], rows(), channels(),
+                               in_[0].add);
       if (plan_.training) kernels::scale_shift_two(result, row_[2], dx, row_[3], x, zero(), rows(), channels(), true);
     }
   }
@@ -164,10 +168,12 @@ class BatchNorm : public Step {
   }
   void take_statistics(std::int64_t t, const float* x) {
     sum(0, x);
-    for (std::int64_t c = 0; c < channels(); ++c) mean_[at(t, c)] = static_cast<float>(sums_[0][c] / static_cast<double>(rows()));
+    for (std::int64_t c = 0; c < channels(); ++c)
+      mean_[at(t, c)] = static_cast<float>(sums_[0][c] / static_cast<double>(rows()));
     sum_product(1, x, x, of_channel(t, mean_));
     for (std::int64_t c = 0; c < channels(); ++c) {
-      normalise_by(t, c, sums_[0][c] / static_cast<double>(rows()), std::max(0.0, sums_[1][c] / static_cast<double>(rows())));
+      normalise_by(t, c, sums_[0][c] / static_cast<double>(rows()),
+                   std::max(0.0, sums_[1][c] / static_cast<double>(rows())));
     }
   }
   void pass_back(std::int64_t t, const float* x, const float* adjoint) {
@@ -178,7 +184,8 @@ class BatchNorm : public Step {
       row_[1][c] = static_cast<float>(plan_.training ? -scale_[i] * mean_adjoint_[i] - of_x * mean_[i] : 0);
     }
     float* result = of(t, input().adjoint);
-    kernels::scale_shift_two(result, of_channel(t, scale_), adjoint, row_[0], x, row_[1], rows(), channels(), in_[0].add);
+    kernels::scale_shift_two(result, of_channel(t, scale_), adjoint, row_[0], x, row_[1], rows(), channels(),
+                             in_[0].add);
   }
 
   double epsilon_;

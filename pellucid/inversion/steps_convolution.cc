@@ -3,8 +3,8 @@
 //   formed  g is computed for each trial, v = alpha g* + beta g is written out, and both are convolutions' weights
 //   Gram    g is never formed (see gram.h); g* is convolved once for all trials
 //
-// In mixed precision every convolution but the forward one takes brain floats and gives float32: the ReLU masks, which a
-// rounded forward sweep would flip, stay exact.
+// In mixed precision every convolution but the forward one takes brain floats and gives float32: the ReLU masks, which
+// a rounded forward sweep would flip, stay exact.
 #include "pellucid/inversion/gram.h"
 #include "pellucid/inversion/onednn.h"
 
@@ -20,7 +20,8 @@ using dnnl::prop_kind;
 using DataType = memory::data_type;
 using Tag = memory::format_tag;
 
-constexpr std::int64_t kFewChannels = 16;  // fewer than that: oneDNN's backward convolution is slow, a matrix product is not
+constexpr std::int64_t kFewChannels =
+    16;  // fewer than that: oneDNN's backward convolution is slow, a matrix product is not
 
 class Convolution : public Step {
  public:
@@ -81,7 +82,9 @@ class Convolution : public Step {
   void combine() override {
     for (std::int64_t t = 0; t < plan_.trials; ++t) {
       const float alpha = plan_.alpha[t], beta = plan_.beta[t];
-      if (conv_.bias) kernels::combine(bias_v_ + t * conv_.out, of_bias_ * alpha, observed_bias_, of_bias_ * beta, bias_gradient_ + t * conv_.out, conv_.out);
+      if (conv_.bias)
+        kernels::combine(bias_v_ + t * conv_.out, of_bias_ * alpha, observed_bias_, of_bias_ * beta,
+                         bias_gradient_ + t * conv_.out, conv_.out);
       if (gram_) continue;
       kernels::combine(formed_[t], of_weight_ * alpha, observed_, of_weight_ * beta, formed_[t], formed_count_);
       for (const auto& reorder : reorders_[t]) dnn_.run(reorder);
@@ -113,7 +116,8 @@ class Convolution : public Step {
     if (in_[0].add) kernels::add(x, plan_.scratch, in_count());
     for (std::int64_t t = 0; t < plan_.trials; ++t) {
       if (gram_) {
-        kernels::add_scaled(in_of(t, x), of_weight_ * plan_.alpha[t], in_of(t, observed_back_), plan_.batch * input().size());
+        kernels::add_scaled(in_of(t, x), of_weight_ * plan_.alpha[t], in_of(t, observed_back_),
+                            plan_.batch * input().size());
         gram_->apply_back(t, of_weight_ * plan_.beta[t], in_of(t, input().primal), in_of(t, x));
       } else {
         dnn_.run(v_back_[t]);
@@ -128,9 +132,13 @@ class Convolution : public Step {
   [[nodiscard]] std::int64_t in_count() { return plan_.images() * input().size(); }
   [[nodiscard]] std::int64_t out_count() const { return plan_.images() * out_.size(); }
   template <typename T>
-  [[nodiscard]] T* in_of(std::int64_t trial, T* array) { return array + trial * plan_.batch * input().size(); }
+  [[nodiscard]] T* in_of(std::int64_t trial, T* array) {
+    return array + trial * plan_.batch * input().size();
+  }
   template <typename T>
-  [[nodiscard]] T* out_of(std::int64_t trial, T* array) const { return array + trial * plan_.batch * out_.size(); }
+  [[nodiscard]] T* out_of(std::int64_t trial, T* array) const {
+    return array + trial * plan_.batch * out_.size();
+  }
   [[nodiscard]] bool few_channels() { return input().constant && conv_.in < kFewChannels; }
 
   // Descriptions of `images` images before and after the layer, and of the weight in whatever layout oneDNN likes.
@@ -160,15 +168,15 @@ class Convolution : public Step {
             dnn_.engine()};
   }
   dnnl::convolution_backward_data::primitive_desc back_desc(std::int64_t images, DataType type) {
-    return {{algorithm::convolution_direct, in_desc(images, DataType::f32), weight_desc(type), out_desc(images, type), strides(),
-             padding(), padding()},
+    return {{algorithm::convolution_direct, in_desc(images, DataType::f32), weight_desc(type), out_desc(images, type),
+             strides(), padding(), padding()},
             Onednn::attributes(),
             dnn_.engine(),
             hint(images, type)};
   }
   dnnl::convolution_backward_weights::primitive_desc gradient_desc(std::int64_t images, DataType type) {
-    return {{algorithm::convolution_direct, in_desc(images, type), weight_desc(DataType::f32), out_desc(images, type), strides(),
-             padding(), padding()},
+    return {{algorithm::convolution_direct, in_desc(images, type), weight_desc(DataType::f32), out_desc(images, type),
+             strides(), padding(), padding()},
             Onednn::attributes(),
             dnn_.engine(),
             hint(images, type)};
@@ -181,10 +189,12 @@ class Convolution : public Step {
                                                        {DNNL_ARG_WEIGHTS, weight},
                                                        {DNNL_ARG_DST, dnn_.view(desc.dst_desc(), y)}});
   }
-  Call back_call(const dnnl::convolution_backward_data::primitive_desc& desc, void* adjoint, const memory& weight, float* x) {
-    return dnn_.call<dnnl::convolution_backward_data>(desc, {{DNNL_ARG_DIFF_DST, dnn_.view(desc.diff_dst_desc(), adjoint)},
-                                                             {DNNL_ARG_WEIGHTS, weight},
-                                                             {DNNL_ARG_DIFF_SRC, dnn_.view(desc.diff_src_desc(), x)}});
+  Call back_call(const dnnl::convolution_backward_data::primitive_desc& desc, void* adjoint, const memory& weight,
+                 float* x) {
+    return dnn_.call<dnnl::convolution_backward_data>(desc,
+                                                      {{DNNL_ARG_DIFF_DST, dnn_.view(desc.diff_dst_desc(), adjoint)},
+                                                       {DNNL_ARG_WEIGHTS, weight},
+                                                       {DNNL_ARG_DIFF_SRC, dnn_.view(desc.diff_src_desc(), x)}});
   }
   Call reorder_call(const memory& from, const memory& to) {
     const dnnl::reorder::primitive_desc desc(from, to, Onednn::attributes());
@@ -243,7 +253,8 @@ class Convolution : public Step {
     tangent_backward_ = back_call(back, out_data(0, out_.tangent_adjoint, low_tangent_adjoint_), back_weight,
                                   in_[0].add ? plan_.scratch : input().tangent_adjoint);
     if (input().constant) return;
-    backward_ = back_call(back, out_data(0, out_.adjoint, low_adjoint_), back_weight, in_[0].add ? plan_.scratch : input().adjoint);
+    backward_ = back_call(back, out_data(0, out_.adjoint, low_adjoint_), back_weight,
+                          in_[0].add ? plan_.scratch : input().adjoint);
     const auto tangent = forward_desc(n, low_type());
     tangent_ = forward_call(tangent, in_data(0, input().tangent, input().low_tangent),
                             low_ ? laid_out(weight, tangent.weights_desc()) : forward_weight, out_.tangent);
@@ -254,9 +265,11 @@ class Convolution : public Step {
     observed_forward_ = plan_.arena.take<float>(out_count());
     observed_back_ = plan_.arena.take<float>(in_count());
     const auto forward = forward_desc(plan_.images(), low_type());
-    observed_forward_call_ = forward_call(forward, in_data(0, input().primal, input().low_primal), laid_out(observed, forward.weights_desc()), observed_forward_);
+    observed_forward_call_ = forward_call(forward, in_data(0, input().primal, input().low_primal),
+                                          laid_out(observed, forward.weights_desc()), observed_forward_);
     const auto back = back_desc(plan_.images(), low_type());
-    observed_back_call_ = back_call(back, out_data(0, out_.adjoint, low_adjoint_), laid_out(observed, back.weights_desc()), observed_back_);
+    observed_back_call_ = back_call(back, out_data(0, out_.adjoint, low_adjoint_),
+                                    laid_out(observed, back.weights_desc()), observed_back_);
     observed_square_ = observed.to(torch::kFloat64).square().sum().item<double>();
   }
 
@@ -281,7 +294,8 @@ class Convolution : public Step {
         return reordered;
       };
       const memory v = in_layout(forward.weights_desc());
-      v_forward_.push_back(forward_call(forward, in_data(t, input().primal, input().low_primal), v, out_of(t, out_.tangent)));
+      v_forward_.push_back(
+          forward_call(forward, in_data(t, input().primal, input().low_primal), v, out_of(t, out_.tangent)));
       if (few_channels()) {
         v_rows_.push_back(static_cast<float*>(in_layout(weight_desc(DataType::f32, Tag::ohwi)).get_data_handle()));
       } else {
@@ -296,7 +310,8 @@ class Convolution : public Step {
 
   void sum_gram(std::int64_t t) {
     const double square = gram_->take(t, in_of(t, input().primal), out_of(t, out_.adjoint));
-    const double inner = kernels::inner(out_of(t, out_.adjoint), out_of(t, observed_forward_), plan_.batch * out_.size());
+    const double inner =
+        kernels::inner(out_of(t, out_.adjoint), out_of(t, observed_forward_), plan_.batch * out_.size());
     plan_.sums[t].inner += of_weight_ * inner;
     plan_.sums[t].square += of_weight_ * square;
     plan_.sums[t].difference += of_weight_ * std::max(0.0, square - 2 * inner + observed_square_);
@@ -326,8 +341,10 @@ class Convolution : public Step {
   void tangent_backward_few() {
     const std::int64_t pixels = geometry_.out_pixels(), window = conv_.kernel * conv_.kernel * conv_.in;
     for (std::int64_t n = 0; n < plan_.images(); ++n) {
-      multiply(false, false, pixels, window, conv_.out, 1, out_.tangent_adjoint + n * out_.size(), weight_rows_, 0, windows_);
-      multiply(false, false, pixels, window, conv_.out, 1, out_.adjoint + n * out_.size(), v_rows_[n / plan_.batch], 1, windows_);
+      multiply(false, false, pixels, window, conv_.out, 1, out_.tangent_adjoint + n * out_.size(), weight_rows_, 0,
+               windows_);
+      multiply(false, false, pixels, window, conv_.out, 1, out_.adjoint + n * out_.size(), v_rows_[n / plan_.batch], 1,
+               windows_);
       float* image = input().tangent_adjoint + n * input().size();
       if (!in_[0].add) std::fill_n(image, input().size(), 0.f);
       const float* values = windows_;
@@ -372,7 +389,8 @@ class Convolution : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> convolution(Plan& plan, Input in, Value& out, const nets::Conv& conv, const Parameter& weight, const Parameter& bias) {
+std::unique_ptr<Step> convolution(Plan& plan, Input in, Value& out, const nets::Conv& conv, const Parameter& weight,
+                                  const Parameter& bias) {
   return std::make_unique<Convolution>(plan, in, out, conv, weight, bias);
 }
 

@@ -67,7 +67,10 @@ Curve curve(Smooth function, float x) {
 class SmoothStep : public Step {
  public:
   SmoothStep(Plan& plan, Input in, Value& out, Smooth function)
-      : Step(plan, {in}, out), function_(function), first_(plan.arena.take<float>(count())), second_(plan.arena.take<float>(count())) {}
+      : Step(plan, {in}, out),
+        function_(function),
+        first_(plan.arena.take<float>(count())),
+        second_(plan.arena.take<float>(count())) {}
 
   void forward() override {
     for (std::int64_t i = 0; i < count(); ++i) {
@@ -85,7 +88,8 @@ class SmoothStep : public Step {
   }
   void tangent_backward() override {
     for (std::int64_t i = 0; i < count(); ++i) {
-      put_one(input().tangent_adjoint[i], first_[i] * out_.tangent_adjoint[i] + second_[i] * input().tangent[i] * out_.adjoint[i]);
+      put_one(input().tangent_adjoint[i],
+              first_[i] * out_.tangent_adjoint[i] + second_[i] * input().tangent[i] * out_.adjoint[i]);
     }
   }
 
@@ -206,7 +210,9 @@ class Sum : public Step {
 class Normalise : public Step {
  public:
   Normalise(Plan& plan, Input in, Value& out, const nets::Normalise& normalise)
-      : Step(plan, {in}, out), scale_(plan.arena.take<float>(out.channels)), shift_(plan.arena.take<float>(out.channels)),
+      : Step(plan, {in}, out),
+        scale_(plan.arena.take<float>(out.channels)),
+        shift_(plan.arena.take<float>(out.channels)),
         nothing_(plan.arena.take<float>(out.channels)) {
     for (std::int64_t c = 0; c < out.channels; ++c) {
       scale_[c] = static_cast<float>(1 / normalise.deviation[c]);
@@ -241,11 +247,15 @@ void* Arena::take_bytes(std::size_t bytes) {
   return block;
 }
 
-std::unique_ptr<Step> rectifier(Plan& plan, Input in, Value& out, float slope) { return std::make_unique<Rectifier>(plan, in, out, slope); }
+std::unique_ptr<Step> rectifier(Plan& plan, Input in, Value& out, float slope) {
+  return std::make_unique<Rectifier>(plan, in, out, slope);
+}
 std::unique_ptr<Step> smooth(Plan& plan, Input in, Value& out, Smooth function) {
   return std::make_unique<SmoothStep>(plan, in, out, function);
 }
-std::unique_ptr<Step> max_pool(Plan& plan, Input in, Value& out, std::int64_t size) { return std::make_unique<MaxPool>(plan, in, out, size); }
+std::unique_ptr<Step> max_pool(Plan& plan, Input in, Value& out, std::int64_t size) {
+  return std::make_unique<MaxPool>(plan, in, out, size);
+}
 std::unique_ptr<Step> average_pool(Plan& plan, Input in, Value& out, std::int64_t height, std::int64_t width) {
   return std::make_unique<AveragePool>(plan, in, out, height, width);
 }

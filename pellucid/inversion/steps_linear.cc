@@ -47,16 +47,20 @@ class Linear : public Step {
     dnn_.run(observed_back_call_);
     for (std::int64_t t = 0; t < plan_.trials; ++t) {
       const double square = gram_.take(t, in_of(t, input().primal), out_of(t, out_.adjoint));
-      const double inner = kernels::inner(out_of(t, out_.adjoint), out_of(t, observed_forward_), plan_.batch * outputs());
+      const double inner =
+          kernels::inner(out_of(t, out_.adjoint), out_of(t, observed_forward_), plan_.batch * outputs());
       std::fill_n(sums_, outputs(), 0.0);
       kernels::sum_rows(sums_, out_of(t, out_.adjoint), plan_.batch, outputs());
       float* gradient = bias_gradient_ + t * outputs();
       std::copy_n(sums_, outputs(), gradient);
       const auto bias = kernels::compare(gradient, observed_bias_, outputs());
-      if (features_ != nullptr) plan_.features[t] += features_weight_ * kernels::compare(in_of(t, input().primal), features_, inputs()).difference;
+      if (features_ != nullptr)
+        plan_.features[t] +=
+            features_weight_ * kernels::compare(in_of(t, input().primal), features_, inputs()).difference;
       plan_.sums[t].inner += of_weight_ * inner + of_bias_ * bias.inner;
       plan_.sums[t].square += of_weight_ * square + of_bias_ * bias.square;
-      plan_.sums[t].difference += of_weight_ * std::max(0.0, square - 2 * inner + observed_square_) + of_bias_ * bias.difference;
+      plan_.sums[t].difference +=
+          of_weight_ * std::max(0.0, square - 2 * inner + observed_square_) + of_bias_ * bias.difference;
     }
   }
 
@@ -66,7 +70,8 @@ class Linear : public Step {
       float* y = out_of(t, out_.tangent);
       kernels::add_scaled(y, of_weight_ * plan_.alpha[t], out_of(t, observed_forward_), plan_.batch * outputs());
       gram_.apply(t, of_weight_ * plan_.beta[t], out_of(t, out_.adjoint), y);
-      kernels::combine(row_, of_bias_ * plan_.alpha[t], observed_bias_, of_bias_ * plan_.beta[t], bias_gradient_ + t * outputs(), outputs());
+      kernels::combine(row_, of_bias_ * plan_.alpha[t], observed_bias_, of_bias_ * plan_.beta[t],
+                       bias_gradient_ + t * outputs(), outputs());
       kernels::add_row(y, row_, plan_.batch, outputs());
     }
   }
@@ -89,7 +94,9 @@ class Linear : public Step {
   [[nodiscard]] std::int64_t inputs() { return input().channels; }
   [[nodiscard]] std::int64_t outputs() const { return out_.channels; }
   [[nodiscard]] float* in_of(std::int64_t trial, float* array) { return array + trial * plan_.batch * inputs(); }
-  [[nodiscard]] float* out_of(std::int64_t trial, float* array) const { return array + trial * plan_.batch * outputs(); }
+  [[nodiscard]] float* out_of(std::int64_t trial, float* array) const {
+    return array + trial * plan_.batch * outputs();
+  }
   // Rows of inputs in PyTorch's order, in that of a flattened value.
   Tensor as_flattened(const Tensor& rows) {
     const std::int64_t pixels = input().flattened_pixels;
@@ -102,16 +109,22 @@ class Linear : public Step {
     return copy;
   }
 
-  // A matrix product with all images' rows. oneDNN's gives a row the same bits whatever the number of rows; its sgemm does not.
+  // A matrix product with all images' rows. oneDNN's gives a row the same bits whatever the number of rows; its sgemm
+  // does not.
   dnnl::matmul::primitive_desc product_desc(std::int64_t from, std::int64_t to, bool add) const {
-    const auto rows = [&](std::int64_t columns) { return memory::desc({plan_.images(), columns}, memory::data_type::f32, memory::format_tag::ab); };
-    return {{rows(from), {{from, to}, memory::data_type::f32, memory::format_tag::any}, rows(to)}, Onednn::attributes(add), dnn_.engine()};
+    const auto rows = [&](std::int64_t columns) {
+      return memory::desc({plan_.images(), columns}, memory::data_type::f32, memory::format_tag::ab);
+    };
+    return {{rows(from), {{from, to}, memory::data_type::f32, memory::format_tag::any}, rows(to)},
+            Onednn::attributes(add),
+            dnn_.engine()};
   }
   // A (from, to) matrix in the layout that the product likes.
   memory laid_out(const Tensor& matrix, bool add) {
     const Tensor values = matrix.detach().to(torch::kFloat32).contiguous();
     const auto desc = product_desc(values.size(0), values.size(1), add).weights_desc();
-    memory from = dnn_.view({{values.size(0), values.size(1)}, memory::data_type::f32, memory::format_tag::ab}, values.data_ptr<float>());
+    memory from = dnn_.view({{values.size(0), values.size(1)}, memory::data_type::f32, memory::format_tag::ab},
+                            values.data_ptr<float>());
     memory to = dnn_.view(desc, plan_.arena.take_bytes(desc.get_size()));
     dnnl::stream stream(dnn_.engine());
     dnnl::reorder(from, to).execute(stream, from, to);
@@ -142,7 +155,8 @@ class Linear : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> linear(Plan& plan, Input in, Value& out, const Parameter& weight, const Parameter& bias, const Features& features) {
+std::unique_ptr<Step> linear(Plan& plan, Input in, Value& out, const Parameter& weight, const Parameter& bias,
+                             const Features& features) {
   return std::make_unique<Linear>(plan, in, out, weight, bias, features);
 }
 

@@ -22,7 +22,9 @@ double thread_seconds() {
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
-double clock_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double clock_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 double median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
@@ -52,8 +54,11 @@ struct Stream {
   std::vector<double> losses;
 
   Stream(const inversion::Problem& matched, const Tensor& trials, std::int64_t count)
-      : problem(matched), images(trials), reference(problem, inversion::Precision::kFloat32),
-        engine(problem, count, inversion::Precision::kFloat32), losses(count) {
+      : problem(matched),
+        images(trials),
+        reference(problem, inversion::Precision::kFloat32),
+        engine(problem, count, inversion::Precision::kFloat32),
+        losses(count) {
     if (inversion::has_brain_floats()) mixed.emplace(problem, count, inversion::Precision::kMixed);
   }
   void by_double_backward() { (void)reference(images.narrow(0, 0, problem.batch_size)); }
@@ -66,7 +71,8 @@ struct Times {
 };
 
 // The median seconds of each candidate, taking turns; the first turn warms up.
-std::vector<double> take_turns(const std::vector<std::function<void()>>& candidates, std::int64_t repeats, double (*seconds)()) {
+std::vector<double> take_turns(const std::vector<std::function<void()>>& candidates, std::int64_t repeats,
+                               double (*seconds)()) {
   std::vector<std::vector<double>> times(candidates.size());
   for (std::int64_t i = 0; i <= repeats; ++i) {
     for (std::size_t c = 0; c < candidates.size(); ++c) {
@@ -81,7 +87,8 @@ std::vector<double> take_turns(const std::vector<std::function<void()>>& candida
   return medians;
 }
 
-Json row(const std::string& net, const BenchmarkOptions& options, int cores, std::int64_t macs, double peak, const Times& times, std::size_t memory) {
+Json row(const std::string& net, const BenchmarkOptions& options, int cores, std::int64_t macs, double peak,
+         const Times& times, std::size_t memory) {
   const bool has_mixed = times.mixed > 0;
   return {{"net", net},
           {"batch", options.batch},
@@ -104,8 +111,10 @@ Tensor noise(const nets::Architecture& architecture, const char* purpose, std::i
 // What `ig` matches: the gradient of a batch of noise in an untrained network.
 inversion::Problem untrained(const std::string& net, std::int64_t batch) {
   const bool grey = net == "small_cnn" || net == "lenet";
-  nets::Network network{.architecture = nets::build({.net = net, .input = grey ? std::vector<std::int64_t>{1, 28, 28} : std::vector<std::int64_t>{3, 32, 32}}),
-                        .state = {}};
+  nets::Network network{
+      .architecture = nets::build(
+          {.net = net, .input = grey ? std::vector<std::int64_t>{1, 28, 28} : std::vector<std::int64_t>{3, 32, 32}}),
+      .state = {}};
   network.state = nets::initialise(network.architecture, 0);
   for (auto& [name, tensor] : network.state) {  // the layers that are born as zero would leave nothing to compute
     const bool zero = tensor.is_floating_point() && tensor.dim() > 1 && tensor.abs().max().item<float>() == 0;
@@ -113,8 +122,10 @@ inversion::Problem untrained(const std::string& net, std::int64_t batch) {
   }
   std::vector<std::int64_t> labels;
   for (std::int64_t i = 0; i < batch; ++i) labels.push_back(i % network.architecture.spec.classes);
-  const auto update = sharing::compute_update(network, noise(network.architecture, "benchmark truth", batch), torch::tensor(labels));
-  return inversion::make_problem({.network = network, .update = update, .labels = labels}, inversion::preset("ig").options, labels);
+  const auto update =
+      sharing::compute_update(network, noise(network.architecture, "benchmark truth", batch), torch::tensor(labels));
+  return inversion::make_problem({.network = network, .update = update, .labels = labels},
+                                 inversion::preset("ig").options, labels);
 }
 
 void measure(const std::string& net, const BenchmarkOptions& options, double peak, int threads, Json& rows) {
@@ -123,15 +134,18 @@ void measure(const std::string& net, const BenchmarkOptions& options, double pea
   const Tensor images = noise(architecture, "benchmark trials", options.trials * options.batch);
 
   std::vector<std::unique_ptr<Stream>> streams(threads);
-  core::parallel_for(threads, threads, [&](std::int64_t s) { streams[s] = std::make_unique<Stream>(problem, images, options.trials); });
+  core::parallel_for(threads, threads,
+                     [&](std::int64_t s) { streams[s] = std::make_unique<Stream>(problem, images, options.trials); });
   const bool has_mixed = streams.front()->mixed.has_value();
   auto candidates = [&](auto run_each) {
-    std::vector<std::function<void()>> list = {[=] { run_each(&Stream::by_double_backward); }, [=] { run_each(&Stream::by_engine); }};
+    std::vector<std::function<void()>> list = {[=] { run_each(&Stream::by_double_backward); },
+                                               [=] { run_each(&Stream::by_engine); }};
     if (has_mixed) list.push_back([=] { run_each(&Stream::by_mixed); });
     return list;
   };
   auto milliseconds = [&](const std::vector<double>& seconds, int cores) {
-    const double one = 1e3 / static_cast<double>(options.batch) / cores, packed = one / static_cast<double>(options.trials);
+    const double one = 1e3 / static_cast<double>(options.batch) / cores,
+                 packed = one / static_cast<double>(options.trials);
     return Times{seconds[0] * one, seconds[1] * packed, has_mixed ? seconds[2] * packed : 0};
   };
   using Work = void (Stream::*)();
@@ -139,12 +153,16 @@ void measure(const std::string& net, const BenchmarkOptions& options, double pea
   const auto memory = streams.front()->engine.memory();
   std::vector<double> alone;
   core::parallel_for(1, 1, [&](std::int64_t) {  // libtorch's own threading is off inside
-    alone = take_turns(candidates([&](Work work) { (streams.front().get()->*work)(); }), options.repeats, thread_seconds);
+    alone =
+        take_turns(candidates([&](Work work) { (streams.front().get()->*work)(); }), options.repeats, thread_seconds);
   });
   rows.push_back(row(net, options, 1, macs, peak, milliseconds(alone, 1), memory));
   if (threads == 1) return;
-  const auto together = take_turns(candidates([&](Work work) { core::parallel_for(threads, threads, [&](std::int64_t s) { (streams[s].get()->*work)(); }); }),
-                                   options.repeats, clock_seconds);
+  const auto together =
+      take_turns(candidates([&](Work work) {
+                   core::parallel_for(threads, threads, [&](std::int64_t s) { (streams[s].get()->*work)(); });
+                 }),
+                 options.repeats, clock_seconds);
   rows.push_back(row(net, options, threads, macs, peak, milliseconds(together, threads), memory));
 }
 
@@ -169,7 +187,11 @@ Json benchmark_engine(const BenchmarkOptions& options, const core::Run& run) {
   core::parallel_for(1, 1, [&](std::int64_t) { peak = measure_peak(); });
   result["peak_gflops"] = peak;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    run.report({.task = "bench", .done = static_cast<std::int64_t>(i), .total = static_cast<std::int64_t>(names.size()), .unit = "networks", .note = names[i]});
+    run.report({.task = "bench",
+                .done = static_cast<std::int64_t>(i),
+                .total = static_cast<std::int64_t>(names.size()),
+                .unit = "networks",
+                .note = names[i]});
     measure(names[i], options, peak, run.threads, result["rows"]);
   }
   return result;
@@ -180,7 +202,9 @@ std::optional<MixedError> measure_mixed() {
   const auto problem = untrained("preact_resnet18", 1);
   const Tensor images = noise(problem.architecture, "benchmark trials", 1);
   std::vector<double> losses(1);
-  auto gradient = [&](inversion::Precision precision) { return inversion::Engine(problem, 1, precision).evaluate(images, losses).to(torch::kFloat64); };
+  auto gradient = [&](inversion::Precision precision) {
+    return inversion::Engine(problem, 1, precision).evaluate(images, losses).to(torch::kFloat64);
+  };
   const Tensor exact = gradient(inversion::Precision::kFloat32), mixed = gradient(inversion::Precision::kMixed);
   return MixedError{.relative = ((mixed - exact).norm() / exact.norm()).item<double>(),
                     .cosine = ((mixed * exact).sum() / (mixed.norm() * exact.norm())).item<double>()};

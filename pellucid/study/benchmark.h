@@ -10,9 +10,9 @@ namespace pellucid::study {
 
 struct BenchmarkOptions {
   std::string nets = "small_cnn,convnet,preact_resnet18,resnet18,wide_resnet34_10";  ///< names from `nets::zoo()`
-  std::int64_t batch = 1;     ///< images in the client's batch
-  std::int64_t trials = 4;    ///< restarts side by side in one engine
-  std::int64_t repeats = 7;   ///< of each candidate; the median is reported
+  std::int64_t batch = 1;                                                            ///< images in the client's batch
+  std::int64_t trials = 4;   ///< restarts side by side in one engine
+  std::int64_t repeats = 7;  ///< of each candidate; the median is reported
 };
 
 [[nodiscard]] core::Fields fields(BenchmarkOptions& options);
@@ -22,17 +22,19 @@ struct BenchmarkOptions {
 /// precision.
 ///
 /// The candidates take turns in one process. On one core the time is the thread's own processor time, which neighbours
-/// disturb less than the clock's; on all cores it is the clock's, one stream a core, each candidate in turn. Milliseconds are
-/// for one image and one iteration. `of_peak` is the rate of multiply-accumulates (seven products of each layer's size, the
-/// least that a sweep without the Gram trick needs) over that of a large float32 matrix product on the same core.
+/// disturb less than the clock's; on all cores it is the clock's, one stream a core, each candidate in turn.
+/// Milliseconds are for one image and one iteration. `of_peak` is the rate of multiply-accumulates (seven products of
+/// each layer's size, the least that a sweep without the Gram trick needs) over that of a large float32 matrix product
+/// on the same core.
 ///
 /// @return {"peak_gflops", "rows": [{"net", "batch", "trials", "cores", "double_backward_ms", "engine_ms", "ratio",
 ///   "mixed_ms", "mixed_ratio", "of_peak", "memory_bytes"}]}; mixed entries are null where there is none.
 /// @throws Error(kUsage) if a network has no such name.
 [[nodiscard]] core::Json benchmark_engine(const BenchmarkOptions& options, const core::Run& run);
 
-/// What mixed precision changes on this processor: the relative error of the gradient of the cosine distance against float32's
-/// and the cosine between the two, for an untrained preact_resnet18. Nothing where the processor has no brain floats.
+/// What mixed precision changes on this processor: the relative error of the gradient of the cosine distance against
+/// float32's and the cosine between the two, for an untrained preact_resnet18. Nothing where the processor has no brain
+/// floats.
 struct MixedError {
   double relative, cosine;
 };

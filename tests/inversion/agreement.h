@@ -20,10 +20,13 @@ inline nets::Network network(const nets::Architecture& architecture, std::uint64
     const core::Stream stream(seed, "test " + entry.name);
     Tensor& value = net.state[entry.name];
     const bool norm = entry.shape.size() == 1;
-    if (entry.kind == nets::Entry::Kind::kStatistic) value = core::uniform(stream, entry.shape, 0.5, 1.5) - (entry.name.ends_with("mean") ? 1 : 0);
-    if (entry.kind == nets::Entry::Kind::kParameter && norm) value = value + core::uniform(stream, entry.shape, -0.2, 0.3);
+    if (entry.kind == nets::Entry::Kind::kStatistic)
+      value = core::uniform(stream, entry.shape, 0.5, 1.5) - (entry.name.ends_with("mean") ? 1 : 0);
+    if (entry.kind == nets::Entry::Kind::kParameter && norm)
+      value = value + core::uniform(stream, entry.shape, -0.2, 0.3);
     // The layers that are born as zero would hide everything before them.
-    if (entry.kind == nets::Entry::Kind::kParameter && !norm && value.abs().max().item<float>() == 0) value = core::normal(stream, entry.shape) * 0.1;
+    if (entry.kind == nets::Entry::Kind::kParameter && !norm && value.abs().max().item<float>() == 0)
+      value = core::normal(stream, entry.shape) * 0.1;
   }
   return net;
 }
@@ -39,11 +42,11 @@ struct Case {
 };
 
 struct Agreement {
-  double loss;            // error over 1 + the loss: the terms of both distances are of size 1
-  double gradient;        // relative error
-  double reference;       // that of double backward in float32
-  double cosine;          // of the two gradients; all are the worst trial's
-  std::int64_t flips;     // trials in which a ReLU or a maximum differs between float32 and float64: not compared
+  double loss;         // error over 1 + the loss: the terms of both distances are of size 1
+  double gradient;     // relative error
+  double reference;    // that of double backward in float32
+  double cosine;       // of the two gradients; all are the worst trial's
+  std::int64_t flips;  // trials in which a ReLU or a maximum differs between float32 and float64: not compared
 
   // 1e-5; where the gradients differ little, v is a small difference of theirs, and no float32 has so many digits left.
   [[nodiscard]] double tolerance(double factor = 3) const { return std::max(1e-5, factor * reference); }
@@ -54,7 +57,9 @@ inline Problem problem_of(const Case& c) {
   const Tensor truth = core::uniform(core::Stream(1, "truth"), batch_shape(spec, c.batch));
   std::vector<std::int64_t> labels;
   for (std::int64_t i = 0; i < c.batch; ++i) labels.push_back((3 * i + 1) % spec.classes);
-  sharing::Observation observation{.network = c.net, .update = sharing::compute_update(c.net, truth, torch::tensor(labels), c.mode), .labels = labels};
+  sharing::Observation observation{.network = c.net,
+                                   .update = sharing::compute_update(c.net, truth, torch::tensor(labels), c.mode),
+                                   .labels = labels};
   InversionOptions options;
   options.functional = c.functional;
   options.objective = c.objective;
@@ -112,13 +117,15 @@ inline Agreement compare(const Case& c, Precision precision = Precision::kFloat3
     const Tensor got = gradients.slice(0, t * c.batch, (t + 1) * c.batch).to(torch::kFloat64);
     const double loss = std::abs(losses[t] - expected.matching_loss) / (1 + expected.matching_loss);
     const double gradient = ((got - expected.gradient).norm() / expected.gradient.norm()).item<double>();
-    worst.cosine = std::min(worst.cosine, ((got * expected.gradient).sum() / (got.norm() * expected.gradient.norm())).item<double>());
+    worst.cosine = std::min(worst.cosine,
+                            ((got * expected.gradient).sum() / (got.norm() * expected.gradient.norm())).item<double>());
     if (flips(c.net, trial, c.mode)) {
       ++worst.flips;
       continue;
     }
     const Matched rounded = Matching(problem, Precision::kFloat32)(trial);
-    const double reference_error = ((rounded.gradient.to(torch::kFloat64) - expected.gradient).norm() / expected.gradient.norm()).item<double>();
+    const double reference_error =
+        ((rounded.gradient.to(torch::kFloat64) - expected.gradient).norm() / expected.gradient.norm()).item<double>();
     worst.reference = std::max(worst.reference, reference_error);
     worst.loss = std::max(worst.loss, loss);
     worst.gradient = std::max(worst.gradient, gradient);

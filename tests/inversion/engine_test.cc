@@ -1,7 +1,6 @@
 // The engine against double backward in float64: the same loss, the same gradient.
 #include "tests/core/expect_error.h"
 #include "tests/inversion/agreement.h"
-
 #include <malloc.h>
 #include <rapidcheck/gtest.h>
 
@@ -28,38 +27,53 @@ void expect_agreement(const Case& c, const std::string& what) {
 }
 
 TEST(Engine, EqualsDoubleBackwardForEveryObjective) {
-  const auto net = network(layers({2, 9, 9}, {nets::Conv{2, 6, 3, 1, 1}, nets::Relu{}, nets::MaxPool{2}, nets::Conv{6, 8, 3, 2, 0},
-                                              nets::Relu{}, nets::Flatten{}, nets::Linear{8, 7}, nets::Relu{}, nets::Linear{7, 5}}), 4);
+  const auto net =
+      network(layers({2, 9, 9}, {nets::Conv{2, 6, 3, 1, 1}, nets::Relu{}, nets::MaxPool{2}, nets::Conv{6, 8, 3, 2, 0},
+                                 nets::Relu{}, nets::Flatten{}, nets::Linear{8, 7}, nets::Relu{}, nets::Linear{7, 5}}),
+              4);
   for (const auto functional : {Functional::kLoss, Functional::kResidual}) {
     for (const auto objective : {Objective::kCosine, Objective::kL2}) {
       for (const std::vector<double>& weights : {std::vector<double>{}, {1, 0, 3, 0.5}}) {
-        expect_agreement({.net = net, .trials = 3, .functional = functional, .objective = objective, .weights = weights},
-                         fmt::format("functional {}, objective {}, {} weights", static_cast<int>(functional), static_cast<int>(objective), weights.size()));
+        expect_agreement(
+            {.net = net, .trials = 3, .functional = functional, .objective = objective, .weights = weights},
+            fmt::format("functional {}, objective {}, {} weights", static_cast<int>(functional),
+                        static_cast<int>(objective), weights.size()));
       }
     }
   }
 }
 
 TEST(Engine, EqualsDoubleBackwardWithFeaturesMatched) {
-  const auto net = network(layers({2, 6, 6}, {nets::Conv{2, 6, 3, 1, 1}, nets::Tanh{}, nets::Flatten{}, nets::Linear{216, 7}, nets::Relu{}, nets::Linear{7, 5}}), 4);
-  const Case with{.net = net, .trials = 2, .functional = Functional::kResidual, .objective = Objective::kL2, .features = 3};
+  const auto net = network(layers({2, 6, 6}, {nets::Conv{2, 6, 3, 1, 1}, nets::Tanh{}, nets::Flatten{},
+                                              nets::Linear{216, 7}, nets::Relu{}, nets::Linear{7, 5}}),
+                           4);
+  const Case with{
+      .net = net, .trials = 2, .functional = Functional::kResidual, .objective = Objective::kL2, .features = 3};
   Case without = with;
   without.features = 0;
   expect_agreement(with, "features");
   const Tensor trial = trial_images(with).slice(0, 0, 1).to(torch::kFloat64);
-  EXPECT_GT(Matching(problem_of(with), Precision::kFloat64)(trial).matching_loss, 1.1 * Matching(problem_of(without), Precision::kFloat64)(trial).matching_loss);
+  EXPECT_GT(Matching(problem_of(with), Precision::kFloat64)(trial).matching_loss,
+            1.1 * Matching(problem_of(without), Precision::kFloat64)(trial).matching_loss);
 }
 
 TEST(Engine, EqualsDoubleBackwardForEveryKindOfLayer) {
-  const std::vector<std::pair<std::string, nets::Op>> kinds = {
-      {"relu", nets::Relu{}},          {"leaky relu", nets::LeakyRelu{0.2}}, {"sigmoid", nets::Sigmoid{}},
-      {"tanh", nets::Tanh{}},          {"gelu", nets::Gelu{}},               {"max pool", nets::MaxPool{3}},
-      {"average pool", nets::AveragePool{2}}, {"global average", nets::GlobalAveragePool{}}, {"batch norm", nets::BatchNorm{6}},
-      {"dropout", nets::Dropout{0.5}}, {"convolution", nets::Conv{6, 6, 3, 2, 1, false}}};
+  const std::vector<std::pair<std::string, nets::Op>> kinds = {{"relu", nets::Relu{}},
+                                                               {"leaky relu", nets::LeakyRelu{0.2}},
+                                                               {"sigmoid", nets::Sigmoid{}},
+                                                               {"tanh", nets::Tanh{}},
+                                                               {"gelu", nets::Gelu{}},
+                                                               {"max pool", nets::MaxPool{3}},
+                                                               {"average pool", nets::AveragePool{2}},
+                                                               {"global average", nets::GlobalAveragePool{}},
+                                                               {"batch norm", nets::BatchNorm{6}},
+                                                               {"dropout", nets::Dropout{0.5}},
+                                                               {"convolution", nets::Conv{6, 6, 3, 2, 1, false}}};
   for (const auto& [name, op] : kinds) {
     for (const auto mode : {nets::Mode::kEvaluation, nets::Mode::kTraining}) {
-      nets::Architecture architecture = layers({3, 8, 8}, {nets::Normalise{{.4, .5, .6}, {.2, .3, .25}}, nets::Conv{3, 6, 3, 1, 1}, op, nets::Tanh{},
-                                                           nets::Conv{6, 6, 2, 1, 1}, nets::Sigmoid{}, nets::Flatten{}});
+      nets::Architecture architecture =
+          layers({3, 8, 8}, {nets::Normalise{{.4, .5, .6}, {.2, .3, .25}}, nets::Conv{3, 6, 3, 1, 1}, op, nets::Tanh{},
+                             nets::Conv{6, 6, 2, 1, 1}, nets::Sigmoid{}, nets::Flatten{}});
       const auto shape = nets::output_shapes(architecture).back();
       architecture.layers.push_back({nets::Linear{shape[0], 5}, "last", {6}});
       expect_agreement({.net = network(architecture, 5), .batch = 2, .trials = 2, .mode = mode}, name);
@@ -68,9 +82,10 @@ TEST(Engine, EqualsDoubleBackwardForEveryKindOfLayer) {
 }
 
 TEST(Engine, EqualsDoubleBackwardForSumsOfWhatIsTakenTwice) {
-  nets::Architecture net = layers({1, 6, 6}, {nets::Conv{1, 4, 3, 1, 1}, nets::BatchNorm{4}, nets::Relu{}, nets::Conv{4, 4, 3, 1, 1}});
-  net.layers.push_back({nets::Add{}, "", {3, 2}});                          // takes the ReLU a second time
-  net.layers.push_back({nets::Add{}, "", {4, 0}});                          // and the first convolution too
+  nets::Architecture net =
+      layers({1, 6, 6}, {nets::Conv{1, 4, 3, 1, 1}, nets::BatchNorm{4}, nets::Relu{}, nets::Conv{4, 4, 3, 1, 1}});
+  net.layers.push_back({nets::Add{}, "", {3, 2}});  // takes the ReLU a second time
+  net.layers.push_back({nets::Add{}, "", {4, 0}});  // and the first convolution too
   net.layers.push_back({nets::Conv{4, 3, 1, 2, 0, false}, "short", {5}});
   net.layers.push_back({nets::Conv{4, 3, 3, 2, 1}, "long", {5}});
   net.layers.push_back({nets::Add{}, "", {6, 7}});
@@ -78,16 +93,19 @@ TEST(Engine, EqualsDoubleBackwardForSumsOfWhatIsTakenTwice) {
   net.layers.push_back({nets::Linear{27, 5}, "one", {9}});
   net.layers.push_back({nets::Linear{27, 5}, "two", {9}});
   net.layers.push_back({nets::Add{}, "", {10, 11}});
-  for (const auto mode : {nets::Mode::kEvaluation, nets::Mode::kTraining}) expect_agreement({.net = network(net, 6), .batch = 2, .trials = 2, .mode = mode}, "sums");
+  for (const auto mode : {nets::Mode::kEvaluation, nets::Mode::kTraining})
+    expect_agreement({.net = network(net, 6), .batch = 2, .trials = 2, .mode = mode}, "sums");
 }
 
 // Wide and small enough for the Gram trick, and not.
 TEST(Engine, EqualsDoubleBackwardWithAndWithoutTheGramTrick) {
   for (const std::int64_t width : {3, 40}) {
     for (const std::int64_t batch : {1, 3}) {
-      const auto net = network(layers({3, 6, 6}, {nets::Conv{3, width, 3, 1, 1}, nets::Relu{}, nets::Conv{width, width, 3, 2, 1}, nets::Relu{},
-                                                  nets::Conv{width, width, 2, 1, 1}, nets::Relu{}, nets::GlobalAveragePool{}, nets::Flatten{},
-                                                  nets::Linear{width, 5}}), 7);
+      const auto net =
+          network(layers({3, 6, 6}, {nets::Conv{3, width, 3, 1, 1}, nets::Relu{}, nets::Conv{width, width, 3, 2, 1},
+                                     nets::Relu{}, nets::Conv{width, width, 2, 1, 1}, nets::Relu{},
+                                     nets::GlobalAveragePool{}, nets::Flatten{}, nets::Linear{width, 5}}),
+                  7);
       expect_agreement({.net = net, .batch = batch, .trials = 3}, fmt::format("width {}, batch {}", width, batch));
     }
   }
@@ -101,9 +119,11 @@ RC_GTEST_PROP(Engine, EqualsDoubleBackwardForRandomNetworks, ()) {
   std::int64_t channels = input[0];
   for (int block = 0; block < 2; ++block) {
     const std::int64_t out = between(2, 20), kernel = between(1, 3);
-    ops.push_back(nets::Conv{channels, out, kernel, between(1, 2), between(0, static_cast<int>(kernel - 1)), *rc::gen::arbitrary<bool>()});
+    ops.push_back(nets::Conv{channels, out, kernel, between(1, 2), between(0, static_cast<int>(kernel - 1)),
+                             *rc::gen::arbitrary<bool>()});
     if (*rc::gen::arbitrary<bool>()) ops.push_back(nets::BatchNorm{out});
-    ops.push_back(*rc::gen::element<nets::Op>(nets::Relu{}, nets::LeakyRelu{0.1}, nets::Sigmoid{}, nets::Tanh{}, nets::Gelu{}));
+    ops.push_back(
+        *rc::gen::element<nets::Op>(nets::Relu{}, nets::LeakyRelu{0.1}, nets::Sigmoid{}, nets::Tanh{}, nets::Gelu{}));
     channels = out;
   }
   if (*rc::gen::arbitrary<bool>()) ops.push_back(nets::GlobalAveragePool{});
@@ -142,7 +162,8 @@ TEST(Engine, HasTheGradientByTheLabels) {
   Case c{.net = tiny::balanced_lenet(), .batch = 2, .trials = 2};
   const Problem problem = problem_of(c);
   const auto& architecture = c.net.architecture;
-  const Tensor images = trial_images(c), labels = core::uniform(core::Stream(3, "labels"), {4, architecture.spec.classes}).softmax(1);
+  const Tensor images = trial_images(c),
+               labels = core::uniform(core::Stream(3, "labels"), {4, architecture.spec.classes}).softmax(1);
   Engine engine(problem, 2, Precision::kFloat32);
   std::vector<double> losses(2);
   const auto gradients = engine.evaluate(images, labels, losses);
@@ -161,8 +182,10 @@ TEST(Engine, HasTheGradientByTheLabels) {
     const Tensor distance = 1 - inner / (square * observed).sqrt();
     const auto expected = torch::autograd::grad({distance}, {x, q});
     EXPECT_NEAR(losses[t] / distance.item<double>(), 1, 1e-5);
-    EXPECT_LT(((gradients.images.slice(0, 2 * t, 2 * t + 2) - expected[0]).norm() / expected[0].norm()).item<double>(), 1e-5);
-    EXPECT_LT(((gradients.labels.slice(0, 2 * t, 2 * t + 2) - expected[1]).norm() / expected[1].norm()).item<double>(), 1e-5);
+    EXPECT_LT(((gradients.images.slice(0, 2 * t, 2 * t + 2) - expected[0]).norm() / expected[0].norm()).item<double>(),
+              1e-5);
+    EXPECT_LT(((gradients.labels.slice(0, 2 * t, 2 * t + 2) - expected[1]).norm() / expected[1].norm()).item<double>(),
+              1e-5);
   }
 }
 
@@ -199,15 +222,19 @@ TEST(Engine, HoldsAFixedAmountOfMemory) {
 
 TEST(Engine, SaysWhatItLacks) {
   EXPECT_EQ(Engine::lacks(nets::build({.net = "small_cnn"})), std::nullopt);
-  auto shared = layers({1, 4, 4}, {nets::Conv{1, 1, 3, 1, 1}, nets::Conv{1, 1, 3, 1, 1}, nets::Flatten{}, nets::Linear{16, 5}});
+  auto shared =
+      layers({1, 4, 4}, {nets::Conv{1, 1, 3, 1, 1}, nets::Conv{1, 1, 3, 1, 1}, nets::Flatten{}, nets::Linear{16, 5}});
   shared.layers[1].name = shared.layers[0].name;
   EXPECT_EQ(Engine::lacks(shared), "layers that share the parameters layer0");
-  EXPECT_EQ(Engine::lacks(layers({1, 4, 4}, {nets::Flatten{}, nets::BatchNorm{16}, nets::Linear{16, 5}})), "a batch norm of flat features, layer1");
-  EXPECT_EQ(Engine::lacks(layers({1, 4, 4}, {nets::Conv{1, 1, 3}, nets::Normalise{{0.}, {1.}}, nets::Flatten{}, nets::Linear{4, 5}})),
+  EXPECT_EQ(Engine::lacks(layers({1, 4, 4}, {nets::Flatten{}, nets::BatchNorm{16}, nets::Linear{16, 5}})),
+            "a batch norm of flat features, layer1");
+  EXPECT_EQ(Engine::lacks(layers(
+                {1, 4, 4}, {nets::Conv{1, 1, 3}, nets::Normalise{{0.}, {1.}}, nets::Flatten{}, nets::Linear{4, 5}})),
             "a normalisation that is not the first layer");
   EXPECT_EQ(Engine::lacks(layers({1, 4, 4}, {nets::Conv{1, 5, 3}})), "an output that is not flat");
   const Problem problem = problem_of({.net = tiny::balanced_lenet()});
-  core::expect_error([&] { Engine(problem, 1, Precision::kFloat64); }, ErrorKind::kUsage, "got float64, expected float32 or mixed");
+  core::expect_error([&] { Engine(problem, 1, Precision::kFloat64); }, ErrorKind::kUsage,
+                     "got float64, expected float32 or mixed");
 }
 
 }  // namespace

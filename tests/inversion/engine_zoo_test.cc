@@ -1,6 +1,5 @@
 // The engine on the networks of the zoo: slow, because double backward is.
 #include "tests/inversion/agreement.h"
-
 #include <gtest/gtest.h>
 
 namespace pellucid::inversion {
@@ -10,24 +9,30 @@ using namespace agreement;
 
 class EngineZoo : public testing::TestWithParam<std::string> {};
 
-// As drawn, with batch norms far from the identity. Their gradients differ little between images (a cosine distance of 4e-4
-// for the convnet), so that v is a small difference and float32 keeps fewer digits, in double backward as in the engine.
+// As drawn, with batch norms far from the identity. Their gradients differ little between images (a cosine distance of
+// 4e-4 for the convnet), so that v is a small difference and float32 keeps fewer digits, in double backward as in the
+// engine.
 TEST_P(EngineZoo, EqualsDoubleBackward) {
   const bool grey = GetParam() == "small_cnn" || GetParam() == "lenet", wide = GetParam() == "wide_resnet34_10";
-  const auto architecture = nets::build({.net = GetParam(), .input = grey ? std::vector<std::int64_t>{1, 28, 28} : std::vector<std::int64_t>{3, 32, 32}});
+  const auto architecture = nets::build(
+      {.net = GetParam(), .input = grey ? std::vector<std::int64_t>{1, 28, 28} : std::vector<std::int64_t>{3, 32, 32}});
   const Agreement a = compare({.net = network(architecture, 3), .trials = wide ? 1 : 3});
-  fmt::print("{}: gradient {:.1e} (double backward in float32 {:.1e}), loss {:.1e}, {} trials with flips\n", GetParam(), a.gradient, a.reference, a.loss, a.flips);
+  fmt::print("{}: gradient {:.1e} (double backward in float32 {:.1e}), loss {:.1e}, {} trials with flips\n", GetParam(),
+             a.gradient, a.reference, a.loss, a.flips);
   EXPECT_LT(a.gradient, a.tolerance(5));
   EXPECT_LT(a.loss, 1e-6);
   EXPECT_LT(a.flips, wide ? 1 : 3) << "every trial flips, nothing was compared";
 }
 
-INSTANTIATE_TEST_SUITE_P(Zoo, EngineZoo, testing::Values("small_cnn", "lenet", "convnet", "preact_resnet18", "resnet18", "wide_resnet34_10"));
+INSTANTIATE_TEST_SUITE_P(Zoo, EngineZoo,
+                         testing::Values("small_cnn", "lenet", "convnet", "preact_resnet18", "resnet18",
+                                         "wide_resnet34_10"));
 
 TEST(EngineMixed, PointsTheSameWay) {
   if (!has_brain_floats()) GTEST_SKIP() << "this processor has no brain floats";
   for (const char* name : {"convnet", "preact_resnet18"}) {
-    const Agreement a = compare({.net = network(nets::build({.net = name, .input = {3, 32, 32}}), 3), .trials = 2}, Precision::kMixed);
+    const Agreement a =
+        compare({.net = network(nets::build({.net = name, .input = {3, 32, 32}}), 3), .trials = 2}, Precision::kMixed);
     EXPECT_GT(a.cosine, 0.999) << name;
     EXPECT_LT(a.gradient, 0.03) << name;
     EXPECT_GT(a.gradient, 1e-4) << name << ": are these brain floats?";
