@@ -148,6 +148,7 @@ struct Engine::State {
   Objective objective;
   double observed_square = 0;                  // |g*|^2 with the weights
   std::vector<std::unique_ptr<Value>> values;  // the first is the images
+  std::vector<Value*> outputs;  // of each layer
   std::vector<std::unique_ptr<Step>> steps;
   std::unique_ptr<Head> head;
   Tensor gradient, label_gradient;
@@ -180,7 +181,7 @@ class Compiler {
     return steps;
   }
 
-  Value& logits() { return *outputs_.back(); }
+  [[nodiscard]] const std::vector<Value*>& outputs() const { return outputs_; }
 
   std::unique_ptr<Step> operator()(const nets::Normalise& op) { return steps::normalise(plan_, in(), out(), op); }
   std::unique_ptr<Step> operator()(const nets::Conv& op) {
@@ -356,7 +357,8 @@ Engine::Engine(const Problem& problem, std::int64_t trials, Precision precision)
   }
   Compiler compiler(problem, s.plan, s.values);
   s.steps = compiler.steps();
-  s.head = std::make_unique<Head>(s.plan, problem, compiler.logits());
+  s.outputs = compiler.outputs();
+  s.head = std::make_unique<Head>(s.plan, problem, *s.outputs.back());
   s.plan.dnn->bind_scratchpad([&](std::size_t bytes) { return s.plan.arena.take_bytes(bytes); });
   const auto& input = problem.architecture.spec.input;
   s.gradient = torch::zeros({s.plan.images(), input[0], input[1], input[2]});
@@ -403,6 +405,17 @@ Engine::Gradients Engine::evaluate(const Tensor& images, const Tensor& labels, s
   state_->head->set_labels(labels.to(torch::kFloat32).contiguous().data_ptr<float>());
   const Tensor gradient = evaluate(images, losses);
   return {.images = gradient, .labels = state_->label_gradient};
+}
+
+Tensor Engine::output(std::size_t layer) const {
+  const Value& value = *state_->outputs.at(layer);
+  const std::int64_t images = state_->plan.images(), pixels = value.flattened_pixels;
+  if (pixels == 1) {
+    Tensor planes = torch::empty({images, value.channels, value.height, value.width});
+    to_planes(planes.data_ptr<float>(), value.primal, value, images);
+    return value.pixels() == 1 ? planes.flatten(1) : planes;
+  }
+  return torch::from_blob(value.primal, {images, pixels, value.channels / pixels}).transpose(1, 2).reshape({images, value.channels});
 }
 
 std::size_t Engine::memory() const { return state_->plan.arena.bytes(); }

@@ -52,6 +52,10 @@ class Engine {
   };
   Gradients evaluate(const Tensor& images, const Tensor& labels, std::span<double> losses);
 
+  /// What a layer gave in the last forward sweep, (trials * B, C, H, W) or (trials * B, features), channels first as in
+  /// PyTorch: to see on which side of its kinks every value was. A layer whose output a ReLU takes shows the ReLU's.
+  [[nodiscard]] Tensor output(std::size_t layer) const;
+
   /// Bytes that the engine holds: activations, weights in the layouts of the sweeps, gradients.
   [[nodiscard]] std::size_t memory() const;
 

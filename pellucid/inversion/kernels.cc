@@ -121,23 +121,24 @@ PELLUCID_CLONES void sum_product_rows(double* y, const float* x, const float* z,
   }
 }
 
-PELLUCID_CLONES void scale_shift(float* y, const float* x, const float* scale, const float* shift, std::int64_t rows,
-                                 std::int64_t columns) {
+PELLUCID_CLONES void scale_shift(float* y, const float* x, const float* centre, const float* scale, const float* shift,
+                                 std::int64_t rows, std::int64_t columns) {
   for (std::int64_t r = 0; r < rows; ++r, x += columns, y += columns) {
 #pragma omp simd
-    for (std::int64_t c = 0; c < columns; ++c) y[c] = scale[c] * x[c] + shift[c];
+    for (std::int64_t c = 0; c < columns; ++c) y[c] = scale[c] * (x[c] - centre[c]) + shift[c];
   }
 }
 
 PELLUCID_CLONES void scale_shift_two(float* y, const float* a, const float* x, const float* b, const float* z,
-                                     const float* shift, std::int64_t rows, std::int64_t columns, bool add) {
+                                     const float* centre, const float* shift, std::int64_t rows, std::int64_t columns,
+                                     bool add) {
   for (std::int64_t r = 0; r < rows; ++r, x += columns, y += columns, z += columns) {
     if (add) {
 #pragma omp simd
-      for (std::int64_t c = 0; c < columns; ++c) y[c] = y[c] + a[c] * x[c] + b[c] * z[c] + shift[c];
+      for (std::int64_t c = 0; c < columns; ++c) y[c] += a[c] * x[c] + b[c] * (z[c] - centre[c]) + shift[c];
     } else {
 #pragma omp simd
-      for (std::int64_t c = 0; c < columns; ++c) y[c] = a[c] * x[c] + b[c] * z[c] + shift[c];
+      for (std::int64_t c = 0; c < columns; ++c) y[c] = a[c] * x[c] + b[c] * (z[c] - centre[c]) + shift[c];
     }
   }
 }

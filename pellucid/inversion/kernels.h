@@ -39,11 +39,11 @@ void add_row(float* y, const float* row, std::int64_t rows, std::int64_t columns
 void sum_rows(double* y, const float* x, std::int64_t rows, std::int64_t columns);
 void sum_product_rows(double* y, const float* x, const float* z, const float* centre, std::int64_t rows,
                       std::int64_t columns);
-/// y = scale[c] x + shift[c]; x and y may be the same array
-void scale_shift(float* y, const float* x, const float* scale, const float* shift, std::int64_t rows,
+/// y = scale[c] (x - centre[c]) + shift[c]; x and y may be the same array
+void scale_shift(float* y, const float* x, const float* centre, const float* scale, const float* shift, std::int64_t rows,
                  std::int64_t columns);
-/// y = a[c] x + b[c] z + shift[c]; `add`: y += that
-void scale_shift_two(float* y, const float* a, const float* x, const float* b, const float* z, const float* shift,
-                     std::int64_t rows, std::int64_t columns, bool add);
+/// y = a[c] x + b[c] (z - centre[c]) + shift[c]; `add`: y += that
+void scale_shift_two(float* y, const float* a, const float* x, const float* b, const float* z, const float* centre,
+                     const float* shift, std::int64_t rows, std::int64_t columns, bool add);
 
 }  // namespace pellucid::inversion::kernels

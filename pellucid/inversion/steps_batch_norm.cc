@@ -25,7 +25,7 @@ class BatchNorm : public Step {
     beta_ = stored(bias.value);
     observed_[0] = stored(weight.observed);
     observed_[1] = stored(bias.observed);
-    for (auto* arrays : {&mean_, &r_, &gradient_[0], &gradient_[1], &v_[0], &v_[1], &scale_, &shift_}) {
+    for (auto* arrays : {&mean_, &r_, &gradient_[0], &gradient_[1], &v_[0], &v_[1], &scale_}) {
       *arrays = plan.arena.take<float>(plan.trials * channels());
     }
     for (auto& sums : sums_) sums = plan.arena.take<double>(channels());
@@ -44,7 +44,7 @@ class BatchNorm : public Step {
     for (std::int64_t t = 0; t < plan_.trials; ++t) {
       const float* x = of(t, input().primal);
       if (plan_.training) take_statistics(t, x);
-      kernels::scale_shift(of(t, out_.primal), x, of_channel(t, scale_), of_channel(t, shift_), rows(), channels());
+      kernels::scale_shift(of(t, out_.primal), x, of_channel(t, mean_), of_channel(t, scale_), beta_, rows(), channels());
     }
   }
 
@@ -99,9 +99,9 @@ class BatchNorm : public Step {
           constant -= scale_[i] * mean_tangent_[i];
         }
         row_[0][c] = static_cast<float>(of_x);
-        row_[1][c] = static_cast<float>(constant - of_x * mean_[i]);
+        row_[1][c] = static_cast<float>(constant);
       }
-      kernels::scale_shift_two(of(t, out_.tangent), of_channel(t, scale_), dx, row_[0], x, row_[1], rows(), channels(),
+      kernels::scale_shift_two(of(t, out_.tangent), of_channel(t, scale_), dx, row_[0], x, of_channel(t, mean_), row_[1], rows(), channels(),
                                false);
     }
   }
@@ -127,16 +127,16 @@ class BatchNorm : public Step {
               r * sums_[1][c] / n + r * sums_[2][c] / n - r * mean_tangent_[i] * m1 - r * q * m2;
           of_dx = -scale * m2 * r;
           of_x = r * (-moved_scale * m2 + scale * m2 * r * q - scale * moved_product);
-          constant = -moved_scale * m1 - scale * sums_[0][c] / n + scale * m2 * r * mean_tangent_[i] - of_x * mean_[i];
+          constant = -moved_scale * m1 - scale * sums_[0][c] / n + scale * m2 * r * mean_tangent_[i];
         }
         row_[0][c] = static_cast<float>(moved_scale);
         row_[1][c] = static_cast<float>(constant);
         row_[2][c] = static_cast<float>(of_dx);
         row_[3][c] = static_cast<float>(of_x);
       }
-      kernels::scale_shift_two(result, of_channel(t, scale_), moved, row_[0], adjoint, row_[1], rows(), channels(),
+      kernels::scale_shift_two(result, of_channel(t, scale_), moved, row_[0], adjoint, zero(), row_[1], rows(), channels(),
                                in_[0].add);
-      if (plan_.training) kernels::scale_shift_two(result, row_[2], dx, row_[3], x, zero(), rows(), channels(), true);
+      if (plan_.training) kernels::scale_shift_two(result, row_[2], dx, row_[3], x, of_channel(t, mean_), zero(), rows(), channels(), true);
     }
   }
 
@@ -164,7 +164,6 @@ class BatchNorm : public Step {
     mean_[i] = static_cast<float>(mean);
     r_[i] = static_cast<float>(r);
     scale_[i] = static_cast<float>(gamma_[c] * r);
-    shift_[i] = static_cast<float>(beta_[c] - mean * gamma_[c] * r);
   }
   void take_statistics(std::int64_t t, const float* x) {
     sum(0, x);
@@ -181,17 +180,17 @@ class BatchNorm : public Step {
       const std::int64_t i = at(t, c);
       const double of_x = plan_.training ? -static_cast<double>(scale_[i]) * mean_product_[i] * r_[i] : 0;
       row_[0][c] = static_cast<float>(of_x);
-      row_[1][c] = static_cast<float>(plan_.training ? -scale_[i] * mean_adjoint_[i] - of_x * mean_[i] : 0);
+      row_[1][c] = static_cast<float>(plan_.training ? -scale_[i] * mean_adjoint_[i] : 0);
     }
     float* result = of(t, input().adjoint);
-    kernels::scale_shift_two(result, of_channel(t, scale_), adjoint, row_[0], x, row_[1], rows(), channels(),
+    kernels::scale_shift_two(result, of_channel(t, scale_), adjoint, row_[0], x, of_channel(t, mean_), row_[1], rows(), channels(),
                              in_[0].add);
   }
 
   double epsilon_;
   float weights_[2];
   float *gamma_, *beta_, *observed_[2];
-  float *mean_, *r_, *scale_, *shift_;  // trials x channels; scale = gamma r, shift = beta - scale mean
+  float *mean_, *r_, *scale_;       // trials x channels; scale = gamma r
   float *gradient_[2], *v_[2];          // trials x channels, of gamma and of beta
   double *mean_adjoint_ = nullptr, *mean_product_ = nullptr;  // training: <y'> and <y' x^>
   double *mean_tangent_ = nullptr, *q_ = nullptr;             // training: <dx> and <x^ dx>

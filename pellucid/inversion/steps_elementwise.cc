@@ -211,15 +211,15 @@ class Normalise : public Step {
  public:
   Normalise(Plan& plan, Input in, Value& out, const nets::Normalise& normalise)
       : Step(plan, {in}, out),
+        mean_(plan.arena.take<float>(out.channels)),
         scale_(plan.arena.take<float>(out.channels)),
-        shift_(plan.arena.take<float>(out.channels)),
         nothing_(plan.arena.take<float>(out.channels)) {
     for (std::int64_t c = 0; c < out.channels; ++c) {
+      mean_[c] = static_cast<float>(normalise.mean[c]);
       scale_[c] = static_cast<float>(1 / normalise.deviation[c]);
-      shift_[c] = static_cast<float>(-normalise.mean[c] / normalise.deviation[c]);
     }
   }
-  void forward() override { apply(out_.primal, input().primal, shift_); }
+  void forward() override { apply(out_.primal, input().primal, mean_); }
   void backward() override {}
   void tangent() override {}
   void tangent_backward() override {
@@ -228,10 +228,10 @@ class Normalise : public Step {
   }
 
  private:
-  void apply(float* y, const float* x, const float* shift) {
-    kernels::scale_shift(y, x, scale_, shift, plan_.images() * out_.pixels(), out_.channels);
+  void apply(float* y, const float* x, const float* centre) {
+    kernels::scale_shift(y, x, centre, scale_, nothing_, plan_.images() * out_.pixels(), out_.channels);
   }
-  float *scale_, *shift_, *nothing_;
+  float *mean_, *scale_, *nothing_;
 };
 
 }  // namespace

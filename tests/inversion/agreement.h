@@ -46,6 +46,7 @@ struct Agreement {
   double gradient;     // relative error
   double reference;    // that of double backward in float32
   double cosine;       // of the two gradients; all are the worst trial's
+  double distance;        // the matching loss, the smallest trial's
   std::int64_t flips;  // trials in which a ReLU or a maximum differs between float32 and float64: not compared
 
   // 1e-5; where the gradients differ little, v is a small difference of theirs, and no float32 has so many digits left.
@@ -75,30 +76,28 @@ inline Tensor trial_images(const Case& c) {
   return core::uniform(core::Stream(2, "trial"), batch_shape(c.net.architecture.spec, c.trials * c.batch));
 }
 
-// Every value of the network at these images, to see which side of its kinks it is on.
-inline std::vector<Tensor> activations(const nets::Network& net, const Tensor& images, nets::Mode mode) {
-  std::vector<Tensor> list;
-  nets::Architecture part = net.architecture;
-  part.layers.clear();
-  for (const auto& layer : net.architecture.layers) {
-    part.layers.push_back(layer);
-    const bool kink = std::holds_alternative<nets::Relu>(layer.op) || std::holds_alternative<nets::LeakyRelu>(layer.op);
-    if (kink) list.push_back(nets::evaluate(part, net.state, images, mode).logits.detach() > 0);
-    if (const auto* pool = std::get_if<nets::MaxPool>(&layer.op)) {
-      nets::Architecture before = part;
-      before.layers.resize(layer.inputs.front() + 1);
-      const Tensor x = nets::evaluate(before, net.state, images, mode).logits.detach();
-      list.push_back(std::get<1>(torch::max_pool2d_with_indices(x, pool->size)));
+// Whether any ReLU or maximum of the engine's last forward sweep is on another side than in float64, for one trial's images.
+inline bool flips(const Engine& engine, const Case& c, const Tensor& images, std::int64_t trial) {
+  const nets::TensorMap state = nets::converted(c.net.state, torch::kFloat64);
+  const auto& layers = c.net.architecture.layers;
+  nets::Architecture part = c.net.architecture;
+  const auto exact = [&](std::size_t layer) {
+    part.layers.assign(layers.begin(), layers.begin() + static_cast<std::ptrdiff_t>(layer) + 1);
+    return nets::evaluate(part, state, images.to(torch::kFloat64), c.mode).logits.detach();
+  };
+  const auto rounded = [&](std::size_t layer, const Tensor& like) { return engine.output(layer).narrow(0, trial * c.batch, c.batch).reshape(like.sizes()); };
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const bool kink = std::holds_alternative<nets::Relu>(layers[i].op) || std::holds_alternative<nets::LeakyRelu>(layers[i].op);
+    if (kink) {
+      const Tensor expected = exact(i);
+      if (!torch::equal(rounded(i, expected) > 0, expected > 0)) return true;
     }
-  }
-  return list;
-}
-
-inline bool flips(const nets::Network& net, const Tensor& images, nets::Mode mode) {
-  const nets::Network exact{net.architecture, nets::converted(net.state, torch::kFloat64)};
-  const auto a = activations(net, images, mode), b = activations(exact, images.to(torch::kFloat64), mode);
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (!torch::equal(a[i], b[i])) return true;
+    if (const auto* pool = std::get_if<nets::MaxPool>(&layers[i].op); pool != nullptr && layers[i].inputs.front() != nets::kNetworkInput) {
+      const auto before = static_cast<std::size_t>(layers[i].inputs.front());
+      const auto chosen = [&](const Tensor& x) { return std::get<1>(torch::max_pool2d_with_indices(x, pool->size)); };
+      const Tensor expected = exact(before);
+      if (!torch::equal(chosen(rounded(before, expected).to(torch::kFloat64)), chosen(expected))) return true;
+    }
   }
   return false;
 }
@@ -110,16 +109,17 @@ inline Agreement compare(const Case& c, Precision precision = Precision::kFloat3
   std::vector<double> losses(c.trials);
   const Tensor gradients = engine.evaluate(images, losses);
   const Matching reference(problem, Precision::kFloat64);
-  Agreement worst{.loss = 0, .gradient = 0, .reference = 0, .cosine = 1, .flips = 0};
+  Agreement worst{.loss = 0, .gradient = 0, .reference = 0, .cosine = 1, .distance = INFINITY, .flips = 0};
   for (std::int64_t t = 0; t < c.trials; ++t) {
     const Tensor trial = images.slice(0, t * c.batch, (t + 1) * c.batch);
     const Matched expected = reference(trial.to(torch::kFloat64));
     const Tensor got = gradients.slice(0, t * c.batch, (t + 1) * c.batch).to(torch::kFloat64);
     const double loss = std::abs(losses[t] - expected.matching_loss) / (1 + expected.matching_loss);
     const double gradient = ((got - expected.gradient).norm() / expected.gradient.norm()).item<double>();
+    worst.distance = std::min(worst.distance, expected.matching_loss);
     worst.cosine = std::min(worst.cosine,
                             ((got * expected.gradient).sum() / (got.norm() * expected.gradient.norm())).item<double>());
-    if (flips(c.net, trial, c.mode)) {
+    if (flips(engine, c, trial, t)) {
       ++worst.flips;
       continue;
     }

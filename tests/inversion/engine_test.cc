@@ -138,9 +138,11 @@ RC_GTEST_PROP(Engine, EqualsDoubleBackwardForRandomNetworks, ()) {
                .objective = *rc::gen::element(Objective::kCosine, Objective::kL2),
                .mode = *rc::gen::element(nets::Mode::kEvaluation, nets::Mode::kTraining)};
   const Agreement a = compare(c);
-  RC_PRE(a.reference < 1e-3);  // a batch norm over one position divides by almost nothing: float32 cannot tell
-  RC_ASSERT(a.gradient < a.tolerance(100));
-  RC_ASSERT(a.loss < 1e-5 + a.tolerance(100));
+  // Nearer to the truth v is a small difference of large gradients, and the sums that decide it are rounded; and a batch norm
+  // over one position divides by almost nothing. There float32 cannot tell.
+  RC_PRE(a.distance > 1e-3 && a.reference < 1e-4);
+  RC_ASSERT(a.gradient < a.tolerance(30));
+  RC_ASSERT(a.loss < 1e-5);
 }
 
 TEST(Engine, GivesATrialTheSameBitsInAnyCompany) {

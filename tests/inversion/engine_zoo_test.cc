@@ -21,7 +21,10 @@ TEST_P(EngineZoo, EqualsDoubleBackward) {
              a.gradient, a.reference, a.loss, a.flips);
   EXPECT_LT(a.gradient, a.tolerance(5));
   EXPECT_LT(a.loss, 1e-6);
-  EXPECT_LT(a.flips, wide ? 1 : 3) << "every trial flips, nothing was compared";
+  EXPECT_GT(a.cosine, 0.9999);  // also where a ReLU flipped, as one of the wide network's six million does in most trials
+  if (!wide) {
+    EXPECT_LT(a.flips, 3) << "every trial flips, nothing was compared";
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, EngineZoo,

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import urllib.error
 import urllib.request
@@ -131,13 +132,16 @@ class Report(unittest.TestCase):
 
     def test_it_prints_with_everything_unfolded(self):
         self.browser.show(794, media="print")
-        folded, hidden = self.browser.run("""
+        unfolded = """
             const shown = e => e.checkVisibility({contentVisibilityAuto: true}) && e.getBoundingClientRect().height > 0;
             const contents = [...document.querySelectorAll('details > :not(summary)')];
             const panels = [...document.querySelectorAll('.panel')];
             return [contents.filter(e => !shown(e)).map(e => e.outerHTML.slice(0, 80)),
-                    panels.filter(e => !shown(e)).map(e => e.innerText.slice(0, 80))];""")
-        self.assertEqual((folded, hidden), ([], []))
+                    panels.filter(e => !shown(e)).map(e => e.innerText.slice(0, 80))];"""
+        patience = time.monotonic() + 5  # the page hears of the medium a moment after it is set
+        while self.browser.run(unfolded) != [[], []] and time.monotonic() < patience:
+            time.sleep(0.05)
+        self.assertEqual(self.browser.run(unfolded), [[], []])
         wide = self.browser.run("return document.documentElement.scrollWidth")
         self.assertLessEqual(wide, 794)
         self.browser.devtools("Emulation.setEmulatedMedia", media="")
