@@ -138,10 +138,11 @@ RC_GTEST_PROP(Engine, EqualsDoubleBackwardForRandomNetworks, ()) {
                .objective = *rc::gen::element(Objective::kCosine, Objective::kL2),
                .mode = *rc::gen::element(nets::Mode::kEvaluation, nets::Mode::kTraining)};
   const Agreement a = compare(c);
-  // Nearer to the truth v is a small difference of large gradients, and the sums that decide it are rounded; and a batch norm
-  // over one position divides by almost nothing. There float32 cannot tell.
+  // Nearer to the truth v is a small difference of large gradients, and the sums that decide it are rounded.
   RC_PRE(a.distance > 1e-3 && a.reference < 1e-4);
-  RC_ASSERT(a.gradient < a.tolerance(30));
+  // A batch's own statistics undo much of what the layer before did; what is left of the tangent keeps fewer digits than
+  // double backward's (6e-4 was the worst seen, where that had 3e-6): a limit of float32 here, see docs/engine.md.
+  RC_ASSERT(a.gradient < (c.mode == nets::Mode::kTraining ? 3e-3 : a.tolerance(30)));
   RC_ASSERT(a.loss < 1e-5);
 }
 
