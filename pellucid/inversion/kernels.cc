@@ -105,16 +105,17 @@ PELLUCID_CLONES void sum_rows(double* y, const float* x, std::int64_t rows, std:
   }
 }
 
-PELLUCID_CLONES void sum_product_rows(double* y, const float* x, const float* z, const float* centre, std::int64_t rows,
-                                      std::int64_t columns) {
+PELLUCID_CLONES void sum_product_rows(double* y, const float* x, const float* x_centre, const float* z,
+                                      const float* z_centre, std::int64_t rows, std::int64_t columns) {
   for (std::int64_t left = 0; left < columns; left += kColumns) {
     const std::int64_t width = std::min(kColumns, columns - left);
+    const float *p = x_centre + left, *q = z_centre + left;
     for (std::int64_t top = 0; top < rows; top += kRows) {
       float sums[kColumns] = {};
       for (std::int64_t r = top; r < std::min(rows, top + kRows); ++r) {
-        const float *a = x + r * columns + left, *b = z + r * columns + left, *m = centre + left;
+        const float *a = x + r * columns + left, *b = z + r * columns + left;
 #pragma omp simd
-        for (std::int64_t c = 0; c < width; ++c) sums[c] += a[c] * (b[c] - m[c]);
+        for (std::int64_t c = 0; c < width; ++c) sums[c] += (a[c] - p[c]) * (b[c] - q[c]);
       }
       for (std::int64_t c = 0; c < width; ++c) y[left + c] += sums[c];
     }

@@ -35,10 +35,10 @@ void rectify_like(float* y, const float* x, const float* output, float slope, st
 
 /// y += row, for each of y's rows
 void add_row(float* y, const float* row, std::int64_t rows, std::int64_t columns);
-/// y[c] += the sum over rows of x, and of x (z - centre[c])
+/// y[c] += the sum over rows of x, and of (x - x_centre[c]) (z - z_centre[c])
 void sum_rows(double* y, const float* x, std::int64_t rows, std::int64_t columns);
-void sum_product_rows(double* y, const float* x, const float* z, const float* centre, std::int64_t rows,
-                      std::int64_t columns);
+void sum_product_rows(double* y, const float* x, const float* x_centre, const float* z, const float* z_centre,
+                      std::int64_t rows, std::int64_t columns);
 /// y = scale[c] (x - centre[c]) + shift[c]; x and y may be the same array
 void scale_shift(float* y, const float* x, const float* centre, const float* scale, const float* shift, std::int64_t rows,
                  std::int64_t columns);

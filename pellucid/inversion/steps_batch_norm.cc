@@ -53,7 +53,7 @@ class BatchNorm : public Step {
       const float *x = of(t, input().primal), *adjoint = of(t, out_.adjoint);
       float *gamma = of_channel(t, gradient_[0]), *beta = of_channel(t, gradient_[1]);
       sum(0, adjoint);
-      sum_product(1, adjoint, x, of_channel(t, mean_));
+      sum_product(1, adjoint, plan_.training ? mean_of(0) : zero(), x, of_channel(t, mean_));
       for (std::int64_t c = 0; c < channels(); ++c) {
         const double product = r_[at(t, c)] * sums_[1][c];  // the sum of adjoint x^
         gamma[c] = static_cast<float>(product);
@@ -87,7 +87,7 @@ class BatchNorm : public Step {
       const float *x = of(t, input().primal), *dx = of(t, input().tangent);
       if (plan_.training) {
         sum(0, dx);
-        sum_product(1, dx, x, of_channel(t, mean_));
+        sum_product(1, dx, mean_of(0), x, of_channel(t, mean_));
       }
       for (std::int64_t c = 0; c < channels(); ++c) {
         const std::int64_t i = at(t, c);
@@ -113,8 +113,12 @@ class BatchNorm : public Step {
       float* result = of(t, input().tangent_adjoint);
       if (plan_.training) {
         sum(0, moved);
-        sum_product(1, moved, x, of_channel(t, mean_));
-        sum_product(2, adjoint, dx, zero());
+        sum_product(1, moved, mean_of(0), x, of_channel(t, mean_));
+        for (std::int64_t c = 0; c < channels(); ++c) {
+          row_[0][c] = static_cast<float>(mean_adjoint_[at(t, c)]);
+          row_[1][c] = static_cast<float>(mean_tangent_[at(t, c)]);
+        }
+        sum_product(2, adjoint, row_[0], dx, row_[1]);
       }
       for (std::int64_t c = 0; c < channels(); ++c) {
         const std::int64_t i = at(t, c);
@@ -123,8 +127,7 @@ class BatchNorm : public Step {
         if (plan_.training) {
           const double m1 = mean_adjoint_[i], m2 = mean_product_[i], q = q_[i];
           moved_scale -= scale * r * q;
-          const double moved_product =
-              r * sums_[1][c] / n + r * sums_[2][c] / n - r * mean_tangent_[i] * m1 - r * q * m2;
+          const double moved_product = r * sums_[1][c] / n + r * sums_[2][c] / n - r * q * m2;
           of_dx = -scale * m2 * r;
           of_x = r * (-moved_scale * m2 + scale * m2 * r * q - scale * moved_product);
           constant = -moved_scale * m1 - scale * sums_[0][c] / n + scale * m2 * r * mean_tangent_[i];
@@ -149,14 +152,18 @@ class BatchNorm : public Step {
   [[nodiscard]] const float* zero() {
     std::fill_n(row_[4], channels(), 0.f);
     return row_[4];
+  }  // The mean of what `sum` summed up: what is nearly constant is multiplied about its mean, or float32 would cancel.
+  [[nodiscard]] const float* mean_of(int slot) {
+    for (std::int64_t c = 0; c < channels(); ++c) row_[5][c] = static_cast<float>(sums_[slot][c] / static_cast<double>(rows()));
+    return row_[5];
   }
   void sum(int slot, const float* x) {
     std::fill_n(sums_[slot], channels(), 0.0);
     kernels::sum_rows(sums_[slot], x, rows(), channels());
   }
-  void sum_product(int slot, const float* x, const float* z, const float* centre) {
+  void sum_product(int slot, const float* x, const float* x_centre, const float* z, const float* z_centre) {
     std::fill_n(sums_[slot], channels(), 0.0);
-    kernels::sum_product_rows(sums_[slot], x, z, centre, rows(), channels());
+    kernels::sum_product_rows(sums_[slot], x, x_centre, z, z_centre, rows(), channels());
   }
   void normalise_by(std::int64_t t, std::int64_t c, double mean, double variance) {
     const std::int64_t i = at(t, c);
@@ -169,7 +176,7 @@ class BatchNorm : public Step {
     sum(0, x);
     for (std::int64_t c = 0; c < channels(); ++c)
       mean_[at(t, c)] = static_cast<float>(sums_[0][c] / static_cast<double>(rows()));
-    sum_product(1, x, x, of_channel(t, mean_));
+    sum_product(1, x, of_channel(t, mean_), x, of_channel(t, mean_));
     for (std::int64_t c = 0; c < channels(); ++c) {
       normalise_by(t, c, sums_[0][c] / static_cast<double>(rows()),
                    std::max(0.0, sums_[1][c] / static_cast<double>(rows())));
@@ -195,7 +202,7 @@ class BatchNorm : public Step {
   double *mean_adjoint_ = nullptr, *mean_product_ = nullptr;  // training: <y'> and <y' x^>
   double *mean_tangent_ = nullptr, *q_ = nullptr;             // training: <dx> and <x^ dx>
   double* sums_[3];
-  float* row_[5];
+  float* row_[6];
 };
 
 }  // namespace

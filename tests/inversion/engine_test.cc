@@ -140,10 +140,11 @@ RC_GTEST_PROP(Engine, EqualsDoubleBackwardForRandomNetworks, ()) {
   const Agreement a = compare(c);
   // Nearer to the truth v is a small difference of large gradients, and the sums that decide it are rounded.
   RC_PRE(a.distance > 1e-3 && a.reference < 1e-4);
-  // A batch's own statistics undo much of what the layer before did; what is left of the tangent keeps fewer digits than
-  // double backward's (6e-4 was the worst seen, where that had 3e-6): a limit of float32 here, see docs/engine.md.
-  RC_ASSERT(a.gradient < (c.mode == nets::Mode::kTraining ? 3e-3 : a.tolerance(30)));
-  RC_ASSERT(a.loss < 1e-5);
+  // A batch's own statistics undo much of what the layer before did: of the tangent, fewer digits are left than in double
+  // backward, see docs/engine.md.
+  const bool training = c.mode == nets::Mode::kTraining;
+  RC_ASSERT(a.gradient < (training ? 3e-3 : a.tolerance(30)));
+  RC_ASSERT(a.loss < (training ? 2e-4 : 1e-5));
 }
 
 TEST(Engine, GivesATrialTheSameBitsInAnyCompany) {
