@@ -66,7 +66,7 @@ void Gram::apply_back(std::int64_t trial, float factor, const float* x, float* y
 }
 
 bool gram_pays(const Geometry& g, std::int64_t batch, std::int64_t in_channels, std::int64_t out_channels) {
-  // In multiply-accumulates, and what costs as much: measured once, and flat around the switch.
+  // In multiply-accumulates, and estimates of what costs as much.
   constexpr std::int64_t kSmallProduct = 2, kScattered = 60, kWeightTraffic = 30;
   const std::int64_t rows = batch * g.pixels(), out_rows = batch * g.out_pixels(), offsets = g.kernel * g.kernel;
   const std::int64_t gram = kSmallProduct * 2 * (rows * rows * in_channels + out_rows * out_rows * out_channels) +

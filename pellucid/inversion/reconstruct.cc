@@ -20,7 +20,7 @@ constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
 constexpr double kGreyNoise = 0.01;
 constexpr double kLastRate = 1e-3;  // of the first, at the end of a cosine
 constexpr std::int64_t kCurvePoints = 100;
-constexpr std::int64_t kPack = 4;  // trials in one engine: more of them gain little (docs/engine.md)
+constexpr std::int64_t kPack = 4;  // trials in one engine, at most: each adds memory
 
 // The units in which the descent moves: those of the network's normalisation, or pixels where it has none.
 struct Units {

@@ -74,8 +74,7 @@ struct Plan {
   bool training;               ///< batch norm takes the batch's statistics
   Arena arena;
   std::shared_ptr<Onednn> dnn;
-  float* scratch = nullptr;  ///< as large as the largest value, twice
-  std::int64_t scratch_size = 0;
+  float* scratch = nullptr;  ///< as large as the largest value
 
   // For each trial: what `backward` sums up (times the weight of each parameter), and v = alpha g* + beta g.
   std::vector<kernels::Sums> sums;
@@ -83,6 +82,12 @@ struct Plan {
   std::vector<double> features;  // the weighted distance of the features, where they are matched
 
   [[nodiscard]] std::int64_t images() const { return trials * batch; }
+  /// Adds a parameter's part to a trial's sums.
+  void add_sums(std::int64_t trial, double weight, const kernels::Sums& part) {
+    sums[trial].inner += weight * part.inner;
+    sums[trial].square += weight * part.square;
+    sums[trial].difference += weight * part.difference;
+  }
 };
 
 class Step {

@@ -64,10 +64,7 @@ class BatchNorm : public Step {
         }
       }
       for (int part = 0; part < 2; ++part) {
-        const auto sums = kernels::compare(of_channel(t, gradient_[part]), observed_[part], channels());
-        plan_.sums[t].inner += weights_[part] * sums.inner;
-        plan_.sums[t].square += weights_[part] * sums.square;
-        plan_.sums[t].difference += weights_[part] * sums.difference;
+        plan_.add_sums(t, weights_[part], kernels::compare(of_channel(t, gradient_[part]), observed_[part], channels()));
       }
       if (!input().constant) pass_back(t, x, adjoint);
     }

@@ -20,8 +20,8 @@ using dnnl::prop_kind;
 using DataType = memory::data_type;
 using Tag = memory::format_tag;
 
-constexpr std::int64_t kFewChannels =
-    16;  // fewer than that: oneDNN's backward convolution is slow, a matrix product is not
+// With fewer channels, oneDNN's backward convolution is slow and a matrix product is not.
+constexpr std::int64_t kFewChannels = 16;
 
 class Convolution : public Step {
  public:
@@ -312,26 +312,18 @@ class Convolution : public Step {
     const double square = gram_->take(t, in_of(t, input().primal), out_of(t, out_.adjoint));
     const double inner =
         kernels::inner(out_of(t, out_.adjoint), out_of(t, observed_forward_), plan_.batch * out_.size());
-    plan_.sums[t].inner += of_weight_ * inner;
-    plan_.sums[t].square += of_weight_ * square;
-    plan_.sums[t].difference += of_weight_ * std::max(0.0, square - 2 * inner + observed_square_);
+    plan_.add_sums(t, of_weight_, {inner, square, std::max(0.0, square - 2 * inner + observed_square_)});
   }
   void sum_formed(std::int64_t t) {
     dnn_.run(gradients_[t]);
-    const auto sums = kernels::compare(formed_[t], observed_, formed_count_);
-    plan_.sums[t].inner += of_weight_ * sums.inner;
-    plan_.sums[t].square += of_weight_ * sums.square;
-    plan_.sums[t].difference += of_weight_ * sums.difference;
+    plan_.add_sums(t, of_weight_, kernels::compare(formed_[t], observed_, formed_count_));
   }
   void sum_bias(std::int64_t t) {
     std::fill_n(bias_sums_, conv_.out, 0.0);
     kernels::sum_rows(bias_sums_, out_of(t, out_.adjoint), plan_.batch * out_.pixels(), conv_.out);
     float* gradient = bias_gradient_ + t * conv_.out;
     std::copy_n(bias_sums_, conv_.out, gradient);
-    const auto sums = kernels::compare(gradient, observed_bias_, conv_.out);
-    plan_.sums[t].inner += of_bias_ * sums.inner;
-    plan_.sums[t].square += of_bias_ * sums.square;
-    plan_.sums[t].difference += of_bias_ * sums.difference;
+    plan_.add_sums(t, of_bias_, kernels::compare(gradient, observed_bias_, conv_.out));
   }
   void add_bias(float* y, const float* bias, std::int64_t images) const {
     kernels::add_row(y, bias, images * out_.pixels(), conv_.out);

@@ -53,14 +53,11 @@ class Linear : public Step {
       kernels::sum_rows(sums_, out_of(t, out_.adjoint), plan_.batch, outputs());
       float* gradient = bias_gradient_ + t * outputs();
       std::copy_n(sums_, outputs(), gradient);
-      const auto bias = kernels::compare(gradient, observed_bias_, outputs());
-      if (features_ != nullptr)
-        plan_.features[t] +=
-            features_weight_ * kernels::compare(in_of(t, input().primal), features_, inputs()).difference;
-      plan_.sums[t].inner += of_weight_ * inner + of_bias_ * bias.inner;
-      plan_.sums[t].square += of_weight_ * square + of_bias_ * bias.square;
-      plan_.sums[t].difference +=
-          of_weight_ * std::max(0.0, square - 2 * inner + observed_square_) + of_bias_ * bias.difference;
+      plan_.add_sums(t, of_weight_, {inner, square, std::max(0.0, square - 2 * inner + observed_square_)});
+      plan_.add_sums(t, of_bias_, kernels::compare(gradient, observed_bias_, outputs()));
+      if (features_ != nullptr) {
+        plan_.features[t] += features_weight_ * kernels::compare(in_of(t, input().primal), features_, inputs()).difference;
+      }
     }
   }
 
