@@ -45,7 +45,11 @@ inline Tensor golden_images() { return (formula({3, 1, 8, 8}, 20, 0.6) + 0.5).cl
 inline Tensor golden_labels() { return torch::tensor({0, 1, 3}); }
 inline Tensor golden_noise() { return formula({3, 1, 8, 8}, 21, 1); }
 
-inline core::Json golden() { return core::read_json(PELLUCID_GOLDEN "/evasion.json"); }
+/// Outlives every use, a loop over a part of it too.
+inline const core::Json& golden() {
+  static const core::Json document = core::read_json(PELLUCID_GOLDEN "/evasion.json");
+  return document;
+}
 inline double apart(const Tensor& got, const core::Json& expected) {
   return (got.flatten() - torch::tensor(expected.get<std::vector<double>>(), torch::kFloat64))
       .abs()
