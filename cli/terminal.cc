@@ -75,6 +75,7 @@ std::size_t width(const std::string& text) {
 core::Fields fields(Common& common) {
   return {
       core::field("threads", common.threads, "cores to use; 0 is all of them", 0, 4096),
+      core::field("device", common.device, "where networks are trained and attacked: cpu, cuda or cuda:N"),
       core::field("quiet", common.quiet, "no progress, no hints"),
       core::field("json", common.json, "print the result as JSON"),
   };
@@ -82,6 +83,8 @@ core::Fields fields(Common& common) {
 
 core::Run make_run(const Common& common) {
   core::Run run;
+  run.device = common.device;
+  core::check_device(run.device);
   run.threads = common.threads > 0 ? static_cast<int>(common.threads) : core::available_cores();
   core::set_threads(run.threads);
   if (!common.quiet && isatty(STDERR_FILENO) != 0) {

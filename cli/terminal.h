@@ -11,6 +11,7 @@ namespace pellucid::cli {
 /// What every verb shares.
 struct Common {
   std::int64_t threads = 0;  ///< 0: all cores
+  std::string device = "cpu";
   bool quiet = false;
   bool json = false;
 };
@@ -18,7 +19,7 @@ struct Common {
 /// The flags of `Common`.
 [[nodiscard]] core::Fields fields(Common& common);
 
-/// A run with the threads that were asked for (libtorch's too) and a progress line where stderr is a terminal.
+/// A run on the device and with the threads that were asked for (libtorch's too) and a progress line where stderr is a terminal.
 [[nodiscard]] core::Run make_run(const Common& common);
 
 /// Ends the progress line, if one stands.

@@ -10,6 +10,7 @@
 #include "pellucid/training/train.h"
 
 #include <memory>
+#include <tuple>
 
 namespace pellucid::cli {
 namespace {
@@ -17,7 +18,8 @@ namespace {
 struct Train {
   Common common;
   std::string data = "mnist", data_dir, net = "small_cnn", out = "runs/train";
-  std::int64_t train_images = 0, judge_images = 1000;
+  std::int64_t train_images = 0, test_images = 0, judge_images = 1000;
+  bool normalise = false;
   training::TrainingOptions options;
   Settings settings;
 
@@ -26,8 +28,10 @@ struct Train {
                   {core::field("data", data, "data set: mnist, cifar10, digits, or a folder of images"),
                    core::field("data_dir", data_dir, "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
                    core::field("net", net, "network: see `pellucid list nets`"),
+                   core::field("normalise", normalise, "the network's first layer takes the training images' mean away and divides by their deviation"),
                    core::field("out", out, "run folder; a training that was interrupted there goes on"),
                    core::field("train_images", train_images, "use only the first images; 0 is all", 0, INT64_MAX),
+                   core::field("test_images", test_images, "measure on the first test images only; 0 is all", 0, INT64_MAX),
                    core::field("judge_images", judge_images, "test images that the final attack is run on", 1, INT64_MAX)}},
                  "What");
     settings.add({"", training::fields(options)}, "Training");
@@ -38,20 +42,28 @@ struct Train {
 
   void run() {
     settings.apply();
-    const core::Run run = make_run(common);
+    core::Run run = make_run(common);
     auto train_set = data::load(data, data::Split::kTrain, data_dir);
-    const auto test_set = data::load(data, data::Split::kTest, data_dir);
+    auto test_set = data::load(data, data::Split::kTest, data_dir);
     if (train_images > 0) train_set = data::first(train_set, train_images);
-    const nets::Spec spec{.net = net,
-                          .input = train_set.images.sizes().slice(1).vec(),
-                          .classes = static_cast<std::int64_t>(train_set.classes.size())};
-    core::write_file(std::filesystem::path(out) / "config.json", core::to_text(settings.resolved()));
-    const auto trained = training::train(spec, train_set, test_set, options, out, run);
+    if (test_images > 0) test_set = data::first(test_set, test_images);
+    nets::Spec spec{.net = net,
+                    .input = train_set.images.sizes().slice(1).vec(),
+                    .classes = static_cast<std::int64_t>(train_set.classes.size())};
+    if (normalise) std::tie(spec.mean, spec.deviation) = data::channel_statistics(train_set);
+    const auto processes = core::Processes::from_environment(torch::Device(run.device));
+    if (processes.first()) core::write_file(std::filesystem::path(out) / "config.json", core::to_text(settings.resolved()));
+    if (!processes.first()) run.progress = {};
+    const auto trained = training::train(spec, train_set, test_set, options, out, run, processes);
+    if (processes.first()) finish(trained, test_set, run);
+  }
 
+  // Judges what was trained, and says so.
+  void finish(const training::Trained& trained, const data::Dataset& test_set, const core::Run& run) const {
     const auto natural = evasion::natural_accuracy(trained.network, test_set, run);
     const auto robust =
         evasion::robust_accuracy(trained.network, data::first(test_set, judge_images), options.test_attack, options.seed, run);
-    const core::Json result = {{"schema", "pellucid.training/1"},
+    core::Json result = {{"schema", "pellucid.training/1"},
                                {"environment", core::environment(run.threads)},
                                {"config", settings.resolved()},
                                {"training", training::describe(options)},
@@ -59,12 +71,22 @@ struct Train {
                                {"natural", evasion::to_json(natural)},
                                {"robust", evasion::to_json(robust)},
                                {"robust_attack", evasion::describe(options.test_attack)},
+                               {"kept_epoch", trained.kept_epoch},
                                {"curve", training::to_json(trained.curve)}};
+    if (trained.clean_network) {
+      result["clean_route"] = {{"natural", evasion::to_json(evasion::natural_accuracy(*trained.clean_network, test_set, run))}};
+    }
     core::write_file(std::filesystem::path(out) / "result.json", core::to_text(result));
     if (print_json(common, result)) return;
     print_table({{"accuracy", "on " + test_set.name},
                  {"natural", percent(result["natural"])},
                  {evasion::describe(options.test_attack), percent(result["robust"])}});
+    if (trained.clean_network) fmt::print("  with the clean images' batch norms: natural {}\n", percent(result["clean_route"]["natural"]));
+    if (trained.kept_epoch < static_cast<std::int64_t>(trained.curve.size())) {
+      fmt::print("  overfitted to its attack after epoch {}: the accuracy under PGD-10 on training images fell from {:.1f} % to {:.1f} %; these are the weights of epoch {}\n",
+                 trained.curve.size(), 100 * trained.curve[trained.kept_epoch - 1].guard.interval().value,
+                 100 * trained.curve.back().guard.interval().value, trained.kept_epoch);
+    }
     fmt::print("{}\n", (std::filesystem::path(out) / "model.safetensors").string());
   }
 };

@@ -9,6 +9,7 @@ find_package(JPEG REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(CURL REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(Protobuf REQUIRED)
 find_package(Threads REQUIRED)
 
 # libtorch's own headers warn; we do not.

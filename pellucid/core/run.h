@@ -8,6 +8,7 @@ namespace pellucid::core {
 struct Run {
   ProgressSink progress = {};  ///< receives reports; may be empty
   int threads = 1;             ///< cores to use
+  std::string device = "cpu";  ///< where networks are trained and attacked: "cpu", "cuda", "cuda:1"
   std::string label = {};      ///< put in front of the names of tasks: "standard: train"
 
   void report(Progress report) const {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace pellucid::data {
@@ -33,6 +34,9 @@ enum class Split { kTrain, kTest };
 /// The labels at `indices` (int64 (n)) as int64 (n).
 /// @throws Error(kUsage) if an index is not that of an image.
 [[nodiscard]] Tensor labels(const Dataset& dataset, const Tensor& indices);
+
+/// The mean and the standard deviation of each channel over all pixels, in units of [0, 1]. A deviation of 0 becomes 1.
+[[nodiscard]] std::pair<std::vector<double>, std::vector<double>> channel_statistics(const Dataset& dataset);
 
 /// The first `n` images, all of them if there are fewer. Shares memory with `dataset`.
 [[nodiscard]] Dataset first(const Dataset& dataset, std::int64_t n);

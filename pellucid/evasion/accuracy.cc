@@ -40,15 +40,17 @@ core::Json to_json(const Accuracy& accuracy) {
 
 Accuracy natural_accuracy(const nets::Network& network, const data::Dataset& dataset, const core::Run& run) {
   return count("accuracy", dataset, run, [&](const Tensor& indices) {
-    return is_correct(network, data::pixels(dataset, indices), data::labels(dataset, indices));
+    const auto device = nets::device_of(network);
+    return is_correct(network, data::pixels(dataset, indices).to(device), data::labels(dataset, indices).to(device));
   });
 }
 
 Accuracy robust_accuracy(const nets::Network& network, const data::Dataset& dataset, const PgdOptions& options, std::uint64_t seed,
                          const core::Run& run) {
   return count(fmt::format("accuracy under PGD-{}", options.iterations), dataset, run, [&](const Tensor& indices) {
-    const Tensor images = data::pixels(dataset, indices), labels = data::labels(dataset, indices);
-    const Tensor noise = start_noise(seed, "evasion start", indices, images.sizes().slice(1));
+    const auto device = nets::device_of(network);
+    const Tensor images = data::pixels(dataset, indices).to(device), labels = data::labels(dataset, indices).to(device);
+    const Tensor noise = start_noise(seed, "evasion start", indices, images.sizes().slice(1)).to(device);
     const Tensor attacked = pgd(network, images, labels, options, noise);
     return is_correct(network, images, labels).logical_and(is_correct(network, attacked, labels));
   });

@@ -30,7 +30,8 @@ Tensor sorted_down(const Tensor& logits, std::int64_t at_least, const char* what
 
 Model model_of(nets::Network network, nets::Mode mode) {
   return [network = std::move(network), mode](const Tensor& images) {
-    return nets::evaluate(network.architecture, network.state, images, mode).logits;
+    const Tensor there = images.to(nets::device_of(network));
+    return nets::evaluate(network.architecture, network.state, there, mode).logits.to(images.options());
   };
 }
 

@@ -10,7 +10,8 @@ namespace pellucid::evasion {
 /// Logits (B, classes) of images (B, C, H, W) in [0, 1], differentiable by the images; it answers each image by itself.
 using Model = std::function<Tensor(const Tensor& images)>;
 
-/// A network as a model; dropout passes everything.
+/// A network as a model; dropout passes everything. It computes where its tensors lie and
+/// in their type; images and logits stay where and what the images are.
 [[nodiscard]] Model model_of(nets::Network network, nets::Mode mode = nets::Mode::kEvaluation);
 
 /// What an attack raises: one number for each image, (B), from its logits (B, classes).

@@ -208,7 +208,16 @@ WorstCase worst_case(const Model& model, const data::Dataset& dataset, const Att
   return result;
 }
 
+std::optional<double> pgd_gap(const WorstCase& result) {
+  for (const auto& a : result.attacks) {
+    if (a.name != "pgd" || !a.alone || result.attacks.size() == 1) continue;
+    return static_cast<double>(a.alone->correct - result.worst_case.correct) / static_cast<double>(result.worst_case.n);
+  }
+  return std::nullopt;
+}
+
 Json to_json(const WorstCase& result) {
+  const auto gap = pgd_gap(result);
   Json attacks = Json::array();
   for (const auto& a : result.attacks) {
     attacks.push_back({{"name", a.name},
@@ -230,6 +239,7 @@ Json to_json(const WorstCase& result) {
           {"attacks", attacks},
           {"worst_case", to_json(result.worst_case)},
           {"worst_case_8bit", to_json(result.worst_case_8bit)},
+          {"pgd_gap", gap ? Json(*gap) : Json()},
           {"broken_by", result.broken_by}};
 }
 

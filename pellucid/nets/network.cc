@@ -16,16 +16,17 @@ struct Evaluation {
   const TensorMap& state;
   Mode mode;
   std::optional<core::Stream> dropout;
+  const Part& part;
   TensorMap running = {};
 
   // The layer at hand.
   const Layer* layer = nullptr;
   std::vector<Tensor> in = {};
 
-  [[nodiscard]] const Tensor& get(const char* part) const {
-    const auto found = state.find(layer->name + part);
+  [[nodiscard]] const Tensor& get(const char* entry) const {
+    const auto found = state.find(layer->name + entry);
     if (found == state.end()) {
-      throw core::Error(core::ErrorKind::kInternal, "the state lacks {}{}", layer->name, part);
+      throw core::Error(core::ErrorKind::kInternal, "the state lacks {}{}", layer->name, entry);
     }
     return found->second;
   }
@@ -37,11 +38,33 @@ struct Evaluation {
     return (in[0] - per_channel(normalise.mean)) / per_channel(normalise.deviation);
   }
   Tensor operator()(const Conv& conv) const {
-    return torch::conv2d(in[0], get(".weight"), conv.bias ? get(".bias") : Tensor(), conv.stride, conv.padding);
+    const Tensor& weight = get(".weight");
+    return torch::conv2d(in[0].to(weight.scalar_type()), weight, conv.bias ? get(".bias") : Tensor(), conv.stride, conv.padding);
   }
-  Tensor operator()(const Linear&) const { return torch::linear(in[0], get(".weight"), get(".bias")); }
+  Tensor operator()(const Linear&) const {
+    const Tensor& weight = get(".weight");
+    return torch::linear(in[0].to(weight.scalar_type()), weight, get(".bias"));
+  }
+  // Batch norm over the parts of a batch that lie with several processes, each of which holds some of its images.
+  Tensor normalised_together(const BatchNorm& norm) {
+    const Tensor x = in[0].to(get(".weight").scalar_type());
+    auto column = [](const Tensor& channels) { return channels.view({1, -1, 1, 1}); };
+    const auto count = static_cast<double>(part.batch * x.size(2) * x.size(3));
+    const Tensor mean = part.sum(x.sum({0, 2, 3})) / count;
+    const Tensor centred = x - column(mean);
+    const Tensor variance = part.sum(centred.square().sum({0, 2, 3})) / count;
+    const Tensor scale = get(".weight") * (variance + norm.epsilon).rsqrt();
+    auto move = [&](const char* name, const Tensor& value) {
+      running[layer->name + name] = get(name) * (1 - norm.momentum) + value.detach() * norm.momentum;
+    };
+    move(".running_mean", mean);
+    move(".running_var", variance * (count / (count - 1)));
+    running[layer->name + ".num_batches_tracked"] = get(".num_batches_tracked") + 1;
+    return (centred * column(scale) + column(get(".bias"))).to(in[0].scalar_type());
+  }
   Tensor operator()(const BatchNorm& norm) {
     const bool training = mode == Mode::kTraining;
+    if (training && part.sum) return normalised_together(norm);
     Tensor mean = get(".running_mean"), variance = get(".running_var");
     if (training) {
       mean = running[layer->name + ".running_mean"] = mean.clone();
@@ -62,11 +85,13 @@ struct Evaluation {
   Tensor operator()(const Flatten&) const { return in[0].flatten(1); }
   Tensor operator()(const Dropout& drop) {
     if (mode == Mode::kEvaluation || !dropout) return in[0];
-    Tensor keep = torch::empty(in[0].sizes(), torch::kFloat32);
+    auto whole = in[0].sizes().vec();
+    if (part.batch > 0) whole[0] = part.batch;
+    Tensor keep = torch::empty(whole, torch::kFloat32);
     for (auto *value = keep.data_ptr<float>(), *end = value + keep.numel(); value != end; ++value) {
       *value = dropout->uniform() < drop.probability ? 0.f : static_cast<float>(1 / (1 - drop.probability));
     }
-    return in[0] * keep.to(in[0].options());
+    return in[0] * keep.narrow(0, part.begin, in[0].size(0)).to(in[0].options());
   }
   Tensor operator()(const Add&) const { return in[0] + in[1]; }
 };
@@ -119,13 +144,13 @@ core::Field mode_field(std::string name, Mode& value, std::string help) {
 }
 
 Output evaluate(const Architecture& architecture, const TensorMap& state, const Tensor& images, Mode mode,
-                std::optional<core::Stream> dropout) {
+                std::optional<core::Stream> dropout, const Part& part) {
   const auto& expected = architecture.spec.input;
   if (images.dim() != 4 || images.sizes().slice(1) != at::IntArrayRef(expected)) {
     throw core::Error(core::ErrorKind::kUsage, "{}: images: got shape [{}], expected [B, {}]", architecture.spec.net,
                       fmt::join(images.sizes(), ", "), fmt::join(expected, ", "));
   }
-  Evaluation evaluation{.state = state, .mode = mode, .dropout = std::move(dropout)};
+  Evaluation evaluation{.state = state, .mode = mode, .dropout = std::move(dropout), .part = part};
   const auto last = last_uses(architecture);
   std::vector<Tensor> outputs(architecture.layers.size());
   for (std::size_t i = 0; i < outputs.size(); ++i) {
@@ -142,6 +167,13 @@ Output evaluate(const Architecture& architecture, const TensorMap& state, const 
 
 Tensor logits(const Network& network, const Tensor& images) {
   return evaluate(network.architecture, network.state, images).logits;
+}
+
+torch::Device device_of(const Network& network) { return network.state.begin()->second.device(); }
+
+Network on(Network network, const torch::Device& device) {
+  for (auto& [name, tensor] : network.state) tensor = tensor.to(device);
+  return network;
 }
 
 TensorMap initialise(const Architecture& architecture, std::uint64_t seed) {
@@ -171,6 +203,21 @@ TensorMap converted(const TensorMap& state, torch::ScalarType type) {
   TensorMap copy;
   for (const auto& [name, tensor] : state) {
     copy[name] = tensor.is_floating_point() ? tensor.detach().to(type, /*non_blocking=*/false, /*copy=*/true) : tensor.clone();
+  }
+  return copy;
+}
+
+TensorMap for_batches(const Architecture& architecture, const TensorMap& state, bool brain_floats) {
+  TensorMap copy = state;
+  for (const auto& layer : architecture.layers) {
+    const bool convolution = std::holds_alternative<Conv>(layer.op);
+    if (!convolution && !std::holds_alternative<Linear>(layer.op)) continue;
+    for (const char* part : {".weight", ".bias"}) {
+      const auto found = copy.find(layer.name + part);
+      if (found == copy.end()) continue;
+      if (brain_floats) found->second = found->second.to(torch::kBFloat16);
+      if (found->second.dim() == 4) found->second = found->second.contiguous(torch::MemoryFormat::ChannelsLast);
+    }
   }
   return copy;
 }

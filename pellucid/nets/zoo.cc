@@ -170,6 +170,24 @@ void preact_resnet18(Architecture& net) {
   b.add(Linear{in, b.classes()}, "linear");
 }
 
+// The same blocks for two cores: the stem halves the image, one block a stage, narrow. 49 M multiply-accumulates.
+void preact_resnet8(Architecture& net) {
+  Builder b{net};
+  std::int64_t in = 64;
+  int x = b.add(Conv{.in = b.channels(), .out = in, .kernel = 3, .stride = 2, .padding = 1, .bias = false}, "conv1");
+  for (int stage = 1; stage <= 3; ++stage) {
+    const std::int64_t out = 32 << stage;
+    x = preact_block(b, x, in, out, stage > 1 ? 2 : 1, fmt::format("layer{}.0.", stage), {"bn1", "conv1", "bn2", "conv2", "shortcut.0"},
+                     Init::kPyTorch);
+    in = out;
+  }
+  b.add(BatchNorm{in}, "bn");
+  b.add(Relu{});
+  b.add(GlobalAveragePool{});
+  b.add(Flatten{});
+  b.add(Linear{in, b.classes()}, "linear");
+}
+
 void wide_resnet34_10(Architecture& net) {
   constexpr int kBlocks = (34 - 4) / 6, kWiden = 10;
   Builder b{net};
@@ -209,6 +227,8 @@ const std::vector<ZooEntry>& zoo() {
       {"convnet", "eight convolutions with batch norm, width 64", "Geiping et al. 2020 (Inverting Gradients), ConvNet64", convnet},
       {"preact_resnet18", "pre-activation ResNet-18 with a final batch norm and ReLU; shortcuts take the activated input",
        "He et al. 2016; the variant of Rice et al. 2020", preact_resnet18},
+      {"preact_resnet8", "three pre-activation blocks of width 64, 128 and 256 behind a stem of stride 2: robust training on two cores",
+       "the blocks of preact_resnet18; ours", preact_resnet8},
       {"resnet18", "ResNet-18 for small images: 3x3 stem, no max pooling", "He et al. 2015; the variant of pytorch-cifar", resnet18},
       {"wide_resnet34_10", "Wide ResNet of depth 34 and width 10", "Zagoruyko and Komodakis 2016; without the unused block of TRADES",
        wide_resnet34_10},

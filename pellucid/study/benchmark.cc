@@ -5,6 +5,8 @@
 #include "pellucid/core/tensor.h"
 #include "pellucid/inversion/engine.h"
 #include "pellucid/nets/zoo.h"
+#include "pellucid/training/gradient.h"
+#include "pellucid/training/optimiser.h"
 
 #include <algorithm>
 #include <chrono>
@@ -103,6 +105,22 @@ Json row(const std::string& net, const BenchmarkOptions& options, int cores, std
           {"memory_bytes", memory}};
 }
 
+// "a,b" to its names; an unknown one fails before anything is timed.
+std::vector<std::string> split(const std::string& nets) {
+  std::vector<std::string> names;
+  std::istringstream list(nets);
+  for (std::string name; std::getline(list, name, ',');) {
+    (void)nets::build({.net = name, .input = {3, 32, 32}});
+    names.push_back(name);
+  }
+  return names;
+}
+
+nets::Spec spec_for(const std::string& net) {
+  const bool grey = net == "small_cnn" || net == "lenet";
+  return {.net = net, .input = grey ? std::vector<std::int64_t>{1, 28, 28} : std::vector<std::int64_t>{3, 32, 32}};
+}
+
 Tensor noise(const nets::Architecture& architecture, const char* purpose, std::int64_t count) {
   const auto& input = architecture.spec.input;
   return core::uniform(core::Stream(0, purpose), {count, input[0], input[1], input[2]});
@@ -110,11 +128,7 @@ Tensor noise(const nets::Architecture& architecture, const char* purpose, std::i
 
 // What `ig` matches: the gradient of a batch of noise in an untrained network.
 inversion::Problem untrained(const std::string& net, std::int64_t batch) {
-  const bool grey = net == "small_cnn" || net == "lenet";
-  nets::Network network{
-      .architecture = nets::build(
-          {.net = net, .input = grey ? std::vector<std::int64_t>{1, 28, 28} : std::vector<std::int64_t>{3, 32, 32}}),
-      .state = {}};
+  nets::Network network{.architecture = nets::build(spec_for(net)), .state = {}};
   network.state = nets::initialise(network.architecture, 0);
   for (auto& [name, tensor] : network.state) {  // the layers that are born as zero would leave nothing to compute
     const bool zero = tensor.is_floating_point() && tensor.dim() > 1 && tensor.abs().max().item<float>() == 0;
@@ -166,7 +180,103 @@ void measure(const std::string& net, const BenchmarkOptions& options, double pea
   rows.push_back(row(net, options, threads, macs, peak, milliseconds(together, threads), memory));
 }
 
+// One step of adversarial training as it is written with libtorch and nothing else.
+struct PlainTraining {
+  nets::Leaves leaves;
+  const nets::Architecture& architecture;
+  const training::Batch& batch;
+  const training::TrainingOptions& options;
+  training::OptimiserState optimiser = {};
+
+  Tensor loss(const Tensor& images, nets::Mode mode) const {
+    return at::cross_entropy_loss(nets::evaluate(architecture, leaves.state, images, mode).logits, batch.labels);
+  }
+  void operator()(bool images_only) {
+    const double epsilon = options.attack.epsilon.value, step_size = options.attack.step.value;
+    Tensor x = batch.images;
+    if (options.method == training::Method::kAdversarial) {
+      x = (x + torch::empty_like(x).uniform_(-epsilon, epsilon)).clamp(0, 1);
+      for (std::int64_t i = 0; i < options.attack.iterations; ++i) {
+        x = x.detach().requires_grad_(true);
+        Tensor gradient;
+        if (images_only) {
+          gradient = torch::autograd::grad({loss(x, nets::Mode::kEvaluation)}, {x})[0];
+        } else {
+          loss(x, nets::Mode::kEvaluation).backward();
+          gradient = x.grad();
+        }
+        const torch::NoGradGuard no_gradient;
+        x = x + step_size * gradient.sign();
+        x = torch::min(torch::max(x, batch.images - epsilon), batch.images + epsilon).clamp(0, 1);
+      }
+    }
+    const auto gradients = torch::autograd::grad({loss(x.detach(), nets::Mode::kTraining)}, leaves.parameters);
+    training::step(options, 1e-3, leaves.parameters, gradients, optimiser);
+  }
+};
+
+struct Mode {
+  const char* name;
+  std::int64_t iterations;  // of the inner attack; 0: standard training
+};
+
+Json time_training(const std::string& net, const Mode& mode, const TrainingBenchmarkOptions& options, int threads) {
+  const auto architecture = nets::build(spec_for(net));
+  training::TrainingOptions ours;
+  ours.method = mode.iterations > 0 ? training::Method::kAdversarial : training::Method::kStandard;
+  ours.optimiser = training::Optimiser::kSgd;
+  ours.attack.epsilon = core::Number("8/255");
+  ours.attack.step = core::Number("2/255");
+  ours.attack.iterations = mode.iterations;
+  training::TrainingOptions mixed = ours;
+  mixed.precision = training::Precision::kMixed;
+  const training::Batch batch{.images = noise(architecture, "benchmark truth", options.batch),
+                              .labels = torch::arange(options.batch).remainder(architecture.spec.classes),
+                              .ids = torch::arange(options.batch),
+                              .part = {}};
+  auto model = training::initial_model(architecture, ours);
+  training::OptimiserState optimiser;
+  auto step = [&](const training::TrainingOptions& with) {
+    auto found = training::gradient(model, batch, training::inner_attack(model.network, batch, with), with, {});
+    training::step(with, 1e-3, training::parameters(model).tensors, found.parameters, optimiser);
+  };
+  PlainTraining plain{nets::with_gradients(model.network), architecture, batch, ours};
+  const auto seconds = take_turns({[&] { plain(false); }, [&] { plain(true); }, [&] { step(ours); }, [&] { step(mixed); }}, options.repeats, clock_seconds);
+  auto rate = [&](int i) { return static_cast<double>(options.batch) / seconds[i]; };
+  return {{"net", net},
+          {"batch", options.batch},
+          {"cores", threads},
+          {"mode", mode.name},
+          {"plain", rate(0)},
+          {"plain_images_only", rate(1)},
+          {"float32", rate(2)},
+          {"mixed", rate(3)},
+          {"ratio", seconds[0] / seconds[2]},
+          {"mixed_ratio", seconds[0] / seconds[3]},
+          {"mixed_ratio_images_only", seconds[1] / seconds[3]}};
+}
+
 }  // namespace
+
+core::Fields fields(TrainingBenchmarkOptions& o) {
+  return {core::field("nets", o.nets, "networks to time, by name, with commas between them"),
+          core::field("batch", o.batch, "images in a step", 1, 4096),
+          core::field("repeats", o.repeats, "how often each candidate runs; the median is reported", 1, 100'000)};
+}
+
+Json benchmark_training(const TrainingBenchmarkOptions& options, const core::Run& run) {
+  constexpr Mode kModes[] = {{"standard", 0}, {"one step", 1}, {"PGD-10", 10}};
+  Json rows = Json::array();
+  const auto names = split(options.nets);
+  for (const auto& net : names) {
+    for (const auto& mode : kModes) {
+      run.report({.task = "bench", .done = static_cast<std::int64_t>(rows.size()), .total = static_cast<std::int64_t>(3 * names.size()),
+                  .unit = "modes", .note = fmt::format("{}, {}", net, mode.name)});
+      rows.push_back(time_training(net, mode, options, run.threads));
+    }
+  }
+  return {{"rows", rows}};
+}
 
 core::Fields fields(BenchmarkOptions& o) {
   return {core::field("nets", o.nets, "networks to time, by name, with commas between them"),
@@ -176,12 +286,7 @@ core::Fields fields(BenchmarkOptions& o) {
 }
 
 Json benchmark_engine(const BenchmarkOptions& options, const core::Run& run) {
-  std::vector<std::string> names;
-  std::istringstream list(options.nets);
-  for (std::string name; std::getline(list, name, ',');) {
-    (void)nets::build({.net = name, .input = {3, 32, 32}});  // an unknown name fails before anything is timed
-    names.push_back(name);
-  }
+  const auto names = split(options.nets);
   Json result = {{"peak_gflops", 0.0}, {"rows", Json::array()}};
   double peak = 0;
   core::parallel_for(1, 1, [&](std::int64_t) { peak = measure_peak(); });

@@ -1,4 +1,4 @@
-// How fast the matching engine is beside double backward, on this machine, both in the same run.
+// How fast the matching engine and the training are beside plain libtorch, on this machine, all in the same run.
 #pragma once
 
 #include "pellucid/core/fields.h"
@@ -31,6 +31,27 @@ struct BenchmarkOptions {
 ///   "mixed_ms", "mixed_ratio", "of_peak", "memory_bytes"}]}; mixed entries are null where there is none.
 /// @throws Error(kUsage) if a network has no such name.
 [[nodiscard]] core::Json benchmark_engine(const BenchmarkOptions& options, const core::Run& run);
+
+struct TrainingBenchmarkOptions {
+  std::string nets = "preact_resnet18";  ///< names from `nets::zoo()`
+  std::int64_t batch = 64;               ///< images in a step
+  std::int64_t repeats = 3;              ///< of each candidate; the median is reported
+};
+
+[[nodiscard]] core::Fields fields(TrainingBenchmarkOptions& options);
+
+/// Times whole steps of training (inner attack, gradient, optimiser) on noise, on all cores that the run has: standard,
+/// one-step and PGD-10 training.
+///
+/// The candidates take turns: plain libtorch in float32, eager, channels first, twice, with the attack's gradients taken
+/// by `backward()` as the published codes do (it computes the parameters' gradients too), and for the images alone; and
+/// ours in float32 and in mixed precision.
+///
+/// @return {"rows": [{"net", "batch", "cores", "mode", "plain", "plain_images_only", "float32", "mixed", "ratio",
+///   "mixed_ratio", "mixed_ratio_images_only"}]}, in images a second; the ratios are to `plain` but for the last, which is to
+///   `plain_images_only`.
+/// @throws Error(kUsage) if a network has no such name.
+[[nodiscard]] core::Json benchmark_training(const TrainingBenchmarkOptions& options, const core::Run& run);
 
 /// What mixed precision changes on this processor: the relative error of the gradient of the cosine distance against
 /// float32's and the cosine between the two, for an untrained preact_resnet18. Nothing where the processor has no brain

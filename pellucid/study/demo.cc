@@ -38,17 +38,20 @@ Prepared prepare(const std::string& id, const std::string& label, const std::str
   training.test_attack = options.judge;
   Prepared prepared{.subject = {.id = id, .label = label, .network = {}}, .row = {}};
   Json curve;
-  std::string file = weights;
+  std::string file = weights, note;
   if (weights.empty()) {
     const nets::Spec spec{.net = options.net,
                           .input = train_set.images.sizes().slice(1).vec(),
                           .classes = static_cast<std::int64_t>(train_set.classes.size())};
     auto trained = training::train(spec, train_set, test_set, training, folder / id, run);
     prepared.subject.network = std::move(trained.network);
+    if (trained.kept_epoch < static_cast<std::int64_t>(trained.curve.size())) {
+      note = fmt::format(" (overfitted to its attack after epoch {}: the weights of epoch {})", trained.curve.size(), trained.kept_epoch);
+    }
     curve = training::to_json(trained.curve);
     file = id + "/model.safetensors";
   } else {
-    prepared.subject.network = nets::load_network(weights);
+    prepared.subject.network = nets::on(nets::load_network(weights), run.device);
   }
   const auto& network = prepared.subject.network;
   const auto& shape = network.architecture.spec.input;
@@ -69,12 +72,22 @@ Prepared prepare(const std::string& id, const std::string& label, const std::str
                   {"architecture", network.architecture.spec.net},
                   {"parameters", nets::count_parameters(network.architecture)},
                   {"file", file},
-                  {"training", weights.empty() ? training::describe(training) : training_of(weights)},
+                  {"training", weights.empty() ? training::describe(training) + note : training_of(weights)},
                   {"natural", accuracy["natural"]},
                   {"robust", accuracy["robust"]}};
   prepared.row["robust"]["attack"] = evasion::describe(options.judge);
   if (!curve.is_null()) prepared.row["curve"] = curve;
+  prepared.subject.network = nets::on(std::move(prepared.subject.network), torch::kCPU);
   return prepared;
+}
+
+// What to say of a model called robust that is not.
+std::vector<std::string> doubts(const Json& row) {
+  const double natural = row["natural"]["value"], robust = row["robust"]["value"];
+  if (robust >= natural / 2) return {};
+  return {fmt::format("The robust model is right on {:.1f} % of the images under attack and on {:.1f} % without: it is not robust, and the comparison "
+                      "says nothing about robustness. Train it longer, or with more iterations of the inner attack.",
+                      100 * robust, 100 * natural)};
 }
 
 std::vector<Attack> chosen_attacks(const DemoOptions& options) {
@@ -93,8 +106,10 @@ DemoOptions::DemoOptions() {
   adversarial.epochs = 3;
   adversarial.learning_rate = 2e-3;
   adversarial.epsilon_warmup = 1;
-  adversarial.attack.iterations = 3;
-  adversarial.attack.step = core::Number("0.15");
+  adversarial.attack.iterations = 5;
+  adversarial.attack.step = core::Number("0.1");
+  adversarial.guard_images = 200;
+  standard.precision = adversarial.precision = training::Precision::kMixed;
   standard.test_attack_images = adversarial.test_attack_images = 100;
   residual.restarts = 4;
   residual.iterations = 600;
@@ -139,12 +154,15 @@ Json run_demo(const DemoOptions& options, const Json& config, const fs::path& fo
       prepare("adversarial", "Robust", options.adversarial_model, options.adversarial, options, train_set, test_set, folder, run);
   const auto comparison = compare({standard.subject, robust.subject}, chosen_attacks(options), data::first(test_set, options.images), folder, run);
 
+  Json warnings = doubts(robust.row);
+  for (const auto& warning : comparison.warnings) warnings.push_back(warning);
+
   Json environment = core::environment(run.threads);
   environment["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const Json result = {{"schema", "pellucid.comparison/1"},
                        {"title", fmt::format("Does robustness hurt privacy? {}, {}", test_set.name, standard.row["architecture"].get<std::string>())},
                        {"headline", comparison.headline},
-                       {"warnings", comparison.warnings},
+                       {"warnings", warnings},
                        {"environment", environment},
                        {"config", config},
                        {"data", {{"name", test_set.name}, {"source", test_set.source}, {"train_images", train_set.size()},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pellucid/evasion/accuracy.h"
+#include "pellucid/training/gradient.h"
 #include "pellucid/training/optimiser.h"
 
 #include <filesystem>
@@ -16,14 +17,16 @@ struct EpochRecord {
   double train_accuracy = 0;    ///< of the images that were trained on (adversarial ones in adversarial training)
   evasion::Accuracy natural;    ///< on the test images
   evasion::Accuracy robust;     ///< on the first of them, under the test attack; n = 0 if that is off
+  evasion::Accuracy guard;      ///< on the first training images, under the guard's attack; n = 0 if that is off
 };
 
 /// {"epoch": [...], "train_loss": [...], "natural": [...], "robust": [...]}
 [[nodiscard]] core::Json to_json(const std::vector<EpochRecord>& curve);
 
 struct TrainingState {
-  nets::Network network;
+  Model model;
   OptimiserState optimiser;
+  Tensor perturbation = {};  ///< `kFree`: what is carried from batch to batch; undefined before the first
   std::int64_t epoch = 0;  ///< epochs finished
   std::int64_t batch = 0;  ///< batches finished of the next one
   double loss_sum = 0;     ///< over the images of those batches
@@ -37,9 +40,10 @@ struct TrainingState {
 void save_state(const TrainingState& state, const core::Json& identity, const std::filesystem::path& path);
 
 /// Reads a state; nothing if there is no such file.
+/// @param initial the model at the beginning: which tensors the file must hold.
 /// @throws Error(kUsage) if it belongs to a training with another identity, naming the first difference.
 /// @throws Error(kModel) if the file is damaged.
-[[nodiscard]] std::optional<TrainingState> load_state(const nets::Architecture& architecture, const core::Json& identity,
+[[nodiscard]] std::optional<TrainingState> load_state(const Model& initial, const core::Json& identity,
                                                       const std::filesystem::path& path);
 
 }  // namespace pellucid::training

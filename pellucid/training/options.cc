@@ -1,12 +1,20 @@
 #include "pellucid/training/options.h"
 
+#include "pellucid/core/error.h"
+
 #include <cmath>
 #include <numbers>
 
 namespace pellucid::training {
 namespace {
 
-const core::Choices<Method> kMethods = {{"standard", Method::kStandard}, {"adversarial", Method::kAdversarial}};
+const core::Choices<Method> kMethods = {{"standard", Method::kStandard},
+                                        {"adversarial", Method::kAdversarial},
+                                        {"trades", Method::kTrades},
+                                        {"mart", Method::kMart},
+                                        {"free", Method::kFree}};
+const core::Choices<AttackStart> kStarts = {{"ball", AttackStart::kBall}, {"near", AttackStart::kNear}};
+const core::Choices<Precision> kPrecisions = {{"float32", Precision::kFloat32}, {"mixed", Precision::kMixed}};
 const core::Choices<Optimiser> kOptimisers = {{"sgd", Optimiser::kSgd}, {"adam", Optimiser::kAdam}};
 const core::Choices<Schedule> kSchedules = {{"constant", Schedule::kConstant},
                                             {"step", Schedule::kStep},
@@ -17,7 +25,7 @@ const core::Choices<Schedule> kSchedules = {{"constant", Schedule::kConstant},
 
 core::Fields fields(TrainingOptions& o) {
   return {
-      core::field("method", o.method, "train on the images, or on their adversarial examples", kMethods),
+      core::field("method", o.method, "what the loss is: of the images, of adversarial examples, or of both", kMethods),
       core::field("epochs", o.epochs, "passes over the training images", 1, 100000),
       core::field("batch_size", o.batch_size, "images in a step", 1, 100000),
       core::field("optimiser", o.optimiser, "SGD with momentum, or Adam", kOptimisers),
@@ -32,12 +40,42 @@ core::Fields fields(TrainingOptions& o) {
       core::field("crop_padding", o.crop_padding, "random crops of the image padded by this many pixels; 0 is none", 0, 1000),
       core::field("flip", o.flip, "mirror half of the images"),
       core::field("epsilon_warmup", o.epsilon_warmup, "epochs over which the attack grows from nothing; 0 is none", 0, 100000),
+      core::field("attack_start", o.attack_start, "a random start lies anywhere in the ball, or 0.001 from the image", kStarts),
       nets::mode_field("attack_mode", o.attack_mode, "the network's mode inside the attack"),
+      core::field("beta", o.beta, "trades, mart: weight of the second term of the loss", 0, 1000),
+      core::field("replays", o.replays, "free: times that each batch is trained on in a row", 1, 1000),
+      core::field("adversarial_share", o.adversarial_share, "adversarial: the share of each batch that is attacked", 0, 1),
+      core::field("adversarial_weight", o.adversarial_weight, "adversarial: what an attacked image counts in the loss, a clean one counts 1", 0,
+                  1000),
+      core::field("dual_norm", o.dual_norm, "adversarial: batch norms of their own for the clean images"),
+      core::field("awp", o.awp, "adversarial weight perturbation, in shares of each weight's norm; 0 is none", 0, 1),
+      core::field("awp_warmup", o.awp_warmup, "epochs before the weight perturbation begins", 0, 100000),
+      core::field("guard_images", o.guard_images,
+                  "training images attacked by PGD-10 after each epoch, to end a training that overfits to its attack; 0 is none", 0, INT64_MAX),
+      core::field("guard_fall", o.guard_fall, "the fall of the accuracy on them that ends it; the best epoch's weights are kept", 0, 1),
+      core::field("precision", o.precision, "mixed: convolutions and linear layers in bfloat16", kPrecisions),
       core::field("checkpoint_steps", o.checkpoint_steps, "training steps after which the weights are kept, beside each epoch's", 0,
                   INT64_MAX),
       core::field("test_attack_images", o.test_attack_images, "test images attacked after each epoch; 0 is none", 0, INT64_MAX),
       core::field("seed", o.seed, "seed of the initial weights, the order, the augmentation and the attacks"),
   };
+}
+
+void check(const TrainingOptions& o) {
+  auto refuse = [](const std::string& got, const char* expected) {
+    throw core::Error(core::ErrorKind::kUsage, "training: got {}, expected {}", got, expected);
+  };
+  const bool mixed = o.adversarial_share < 1 || o.adversarial_weight != 1 || o.dual_norm;
+  if (mixed && o.method != Method::kAdversarial) {
+    refuse("adversarial_share, adversarial_weight or dual_norm", "method adversarial with them");
+  }
+  if (o.dual_norm && (o.adversarial_share == 0 || o.adversarial_share == 1)) {
+    refuse(fmt::format("dual_norm and adversarial_share {}", o.adversarial_share), "a share between 0 and 1: each kind of image needs some");
+  }
+  if (o.adversarial_weight == 0 && o.adversarial_share == 1) refuse("adversarial_weight 0", "more: nothing would be trained on");
+  if (o.guard_images > 0 && o.method == Method::kStandard) refuse("guard_images and method standard", "an adversarial method");
+  if (o.method == Method::kFree && o.awp > 0) refuse("awp and method free", "another method, or awp 0");
+  if (o.method == Method::kFree && o.attack.norm != evasion::Norm::kLinf) refuse("method free and norm l2", "norm linf");
 }
 
 std::string describe(const TrainingOptions& options) {
@@ -46,10 +84,17 @@ std::string describe(const TrainingOptions& options) {
   std::string text = fmt::format("{} training: {} epochs in batches of {}, {} at {} ({})", json["method"].get<std::string>(), o.epochs,
                                  o.batch_size, o.optimiser == Optimiser::kAdam ? "Adam" : "SGD", o.learning_rate,
                                  json["schedule"].get<std::string>());
-  if (o.method == Method::kAdversarial) {
+  if (o.method != Method::kStandard) {
     text += ", " + evasion::describe(o.attack);
     if (o.epsilon_warmup > 0) text += fmt::format(", growing over {} epochs", o.epsilon_warmup);
   }
+  if (o.method == Method::kTrades || o.method == Method::kMart) text += fmt::format(", beta {}", o.beta);
+  if (o.method == Method::kFree) text += fmt::format(", {} replays", o.replays);
+  if (o.adversarial_share < 1) text += fmt::format(", {} % of each batch attacked", 100 * o.adversarial_share);
+  if (o.adversarial_weight != 1) text += fmt::format(", weighing {}", o.adversarial_weight);
+  if (o.dual_norm) text += ", dual batch norm";
+  if (o.awp > 0) text += fmt::format(", weight perturbation {}", o.awp);
+  if (o.precision == Precision::kMixed) text += ", bfloat16";
   return text;
 }
 

@@ -7,9 +7,21 @@ namespace pellucid::training {
 
 enum class Method {
   kStandard,     ///< cross-entropy on the images
-  kAdversarial,  ///< cross-entropy on their PGD examples (Madry et al. 2018)
+  kAdversarial,  ///< cross-entropy on their PGD examples (Madry et al. 2018); one iteration is FGSM-RS (Wong et al. 2020)
+  kTrades,       ///< cross-entropy on the images, and beta times how far the answers move (Zhang et al. 2019)
+  kMart,         ///< boosted cross-entropy on the examples, and beta times that, most where the model errs (Wang et al. 2020)
+  kFree,         ///< each batch several times over, one perturbation carried along (Shafahi et al. 2019)
 };
 enum class Optimiser { kSgd, kAdam };
+/// Where the inner attack begins, if at a random point.
+enum class AttackStart {
+  kBall,  ///< anywhere in the ball (Madry et al. 2018)
+  kNear,  ///< the image plus normal noise of deviation 0.001, as the published code of TRADES and MART does
+};
+enum class Precision {
+  kFloat32,
+  kMixed,  ///< convolutions and linear layers in bfloat16; weights, batch norm's statistics and the loss in float32
+};
 enum class Schedule {
   kConstant,
   kStep,    ///< times `gamma` at each milestone
@@ -36,8 +48,26 @@ struct TrainingOptions {
   bool flip = false;              ///< mirror half of the images
 
   evasion::PgdOptions attack{.epsilon = core::Number("0.3"), .step = core::Number("0.1"), .iterations = 5, .random_start = true};
+  AttackStart attack_start = AttackStart::kBall;
   double epsilon_warmup = 0;      ///< epochs over which the attack's epsilon and step grow from 0; 0: none
   nets::Mode attack_mode = nets::Mode::kEvaluation;  ///< how the network is evaluated inside the inner attack
+
+  double beta = 6;                ///< TRADES and MART: the weight of the second term
+  std::int64_t replays = 8;       ///< free: times that each batch is trained on in a row
+
+  /// Mixed training, three independent knobs of `kAdversarial`: which share of each batch is attacked, what an attacked
+  /// image counts against a clean one in the loss (a weighted mean), and whether each kind has batch norms of its own.
+  double adversarial_share = 1;
+  double adversarial_weight = 1;
+  bool dual_norm = false;
+
+  double awp = 0;                 ///< adversarial weight perturbation: its size beside each weight's norm; 0: none
+  double awp_warmup = 0;          ///< epochs before it begins
+
+  std::int64_t guard_images = 0;  ///< first training images attacked after each epoch to catch catastrophic overfitting; 0: none
+  double guard_fall = 0.2;        ///< the fall below the best epoch's accuracy on them at which the training ends
+
+  Precision precision = Precision::kFloat32;
 
   std::vector<std::int64_t> checkpoint_steps = {0, 1, 10, 100};  ///< training steps after which the weights are kept too
   std::uint64_t seed = 0;
@@ -48,6 +78,9 @@ struct TrainingOptions {
 
 /// The fields but for the two attacks, whose fields are `evasion::fields(options.attack)` and `(options.test_attack)`.
 [[nodiscard]] core::Fields fields(TrainingOptions& options);
+
+/// @throws Error(kUsage) if the options do not go together, naming both.
+void check(const TrainingOptions& options);
 
 /// "adversarial training: 8 epochs of 128, Adam 0.001 cyclic, PGD-5 ..."
 [[nodiscard]] std::string describe(const TrainingOptions& options);

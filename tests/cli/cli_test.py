@@ -3,11 +3,14 @@
 Usage: cli_test.py PROGRAM [unittest arguments]
 """
 
+import array
 import hashlib
 import json
 import os
 import resource
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -176,6 +179,7 @@ class Verbs(Case):
         self.assertEqual(first["robust"], first["evaluation"]["worst_case"])
         self.assertLessEqual(first["robust"]["value"], first["evaluation"]["attacks"][0]["alone"]["value"])
         self.assertEqual(first["attack"], "worst case of PGD, APGD-CE and Square")
+        self.assertAlmostEqual(first["evaluation"]["pgd_gap"], first["evaluation"]["attacks"][0]["alone"]["value"] - first["robust"]["value"])
         self.assertIsNone(first["model_info"]["autoattack_acc"])
         self.assertEqual(first["model_info"]["eps"], "0.1")
         cells = os.listdir(self.path("e", "cells"))
@@ -216,6 +220,79 @@ class Verbs(Case):
         done = run("train", *TINY, "--epochs", "1", "--out", self.path("r"), "--json")
         json.loads(done.stdout)
         self.assertEqual(done.stderr, "")
+
+
+class Training(Case):
+    SMALL = ["train", *TINY, "--epochs", "1", "--test-images", "20"]
+
+    def test_every_preset_runs(self):
+        folder = os.path.join(os.path.dirname(__file__), "../../studies/training")
+        presets = sorted(os.listdir(folder))
+        self.assertGreater(len(presets), 10)
+        for preset in presets:
+            with self.subTest(preset):  # on a small network: the large ones would write gigabytes of checkpoints
+                small = ["--net", "preact_resnet8"] if "cifar10" in preset else []
+                self.ok("train", "--config", os.path.join(folder, preset), "--data", "digits", "--train-images", "4", "--batch-size", "2",
+                        "--epochs", "1", "--milestones", "1", "--test-images", "2", "--judge-images", "2", "--test-attack-images", "1",
+                        "--guard-images", "0", "--replays", "2", "--attack.iterations", "1", "--test-attack.iterations", "1",
+                        *small, "--out", self.path(preset))
+
+    def test_several_processes_end_where_one_does(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [*self.SMALL, "--net", "preact_resnet8", "--method", "adversarial", "--attack.iterations", "1", "--optimiser", "sgd",
+                   "--train-images", "90", "--batch-size", "32", "--seed", "3"]
+        alone = json.loads(self.ok(*command, "--json", "--out", self.path("alone")))
+        processes = [
+            subprocess.Popen([PROGRAM, *command, "--json", "--out", self.path("together")], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
+            for rank in range(2)]
+        (first, errors), (second, more_errors) = (process.communicate(timeout=120) for process in processes)
+        self.assertEqual([process.returncode for process in processes], [0, 0], errors + more_errors)
+        self.assertEqual(second, b"", "the second process says nothing")
+        together = json.loads(first)
+        self.assertAlmostEqual(together["curve"]["train_loss"][0], alone["curve"]["train_loss"][0], delta=1e-4)
+        a, b = (self.weights(self.path(name, "model.safetensors")) for name in ("alone", "together"))
+        self.assertEqual(a.keys(), b.keys())
+        for name in a:
+            largest = max(1e-3, max(map(abs, a[name])))
+            self.assertLess(max(abs(x - y) for x, y in zip(a[name], b[name])), 1e-3 * largest, name)
+
+    @staticmethod
+    def weights(path):
+        """The float32 tensors of a safetensors file, as lists."""
+        with open(path, "rb") as file:
+            content = file.read()
+        size = struct.unpack("<Q", content[:8])[0]
+        header = json.loads(content[8:8 + size])
+        return {name: array.array("f", content[8 + size + entry["data_offsets"][0]:8 + size + entry["data_offsets"][1]]).tolist()
+                for name, entry in header.items() if name != "__metadata__" and entry["dtype"] == "F32"}
+
+    def test_a_process_that_finds_no_other_names_the_variables(self):
+        env = {**os.environ, "RANK": "3", "WORLD_SIZE": "2"}
+        self.refused(2, ["$RANK", "got 3", "$WORLD_SIZE = 2"], *self.SMALL, "--out", self.path("r"), env=env)
+        env["RANK"] = "one"
+        self.refused(2, ["$RANK", 'got "one"'], *self.SMALL, "--out", self.path("r"), env=env)
+
+    def test_free_training_takes_one_process(self):
+        env = {**os.environ, "RANK": "0", "WORLD_SIZE": "1"}
+        self.ok(*self.SMALL, "--method", "free", "--replays", "2", "--out", self.path("r"), env=env)
+
+    def test_an_unknown_or_missing_device_is_refused(self):
+        self.refused(2, ["--device", 'got "gpu"', "cpu, cuda or cuda:N"], *self.SMALL, "--device", "gpu", "--out", self.path("r"))
+        self.refused(2, ['got "cuda:7"', "use --device cpu"], *self.SMALL, "--device", "cuda:7", "--out", self.path("r"))
+
+    def test_knobs_of_another_method_are_refused(self):
+        self.refused(2, ["adversarial_share", "method adversarial"], *self.SMALL, "--method", "mart", "--adversarial-share", "0.5", "--out",
+                     self.path("r"))
+
+    def test_bench_times_the_plain_way_beside_ours(self):
+        result = json.loads(self.ok("bench", "train", "--nets", "lenet", "--batch", "4", "--repeats", "1", "--threads", "1", "--json"))
+        self.assertEqual([row["mode"] for row in result["rows"]], ["standard", "one step", "PGD-10"])
+        for row in result["rows"]:
+            self.assertAlmostEqual(row["ratio"], row["float32"] / row["plain"])
+            self.assertAlmostEqual(row["mixed_ratio_images_only"], row["mixed"] / row["plain_images_only"])
 
 
 class Resume(Case):

@@ -57,5 +57,19 @@ TEST(SplitName, IsTrainOrTest) {
   EXPECT_EQ(to_string(Split::kTest), "test");
 }
 
+TEST(ChannelStatistics, AreTheMeanAndDeviationOfAllPixels) {
+  Dataset dataset{.name = "x", .source = "", .images = torch::randint(256, {5, 3, 4, 4}, torch::kUInt8), .labels = torch::zeros({5}, torch::kInt64), .classes = {}};
+  dataset.images.select(1, 2).fill_(51);
+  const auto [mean, deviation] = channel_statistics(dataset);
+  ASSERT_EQ(mean.size(), 3u);
+  for (int c = 0; c < 2; ++c) {
+    const Tensor values = dataset.images.select(1, c).to(torch::kFloat64) / 255;
+    EXPECT_NEAR(mean[c], values.mean().item<double>(), 1e-12);
+    EXPECT_NEAR(deviation[c], values.std(/*unbiased=*/false).item<double>(), 1e-12);
+  }
+  EXPECT_NEAR(mean[2], 0.2, 1e-12);
+  EXPECT_EQ(deviation[2], 1) << "of a constant channel: nothing is divided by 0";
+}
+
 }  // namespace
 }  // namespace pellucid::data

@@ -3,6 +3,7 @@
 
 #include "pellucid/core/tensor.h"
 #include "pellucid/data/dataset.h"
+#include "pellucid/nets/network.h"
 #include "pellucid/nets/zoo.h"
 
 #include <cmath>

@@ -28,7 +28,7 @@ TEST_P(EngineZoo, EqualsDoubleBackward) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, EngineZoo,
-                         testing::Values("small_cnn", "lenet", "convnet", "preact_resnet18", "resnet18",
+                         testing::Values("small_cnn", "lenet", "convnet", "preact_resnet18", "preact_resnet8", "resnet18",
                                          "wide_resnet34_10"));
 
 TEST(EngineMixed, PointsTheSameWay) {

@@ -21,6 +21,7 @@ TEST(CountParameters, GivesThePublishedCounts) {
   EXPECT_EQ(count_parameters(colour("convnet")), 2'904'970);
   EXPECT_EQ(count_parameters(colour("resnet18")), 11'173'962);
   EXPECT_EQ(count_parameters(colour("preact_resnet18")), 11'172'170);
+  EXPECT_EQ(count_parameters(colour("preact_resnet8")), 1'226'826);
   EXPECT_EQ(count_parameters(colour("wide_resnet34_10")), 46'160'474);
 }
 

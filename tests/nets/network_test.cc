@@ -170,5 +170,50 @@ TEST(ModeField, TakesBothModes) {
   EXPECT_FALSE(field.set_text("eval"));
 }
 
+TEST(ForBatches, ChangesTheLayoutAlone) {
+  const Network network = formula_network({.net = "convnet", .input = {3, 9, 9}});
+  const Tensor images = formula_images(network.architecture.spec);
+  const TensorMap laid_out = for_batches(network.architecture, network.state, false);
+  const Tensor& weight = laid_out.at("model.conv3.weight");
+  EXPECT_TRUE(weight.is_contiguous(torch::MemoryFormat::ChannelsLast));
+  EXPECT_TRUE(torch::equal(weight, network.state.at("model.conv3.weight")));
+  EXPECT_TRUE(torch::allclose(evaluate(network.architecture, laid_out, images).logits, logits(network, images), 1e-4, 1e-5));
+}
+
+TEST(ForBatches, RoundsWhatConvolutionsAndLinearLayersMultiplyBy) {
+  const Network network = formula_network({.net = "convnet", .input = {3, 9, 9}});
+  const Tensor images = formula_images(network.architecture.spec);
+  const TensorMap rounded = for_batches(network.architecture, network.state, true);
+  EXPECT_EQ(rounded.at("model.conv3.weight").scalar_type(), torch::kBFloat16);
+  EXPECT_EQ(rounded.at("model.linear.bias").scalar_type(), torch::kBFloat16);
+  EXPECT_EQ(rounded.at("model.bn3.weight").scalar_type(), torch::kFloat32);
+  const Tensor exact = logits(network, images), mixed = evaluate(network.architecture, rounded, images).logits;
+  EXPECT_EQ(mixed.scalar_type(), torch::kBFloat16) << "the last layer computes in its weight's type";
+  const double error = ((mixed.to(torch::kFloat32) - exact).norm() / exact.norm()).item<double>();
+  EXPECT_LT(error, 0.1);
+  EXPECT_GT(error, 1e-5);
+}
+
+TEST(ForBatches, LetsGradientsThrough) {
+  const Network network = formula_network({.net = "convnet", .input = {3, 9, 9}});
+  const auto leaves = with_gradients(network);
+  const TensorMap rounded = for_batches(network.architecture, leaves.state, true);
+  const Tensor sum = evaluate(network.architecture, rounded, formula_images(network.architecture.spec)).logits.to(torch::kFloat32).square().sum();
+  for (const auto& gradient : torch::autograd::grad({sum}, leaves.parameters)) {
+    EXPECT_EQ(gradient.scalar_type(), torch::kFloat32);
+    EXPECT_GT(gradient.abs().sum().item<double>(), 0);
+  }
+}
+
+// A part of a batch draws the same dropout as these images do in the whole.
+TEST(Evaluate, DropsInAPartWhatItDropsInTheWhole) {
+  const auto net = dropout_alone(0.5);
+  const Tensor images = torch::ones({4, 1, 100, 100});
+  const core::Stream stream(3, "test");
+  const Tensor whole = evaluate(net, {}, images, Mode::kTraining, stream).logits;
+  const Part part{.begin = 1, .batch = 4, .sum = {}};
+  EXPECT_TRUE(torch::equal(evaluate(net, {}, images.slice(0, 1, 3), Mode::kTraining, stream, part).logits, whole.slice(0, 1, 3)));
+}
+
 }  // namespace
 }  // namespace pellucid::nets

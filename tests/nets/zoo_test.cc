@@ -19,7 +19,7 @@ TEST(Zoo, DescribesEveryNetworkOnce) {
     EXPECT_FALSE(entry.source.empty()) << entry.name;
     EXPECT_EQ(build({.net = entry.name, .input = {3, 32, 32}}).spec.net, entry.name);
   }
-  EXPECT_EQ(names.size(), 6);
+  EXPECT_EQ(names.size(), 7);
 }
 
 TEST(Build, EndsInTheLogits) {
@@ -42,7 +42,7 @@ TEST(Build, PutsTheNormalisationFirst) {
 TEST(Build, RefusesAnUnknownNameAndNamesTheNearest) {
   expect_refusal({.net = "resnet_18"},
                  "network: got \"resnet_18\", expected small_cnn, lenet, convnet, preact_resnet18, "
-                 "resnet18 or wide_resnet34_10 (did you mean resnet18?)");
+                 "preact_resnet8, resnet18 or wide_resnet34_10 (did you mean resnet18?)");
 }
 
 TEST(Build, RefusesAnInputThatIsNoImage) {

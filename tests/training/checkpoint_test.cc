@@ -18,26 +18,31 @@ const Json kIdentity = {{"spec", {{"net", "tiny"}}}, {"options", {{"epochs", 4},
 TrainingState state() {
   const nets::Network network = tiny::normed();
   TrainingState s{
-      .network = network, .optimiser = {.steps = 3, .first = {}, .second = {}}, .epoch = 1, .batch = 2, .curve = {}};
-  s.network.state.at("bn.num_batches_tracked") += 3;
-  for (const auto& name : nets::parameter_names(network.architecture)) {
-    s.optimiser.first.push_back(network.state.at(name) * 0.1);
-    s.optimiser.second.push_back(network.state.at(name).square());
+      .model = {.network = network}, .optimiser = {.steps = 3, .first = {}, .second = {}}, .epoch = 1, .batch = 2, .curve = {}};
+  s.model.network.state.at("bn.num_batches_tracked") += 3;
+  for (const char* part : {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}) {
+    s.model.clean_norms[std::string("bn.") + part] = network.state.at(std::string("bn.") + part) + 2;
   }
+  for (const auto& parameter : parameters(s.model).tensors) {
+    s.optimiser.first.push_back(parameter * 0.1);
+    s.optimiser.second.push_back(parameter.square());
+  }
+  s.perturbation = tiny::images(2) - 0.5;
   s.loss_sum = 0.1 + 0.2;  // needs all 17 digits
   s.correct = 5;
   s.curve.push_back({.epoch = 1,
                      .train_loss = 1.0 / 3,
                      .train_accuracy = 0.25,
                      .natural = {.correct = 1, .n = 3},
-                     .robust = {.correct = 0, .n = 2}});
+                     .robust = {.correct = 0, .n = 2},
+                     .guard = {.correct = 3, .n = 4}});
   return s;
 }
 
 struct Checkpoint : testing::Test {
   core::Folder folder;
   const std::filesystem::path path = folder / "resume.safetensors";
-  const nets::Architecture architecture = tiny::normed().architecture;
+  const Model initial = state().model;
 
   void SetUp() override { save_state(state(), kIdentity, path); }
 
@@ -49,15 +54,17 @@ struct Checkpoint : testing::Test {
     core::write_file(path, nets::write_safetensors(file));
   }
   void expect_refusal(ErrorKind kind, const std::string& message, const Json& identity = kIdentity) {
-    core::expect_error([&] { (void)load_state(architecture, identity, path); }, kind, message);
+    core::expect_error([&] { (void)load_state(initial, identity, path); }, kind, message);
   }
 };
 
 TEST_F(Checkpoint, ComesBackToTheBit) {
-  const auto got = load_state(architecture, kIdentity, path);
+  const auto got = load_state(initial, kIdentity, path);
   const TrainingState expected = state();
   ASSERT_TRUE(got);
-  EXPECT_TRUE(tiny::same_bits(got->network.state, expected.network.state));
+  EXPECT_TRUE(tiny::same_bits(got->model.network.state, expected.model.network.state));
+  EXPECT_TRUE(tiny::same_bits(got->model.clean_norms, expected.model.clean_norms));
+  EXPECT_TRUE(torch::equal(got->perturbation, expected.perturbation));
   EXPECT_EQ(got->optimiser.steps, 3);
   ASSERT_EQ(got->optimiser.first.size(), expected.optimiser.first.size());
   ASSERT_EQ(got->optimiser.second.size(), expected.optimiser.second.size());
@@ -76,10 +83,11 @@ TEST_F(Checkpoint, ComesBackToTheBit) {
   EXPECT_EQ(got->curve[0].natural.correct, 1);
   EXPECT_EQ(got->curve[0].natural.n, 3);
   EXPECT_EQ(got->curve[0].robust.n, 2);
+  EXPECT_EQ(got->curve[0].guard.correct, 3);
 }
 
 TEST_F(Checkpoint, IsNothingWhereThereIsNoFile) {
-  EXPECT_FALSE(load_state(architecture, kIdentity, folder / "none.safetensors"));
+  EXPECT_FALSE(load_state(initial, kIdentity, folder / "none.safetensors"));
 }
 
 TEST_F(Checkpoint, RefusesAnotherTrainingNamingTheDifference) {
@@ -125,6 +133,11 @@ TEST_F(Checkpoint, RefusesAMissingWeight) {
   expect_refusal(ErrorKind::kModel, "something is missing");
 }
 
+TEST_F(Checkpoint, RefusesAMissingBatchNormOfTheCleanImages) {
+  damage([](auto& file) { file.tensors.erase("clean norms/bn.bias"); });
+  expect_refusal(ErrorKind::kModel, "something is missing");
+}
+
 TEST_F(Checkpoint, RefusesAMissingMomentOfTheOptimiser) {
   damage([](auto& file) { file.tensors.erase("optimiser/second/conv.weight"); });
   expect_refusal(ErrorKind::kModel, "something is missing");
@@ -136,11 +149,11 @@ TEST_F(Checkpoint, SaysWhenItCannotBeWritten) {
 }
 
 TEST(Curve, IsJsonByColumns) {
-  const std::vector<EpochRecord> curve = {{.epoch = 1, .train_loss = 2, .natural = {1, 2}, .robust = {}},
-                                          {.epoch = 2, .train_loss = 1, .natural = {2, 2}, .robust = {1, 4}}};
+  const std::vector<EpochRecord> curve = {{.epoch = 1, .train_loss = 2, .natural = {1, 2}, .robust = {}, .guard = {}},
+                                          {.epoch = 2, .train_loss = 1, .natural = {2, 2}, .robust = {1, 4}, .guard = {}}};
   EXPECT_EQ(
       to_json(curve),
-      (Json{{"epoch", {1, 2}}, {"train_loss", {2.0, 1.0}}, {"natural", {0.5, 1.0}}, {"robust", {nullptr, 0.25}}}));
+      (Json{{"epoch", {1, 2}}, {"train_loss", {2.0, 1.0}}, {"natural", {0.5, 1.0}}, {"robust", {nullptr, 0.25}}, {"guard", {nullptr, nullptr}}}));
 }
 
 }  // namespace

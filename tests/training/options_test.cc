@@ -1,5 +1,7 @@
 #include "pellucid/training/options.h"
 
+#include "tests/core/expect_error.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -66,6 +68,34 @@ TEST(TrainingOptions, DescribeTheAttackWhereThereIsOne) {
   EXPECT_EQ(describe(options),
             "adversarial training: 4 epochs in batches of 128, SGD at 0.001 (cyclic), "
             "PGD-5, L-inf, eps 8/255, step 0.1, random start, growing over 2 epochs");
+}
+
+TEST(TrainingOptions, DescribeWhatEachMethodAdds) {
+  TrainingOptions options{.method = Method::kTrades, .beta = 5, .awp = 0.005, .precision = Precision::kMixed};
+  EXPECT_THAT(describe(options), testing::EndsWith(", beta 5, weight perturbation 0.005, bfloat16"));
+  options = {.method = Method::kAdversarial, .adversarial_share = 0.5, .adversarial_weight = 2, .dual_norm = true};
+  EXPECT_THAT(describe(options), testing::EndsWith(", 50 % of each batch attacked, weighing 2, dual batch norm"));
+  options = {.method = Method::kFree, .replays = 4};
+  EXPECT_THAT(describe(options), testing::EndsWith(", 4 replays"));
+}
+
+TEST(TrainingOptions, AreRefusedWhereTheyDoNotGoTogether) {
+  const auto expect = [](const TrainingOptions& options, const std::string& message) {
+    core::expect_error([&] { check(options); }, core::ErrorKind::kUsage, message);
+  };
+  check({});
+  check({.method = Method::kAdversarial, .adversarial_share = 0.5, .adversarial_weight = 2, .dual_norm = true});
+  check({.method = Method::kAdversarial, .adversarial_share = 0});
+  expect({.method = Method::kMart, .adversarial_share = 0.5}, "expected method adversarial");
+  expect({.method = Method::kTrades, .adversarial_weight = 2}, "expected method adversarial");
+  expect({.dual_norm = true}, "expected method adversarial");
+  expect({.method = Method::kAdversarial, .dual_norm = true}, "adversarial_share 1, expected a share between 0 and 1");
+  expect({.method = Method::kAdversarial, .adversarial_weight = 0}, "adversarial_weight 0");
+  expect({.guard_images = 5}, "guard_images and method standard");
+  expect({.method = Method::kFree, .awp = 0.1}, "awp and method free");
+  TrainingOptions free{.method = Method::kFree};
+  free.attack.norm = evasion::Norm::kL2;
+  expect(free, "method free and norm l2");
 }
 
 TEST(TrainingOptions, AreJsonWithBothAttacks) {

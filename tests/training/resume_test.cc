@@ -38,7 +38,21 @@ std::vector<Case> cases() {
   norm.batch_size = 4;
   norm.attack_mode = nets::Mode::kTraining;
   norm.test_attack_images = 0;
-  return {{"adversarial",
+  TrainingOptions free = options;
+  free.method = Method::kFree;
+  free.replays = 2;
+  TrainingOptions dual = norm;
+  dual.adversarial_share = 0.5;
+  dual.dual_norm = true;
+  dual.awp = 0.01;
+  TrainingOptions trades = options;
+  trades.method = Method::kTrades;
+  trades.precision = Precision::kMixed;
+  trades.guard_images = 3;
+  return {{"free", tiny::spec(), tiny::noise(20), tiny::noise(5, 1), free, {1, 2, 4, 7}},
+          {"dual batch norm", tiny::spec("convnet", 9), tiny::noise(8, 0, 9), tiny::noise(4, 1, 9), dual, {1, 3}},
+          {"trades", tiny::spec(), tiny::noise(24), tiny::noise(5, 1), trades, {2, 3, 6}},
+          {"adversarial",
            tiny::spec(),
            tiny::noise(24),
            tiny::noise(5, 1),
@@ -46,6 +60,11 @@ std::vector<Case> cases() {
            {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
           {"dropout", tiny::spec("small_cnn", 16), tiny::noise(24, 0, 16), tiny::noise(5, 1, 16), dropout, {2, 4, 9}},
           {"batch norm", tiny::spec("convnet", 9), tiny::noise(8, 0, 9), tiny::noise(4, 1, 9), norm, {1, 3}}};
+}
+
+Case named(const std::string& name) {
+  const auto all = cases();
+  return *std::find_if(all.begin(), all.end(), [&](const Case& c) { return c.name == name; });
 }
 
 Trained run_case(const Case& c, const std::filesystem::path& folder, const core::Run& run = {}) {
@@ -83,7 +102,7 @@ TEST_F(Resume, EndsWithTheSameBitsAfterAStopAtAnyMoment) {
 }
 
 TEST_F(Resume, EndsWithTheSameBitsAfterBeingKilled) {
-  const auto c = cases().front();
+  const auto c = named("adversarial");
   const core::Folder undisturbed;
   (void)run_case(c, undisturbed.path());
   for (const int k : {2, 5, 9, 12}) {
@@ -96,7 +115,7 @@ TEST_F(Resume, EndsWithTheSameBitsAfterBeingKilled) {
 }
 
 TEST_F(Resume, GoesOnWhereItStopped) {
-  const auto c = cases().front();
+  const auto c = named("adversarial");
   const core::Folder folder;
   core::expect_error([&] { (void)run_case(c, folder.path(), at_report(2, [] { core::request_stop(); })); },
                      core::ErrorKind::kStopped, "the same command goes on");
@@ -109,7 +128,7 @@ TEST_F(Resume, GoesOnWhereItStopped) {
 }
 
 TEST_F(Resume, TrainsNothingWhenAllIsDone) {
-  const auto c = cases().front();
+  const auto c = named("adversarial");
   const core::Folder folder;
   const auto once = run_case(c, folder.path());
   int reports = 0;

@@ -1,6 +1,7 @@
 #include "pellucid/training/train.h"
 
 #include "pellucid/core/file.h"
+#include "pellucid/nets/safetensors.h"
 #include "pellucid/nets/weights.h"
 
 #include "tests/core/expect_error.h"
@@ -141,6 +142,105 @@ TEST(Train, BeginsTheWarmUpWithCleanImages) {
   EXPECT_TRUE(tiny::same_bits(after(warm, 1), after(standard, 1)));
   EXPECT_FALSE(tiny::same_bits(after(warm, 2), after(standard, 2)));
   EXPECT_FALSE(tiny::same_bits(after(cold, 1), after(standard, 1)));
+}
+
+// A learning rate that throws the weights about: the accuracy on the guard's images rises and falls.
+TEST(Train, EndsWhereTheGuardFallsAndKeepsTheBestEpoch) {
+  const core::Folder folder;
+  auto options = few_steps();
+  options.epochs = 40;
+  options.learning_rate = 0.05;
+  options.schedule = Schedule::kConstant;
+  options.attack.epsilon = core::Number("0.1");
+  options.test_attack_images = 0;
+  options.guard_images = 64;
+  options.guard_fall = 0.1;
+  const auto train_it = [&] { return train(tiny::spec(), tiny::quarters(64), tiny::quarters(20, 1), options, folder.path(), {}); };
+  const auto trained = train_it();
+  ASSERT_LT(trained.curve.size(), 40u) << "no fall: the test shows nothing";
+  const auto guard = [&](std::int64_t epoch) { return trained.curve[epoch - 1].guard.interval().value; };
+  const auto last = static_cast<std::int64_t>(trained.curve.size());
+  EXPECT_LT(guard(last), guard(trained.kept_epoch) - 0.1);
+  for (std::int64_t epoch = 1; epoch < last; ++epoch) EXPECT_LE(guard(epoch), guard(trained.kept_epoch)) << epoch;
+  const auto kept = weights(folder / fmt::format("checkpoints/epoch-{:03}.safetensors", trained.kept_epoch));
+  EXPECT_TRUE(tiny::same_bits(trained.network.state, kept));
+  EXPECT_TRUE(tiny::same_bits(weights(folder / "model.safetensors"), kept));
+  const auto again = train_it();
+  EXPECT_EQ(again.curve.size(), trained.curve.size()) << "a training that the guard ended does not go on";
+  EXPECT_TRUE(tiny::same_bits(again.network.state, kept));
+}
+
+TEST(Train, KeepsTheLastEpochWithoutAFall) {
+  const core::Folder folder;
+  auto options = few_steps();
+  options.guard_images = 16;
+  options.guard_fall = 1;
+  const auto trained = train_lenet(options, folder.path());
+  EXPECT_EQ(trained.curve.size(), 2u);
+  EXPECT_EQ(trained.kept_epoch, 2);
+  EXPECT_EQ(trained.curve[1].guard.n, 16);
+}
+
+TEST(Train, StepsOnEachReplayOfFreeTraining) {
+  const core::Folder folder;
+  auto options = few_steps();
+  options.method = Method::kFree;
+  options.replays = 3;
+  options.checkpoint_steps = {3, 24};
+  const auto trained = train_lenet(options, folder.path());
+  EXPECT_TRUE(std::filesystem::exists(folder / "checkpoints/step-000003.safetensors"));
+  EXPECT_TRUE(tiny::same_bits(weights(folder / "checkpoints/step-000024.safetensors"), trained.network.state)) << "2 epochs x 4 batches x 3";
+  EXPECT_LE(trained.curve[0].train_accuracy, 1);
+}
+
+TEST(Train, CarriesAPerturbationOfFreeTrainingWithinTheBall) {
+  const core::Folder folder;
+  auto options = few_steps();
+  options.method = Method::kFree;
+  options.attack.step = core::Number("0.2");
+  (void)train_lenet(options, folder.path());
+  const auto state = load_state(initial_model(nets::build(tiny::spec()), options),
+                                core::Json::parse(nets::read_safetensors(folder / "checkpoints/resume.safetensors").metadata.at("identity")),
+                                folder / "checkpoints/resume.safetensors");
+  const Tensor size = state->perturbation.abs();
+  EXPECT_LE(size.max().item<double>(), 0.3 + 1e-6);
+  EXPECT_GT(size.mean().item<double>(), 0.1) << "it has moved";
+}
+
+TEST(Train, SavesBothRoutesOfDualBatchNorm) {
+  const core::Folder folder;
+  auto options = few_steps();
+  options.epochs = 1;
+  options.batch_size = 4;
+  options.adversarial_share = 0.5;
+  options.dual_norm = true;
+  options.test_attack_images = 0;
+  const auto trained = train(tiny::spec("convnet", 9), tiny::noise(8, 0, 9), tiny::noise(4, 1, 9), options, folder.path(), {});
+  ASSERT_TRUE(trained.clean_network);
+  const auto main = weights(folder / "model.safetensors"), clean = weights(folder / "model-clean.safetensors");
+  EXPECT_TRUE(tiny::same_bits(clean, trained.clean_network->state));
+  EXPECT_TRUE(torch::equal(main.at("model.conv3.weight"), clean.at("model.conv3.weight")));
+  for (const char* name : {"model.bn3.weight", "model.bn3.running_mean"}) EXPECT_FALSE(torch::equal(main.at(name), clean.at(name))) << name;
+}
+
+TEST(Train, RefusesOptionsThatDoNotGoTogether) {
+  const core::Folder folder;
+  auto options = few_steps();
+  options.method = Method::kTrades;
+  options.adversarial_share = 0.5;
+  core::expect_error([&] { (void)train_lenet(options, folder.path()); }, ErrorKind::kUsage, "expected method adversarial");
+}
+
+TEST(Train, ShowsItsCurvesInTensorBoard) {
+  const core::Folder folder;
+  (void)train_lenet(few_steps(), folder.path());
+  std::string content;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    if (entry.path().filename().string().starts_with("events.out.tfevents.")) content += core::read_text(entry.path());
+  }
+  for (const char* tag : {"brain.Event:2", "loss/epoch", "accuracy/natural", "accuracy/robust", "images/test", "images/under attack", "PNG"}) {
+    EXPECT_THAT(content, testing::HasSubstr(tag));
+  }
 }
 
 TEST(Train, ReportsEachBatch) {

@@ -156,6 +156,22 @@ class PreActResNet18(nn.Module):
         return self.linear(functional.avg_pool2d(functional.relu(self.bn(x)), 4).flatten(1))
 
 
+class PreActResNet8(nn.Module):
+    """Ours: one such block in each of three stages, behind a stem of stride 2."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = conv3x3(3, 64, 2)
+        for i, (inputs, outputs) in enumerate([(64, 64), (64, 128), (128, 256)]):
+            setattr(self, f"layer{i + 1}", nn.Sequential(PreActBlock(inputs, outputs, 2 if i else 1)))
+        self.bn = nn.BatchNorm2d(256)
+        self.linear = nn.Linear(256, 10)
+
+    def forward(self, x):
+        x = self.layer3(self.layer2(self.layer1(self.conv1(x))))
+        return self.linear(functional.avg_pool2d(functional.relu(self.bn(x)), 4).flatten(1))
+
+
 class WideBlock(nn.Module):
     def __init__(self, inputs, outputs, stride):
         super().__init__()
@@ -200,7 +216,8 @@ class WideResNet34x10(nn.Module):
 
 NETS = {
     "small_cnn": SmallCnn, "lenet": LeNet, "convnet": ConvNet,
-    "resnet18": ResNet18, "preact_resnet18": PreActResNet18, "wide_resnet34_10": WideResNet34x10,
+    "resnet18": ResNet18, "preact_resnet18": PreActResNet18, "preact_resnet8": PreActResNet8,
+    "wide_resnet34_10": WideResNet34x10,
 }
 GREY = (1, 28, 28)
 COLOUR = (3, 32, 32)
@@ -292,6 +309,7 @@ def main():
         case("convnet", COLOUR, training=True),
         case("resnet18", COLOUR, mean=[0.4914, 0.4822, 0.4465], deviation=[0.2023, 0.1994, 0.201]),
         case("preact_resnet18", COLOUR, training=True),
+        case("preact_resnet8", COLOUR, training=True),
         case("wide_resnet34_10", COLOUR),
     ]
     lines = ",\n".join(json.dumps(one, separators=(",", ":")) for one in cases)

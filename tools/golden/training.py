@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/training.json: five steps of torch.optim's SGD and Adam in float64.
+"""Makes tests/golden/training.json: five steps of torch.optim's SGD and Adam, and the losses of TRADES and MART, in float64.
 
 Needs python3-torch. Two parameters; parameters and gradients are the numbers of `formula`, and the learning rate changes
-from step to step.
+from step to step. The losses are computed with PyTorch's own functions from the formulas of the papers.
 """
 import json
 import math
 import pathlib
 
 import torch
+import torch.nn.functional as F
 
 SHAPES = [(2, 3), (4,)]
 RATES = [0.1, 0.05, 0.2, 0.01, 0.1]
@@ -50,12 +51,34 @@ def make(settings):
     return lambda parameters: torch.optim.SGD(parameters, lr=1, **{key: settings[key] for key in keys})
 
 
+def losses():
+    """TRADES' and MART's loss of six images and four classes, and their gradients by both logits."""
+    labels = torch.tensor([0, 1, 2, 3, 0, 1])
+    rows = {}
+    for name in ("trades", "mart"):
+        clean, moved = (formula((6, 4), k, 3).requires_grad_() for k in (1, 2))
+        p_clean = F.softmax(clean, dim=1)
+        if name == "trades":
+            moves = F.kl_div(F.log_softmax(moved, dim=1), p_clean, reduction="none").sum(dim=1)
+            loss = F.cross_entropy(clean, labels, reduction="none") + 6 * moves
+        else:
+            p_moved = F.softmax(moved, dim=1)
+            moves = F.kl_div(torch.log(p_moved + 1e-12), p_clean, reduction="none").sum(dim=1)
+            wrong = torch.stack([torch.cat([p[:y], p[y + 1:]]).max() for p, y in zip(p_moved, labels)])
+            boosted = F.cross_entropy(moved, labels, reduction="none") - torch.log(1.0001 - wrong + 1e-12)
+            loss = boosted + 6 * moves * (1.0000001 - p_clean.gather(1, labels[:, None])[:, 0])
+        gradients = torch.autograd.grad(loss.sum(), (clean, moved))
+        rows[name] = {"loss": loss.tolist(), "gradients": [g.flatten().tolist() for g in gradients]}
+    return rows
+
+
 cases = [{"settings": settings, "steps": run(make(settings))} for settings in SETTINGS]
 document = {
     "made_by": f"tools/golden/training.py with PyTorch {torch.__version__}",
     "shapes": SHAPES,
     "rates": RATES,
     "cases": cases,
+    "losses": losses(),
 }
 path = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/training.json"
-path.write_text(json.dumps(document, separators=(",", ":")).replace('{"settings"', '\n{"settings"') + "\n")
+path.write_text(json.dumps(document, separators=(",", ":")).replace('{"settings"', '\n{"settings"').replace('"losses"', '\n"losses"') + "\n")

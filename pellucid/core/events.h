@@ -1,0 +1,44 @@
+// TensorBoard event files: curves and pictures of a run while it goes on.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <span>
+#include <string>
+
+namespace pellucid::core {
+
+/// An event file `events.out.tfevents.<time>.<process>.pellucid` in a run folder, made with the first event.
+///
+/// Each event is flushed when it is written, so a run that is killed loses none before it. A run that goes on begins
+/// another file beside the first; where their steps overlap TensorBoard shows the later one. Format: TFRecord, each record with its
+/// length and the masked CRC-32C of both.
+///
+/// What cannot be written (a full disk) is dropped: pictures of a run are not worth its end. `failed` says so.
+class EventFile {
+ public:
+  explicit EventFile(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  /// A point of a curve. @param tag its name, '/' between groups: "accuracy/natural".
+  void scalar(const std::string& tag, std::int64_t step, double value);
+
+  /// A picture. @param png the content of a PNG file of this size, with 1 or 3 channels.
+  void image(const std::string& tag, std::int64_t step, std::span<const std::uint8_t> png, std::int64_t height, std::int64_t width,
+             std::int64_t channels);
+
+  /// True once an event could not be written.
+  [[nodiscard]] bool failed() const { return failed_; }
+
+ private:
+  void write(const std::string& record);
+
+  std::filesystem::path folder_;
+  std::ofstream file_;
+  bool failed_ = false;
+};
+
+/// CRC-32C (Castagnoli), as in RFC 3720, appendix B.4.
+[[nodiscard]] std::uint32_t crc32c(std::string_view bytes);
+
+}  // namespace pellucid::core

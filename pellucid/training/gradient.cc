@@ -1,0 +1,227 @@
+#include "pellucid/training/gradient.h"
+
+#include "pellucid/core/error.h"
+#include "pellucid/training/losses.h"
+
+#include <algorithm>
+
+namespace pellucid::training {
+namespace {
+
+constexpr double kNear = 1e-3;  // deviation of the start noise of TRADES and MART
+
+const char* const kNormParts[] = {".weight", ".bias", ".running_mean", ".running_var", ".num_batches_tracked"};
+
+// The network as the passes of a step use it: laid out for batches, in the precision asked for.
+nets::Network laid_out(const nets::Network& network, const TrainingOptions& options) {
+  return {.architecture = network.architecture,
+          .state = nets::for_batches(network.architecture, network.state, options.precision == Precision::kMixed)};
+}
+
+// The loss of a batch at some weights.
+struct Loss {
+  Tensor mean;  // this process's share of it
+  std::int64_t correct = 0;
+  nets::TensorMap running, clean_running;
+};
+
+// Images of one kind in a batch: the rows here, and which part of the batch's images of this kind they are.
+struct Rows {
+  Tensor here;  // (B) bool
+  nets::Part part;
+  std::int64_t whole;
+};
+Rows rows(const Tensor& in_batch, const Batch& batch) {
+  const auto begin = batch.part.begin, end = begin + batch.images.size(0);
+  const auto count = [&](std::int64_t from, std::int64_t to) { return in_batch.slice(0, from, to).sum().item<std::int64_t>(); };
+  const auto whole = count(0, in_batch.size(0));
+  return {.here = in_batch.slice(0, begin, end),
+          .part = {.begin = count(0, begin), .batch = batch.part.batch > 0 ? whole : 0, .sum = batch.part.sum},
+          .whole = whole};
+}
+
+// Computes the loss of a batch: one function for each method.
+struct Losses {
+  const nets::Architecture& architecture;
+  const nets::TensorMap& state;
+  const nets::TensorMap& clean_norms;
+  const Batch& batch;
+  const Tensor& points;
+  const TrainingOptions& options;
+  Loss loss = {};
+
+  Tensor forward(const nets::TensorMap& weights, const Tensor& images, const char* dropout, const nets::Part& part, nets::TensorMap& running) const {
+    const core::Stream stream(options.seed, dropout, batch.step);
+    auto output = nets::evaluate(architecture, weights, images, nets::Mode::kTraining, stream, part);
+    for (auto& [name, tensor] : output.running) running[name] = tensor.detach();
+    return output.logits.to(torch::kFloat32);
+  }
+  void add(const Tensor& per_image, const Tensor& logits, const Tensor& labels, double share) {
+    const Tensor mean = per_image.sum() * share;
+    loss.mean = loss.mean.defined() ? loss.mean + mean : mean;
+    loss.correct += (logits.argmax(1) == labels).sum().item<std::int64_t>();
+  }
+
+  void cross_entropy() {
+    const Tensor in_batch = attacked(batch.size(), options.method == Method::kStandard ? 0 : options.adversarial_share);
+    const Rows moved = rows(in_batch, batch), still = rows(in_batch.logical_not(), batch);
+    const double total = options.adversarial_weight * static_cast<double>(moved.whole) + static_cast<double>(still.whole);
+    auto losses = [&](const Tensor& logits, const Tensor& labels) { return at::cross_entropy_loss(logits, labels, {}, at::Reduction::None); };
+    if (clean_norms.empty()) {
+      const Tensor logits = forward(state, points, "dropout", batch.part, loss.running);
+      const Tensor weights = torch::where(moved.here, options.adversarial_weight, 1.0).to(logits.options());
+      add(losses(logits, batch.labels) * weights, logits, batch.labels, 1 / total);
+      return;
+    }
+    auto half = [&](const Rows& kind, const nets::TensorMap& weights, const char* dropout, double weight, nets::TensorMap& running) {
+      const Tensor labels = batch.labels.index({kind.here});
+      const Tensor logits = forward(weights, points.index({kind.here}), dropout, kind.part, running);
+      add(losses(logits, labels), logits, labels, weight / total);
+    };
+    nets::TensorMap clean = state;
+    for (const auto& [name, tensor] : clean_norms) clean[name] = tensor;
+    half(moved, state, "dropout", options.adversarial_weight, loss.running);
+    half(still, clean, "dropout clean", 1, loss.clean_running);
+  }
+  void two_passes(Tensor (*per_image)(const Tensor&, const Tensor&, const Tensor&, double)) {
+    const Tensor clean = forward(state, batch.images, "dropout clean", batch.part, loss.running);
+    nets::TensorMap after = state;
+    for (const auto& [name, tensor] : loss.running) after[name] = tensor;
+    const Tensor moved = forward(after, points, "dropout", batch.part, loss.running);
+    add(per_image(clean, moved, batch.labels, options.beta), moved, batch.labels, 1 / static_cast<double>(batch.size()));
+  }
+  Loss operator()() {
+    switch (options.method) {
+      case Method::kStandard:
+      case Method::kAdversarial:
+      case Method::kFree: cross_entropy(); break;
+      case Method::kTrades: two_passes(trades); break;
+      case Method::kMart: two_passes(mart); break;
+    }
+    return std::move(loss);
+  }
+};
+
+// v of adversarial weight perturbation.
+std::vector<Tensor> weight_perturbation(const std::vector<Tensor>& weights, const std::vector<Tensor>& gradients, double size) {
+  constexpr double kTiny = 1e-20;
+  std::vector<Tensor> moved;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const Tensor& weight = weights[i];
+    if (weight.dim() <= 1) {
+      moved.push_back(weight);
+    } else {
+      moved.push_back(weight + gradients[i] * (size * weight.norm() / (gradients[i].norm() + kTiny)));
+    }
+  }
+  return moved;
+}
+
+}  // namespace
+
+Model initial_model(const nets::Architecture& architecture, const TrainingOptions& options) {
+  Model model{.network = {.architecture = architecture, .state = nets::initialise(architecture, options.seed)}};
+  if (!options.dual_norm) return model;
+  for (const auto& layer : architecture.layers) {
+    if (!std::holds_alternative<nets::BatchNorm>(layer.op)) continue;
+    for (const char* part : kNormParts) model.clean_norms[layer.name + part] = model.network.state.at(layer.name + part).clone();
+  }
+  if (model.clean_norms.empty()) {
+    throw core::Error(core::ErrorKind::kUsage, "dual_norm: {} has no batch norm", architecture.spec.net);
+  }
+  return model;
+}
+
+nets::Network clean_network(const Model& model) {
+  nets::Network network = model.network;
+  for (const auto& [name, tensor] : model.clean_norms) network.state[name] = tensor;
+  return network;
+}
+
+Parameters parameters(const Model& model) {
+  Parameters list{.names = nets::parameter_names(model.network.architecture), .tensors = {}};
+  for (const auto& name : list.names) list.tensors.push_back(model.network.state.at(name));
+  for (const auto& [name, tensor] : model.clean_norms) {
+    if (!name.ends_with(".weight") && !name.ends_with(".bias")) continue;
+    list.names.push_back("clean/" + name);
+    list.tensors.push_back(tensor);
+  }
+  return list;
+}
+
+Tensor attacked(std::int64_t n, double share) {
+  const Tensor reached = torch::floor(torch::arange(n + 1, torch::kFloat64) * share + 1e-9);
+  return reached.slice(0, 1).gt(reached.slice(0, 0, n));
+}
+
+Tensor inner_attack(const nets::Network& network, const Batch& batch, const TrainingOptions& options) {
+  if (options.method == Method::kStandard) return batch.images;
+  const Tensor here = rows(attacked(batch.size(), options.adversarial_share), batch).here;
+  const bool all = here.all().item<bool>();
+  if (!here.any().item<bool>()) return batch.images;
+  const Tensor images = all ? batch.images : batch.images.index({here});
+  const Tensor labels = all ? batch.labels : batch.labels.index({here});
+  const Tensor ids = all ? batch.ids : batch.ids.index({here});
+
+  evasion::PgdOptions attack = options.attack;
+  const double growth = options.epsilon_warmup > 0 ? std::min(1.0, batch.epoch / options.epsilon_warmup) : 1;
+  attack.epsilon.value *= growth;
+  attack.step.value *= growth;
+  Tensor noise;
+  const auto shape = images.sizes().slice(1);
+  if (attack.random_start && options.attack_start == AttackStart::kBall) {
+    noise = evasion::start_noise(options.seed, "training start", ids, shape);
+  } else if (attack.random_start) {
+    noise = evasion::normal_noise(options.seed, "training start", ids, shape) * (attack.epsilon.value > 0 ? kNear / attack.epsilon.value : 0);
+  }
+  if (noise.defined()) noise = noise.to(images.options());
+
+  const evasion::Model model = evasion::model_of(laid_out(network, options), options.attack_mode);
+  evasion::Objective objective = evasion::cross_entropy(labels);
+  if (options.method == Method::kTrades) {
+    const torch::NoGradGuard no_gradient;
+    objective = [clean = model(images)](const Tensor& logits) { return divergence(clean, logits); };
+  }
+  const Tensor points = evasion::pgd(model, images, objective, attack, noise);
+  return all ? points : batch.images.index_put({here}, points);
+}
+
+Gradient gradient(const Model& model, const Batch& batch, const Tensor& points, const TrainingOptions& options,
+                  const core::Processes& processes) {
+  const Parameters trained = parameters(model);
+  const Tensor leaf_points = options.method == Method::kFree ? points.detach().requires_grad_(true) : points;
+  Loss loss;
+  auto at = [&](const std::vector<Tensor>& values) {
+    nets::Network network = model.network;
+    nets::TensorMap clean_norms = model.clean_norms;
+    std::vector<Tensor> leaves;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const auto& name = trained.names[i];
+      Tensor leaf = values[i].detach().requires_grad_(true);
+      (name.starts_with("clean/") ? clean_norms.at(name.substr(6)) : network.state.at(name)) = leaf;
+      leaves.push_back(leaf);
+    }
+    if (options.method == Method::kFree) leaves.push_back(leaf_points);
+    const nets::Network passed = laid_out(network, options);
+    loss = Losses{passed.architecture, passed.state, clean_norms, batch, leaf_points, options}();
+    auto gradients = torch::autograd::grad({loss.mean}, leaves);
+    return processes.sum(std::move(gradients));
+  };
+  auto gradients = at(trained.tensors);
+  if (options.awp > 0 && batch.epoch >= options.awp_warmup) gradients = at(weight_perturbation(trained.tensors, gradients, options.awp));
+
+  Gradient result;
+  result.parameters = std::move(gradients);
+  if (options.method == Method::kFree) {
+    result.images = result.parameters.back();
+    result.parameters.pop_back();
+  }
+  const Tensor sums = processes.sum(torch::tensor({loss.mean.item<double>(), static_cast<double>(loss.correct)}, torch::kFloat64));
+  result.loss = sums[0].item<double>();
+  result.correct = static_cast<std::int64_t>(sums[1].item<double>());
+  result.running = std::move(loss.running);
+  result.clean_running = std::move(loss.clean_running);
+  return result;
+}
+
+}  // namespace pellucid::training
