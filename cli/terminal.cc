@@ -2,6 +2,7 @@
 
 #include "pellucid/core/config.h"
 #include "pellucid/core/parallel.h"
+#include "pellucid/core/processes.h"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -83,7 +84,7 @@ core::Fields fields(Common& common) {
 
 core::Run make_run(const Common& common) {
   core::Run run;
-  run.device = common.device;
+  run.device = core::local_device(common.device);
   core::check_device(run.device);
   run.threads = common.threads > 0 ? static_cast<int>(common.threads) : core::available_cores();
   core::set_threads(run.threads);

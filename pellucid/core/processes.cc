@@ -111,6 +111,9 @@ Processes Processes::from_environment(const torch::Device& device) {
   if (at.count == 1) return processes;
   processes.rank_ = at.rank;
   processes.count_ = at.count;
+#ifdef USE_C10D_NCCL
+  processes.device_ = device;
+#endif
   const char* given = std::getenv("MASTER_ADDR");
   const std::string address = given != nullptr ? given : "127.0.0.1";
   const int port = number("MASTER_PORT").value_or(c10d::TCPStoreOptions::kDefaultPort);
@@ -134,17 +137,16 @@ Processes Processes::from_environment(const torch::Device& device) {
 
 Tensor Processes::sum(const Tensor& tensor) const {
   if (count_ == 1) return tensor;
-  Tensor total = tensor.detach().clone().contiguous();
+  Tensor total = tensor.detach().to(device_, /*non_blocking=*/false, /*copy=*/true).contiguous();
   group_->sum_in_place(total);
-  return total;
+  return total.to(tensor.device());
 }
 
 std::vector<Tensor> Processes::sum(std::vector<Tensor> tensors) const {
   if (count_ == 1 || tensors.empty()) return tensors;
   std::vector<Tensor> flat;
   for (const auto& tensor : tensors) flat.push_back(tensor.detach().reshape({-1}));
-  Tensor total = torch::cat(flat);
-  group_->sum_in_place(total);
+  const Tensor total = sum(torch::cat(flat));
   std::int64_t begin = 0;
   for (auto& tensor : tensors) {
     const auto values = tensor.numel();
@@ -152,6 +154,14 @@ std::vector<Tensor> Processes::sum(std::vector<Tensor> tensors) const {
     begin += values;
   }
   return tensors;
+}
+
+std::string local_device(const std::string& device) {
+  if (device != "cuda") return device;
+  for (const char* name : {"LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"}) {
+    if (const auto rank = number(name)) return fmt::format("cuda:{}", *rank);
+  }
+  return device;
 }
 
 Tensor Processes::differentiable_sum(const Tensor& tensor) const {

@@ -4,6 +4,7 @@
 #include "pellucid/core/torch.h"
 
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace pellucid::core {
@@ -20,7 +21,7 @@ class Processes {
   /// What the environment says: RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, as torchrun sets them; or the rank and
   /// size of Open MPI (OMPI_COMM_WORLD_*), MPICH (PMI_*) or Slurm (SLURM_PROCID, SLURM_NTASKS; only inside a job step). Without any
   /// of them there is one process. MASTER_ADDR is 127.0.0.1 and MASTER_PORT 29500 where they are missing.
-  /// @param device where the summed tensors will lie: "cpu", or "cuda" for NCCL.
+  /// @param device where this process computes: on CUDA, and if libtorch has NCCL, that is what sums.
   /// @throws Error(kUsage) if a variable is no number, or the rank is not below the size.
   /// @throws Error(kIo) if the processes do not find each other within five minutes.
   [[nodiscard]] static Processes from_environment(const torch::Device& device = torch::kCPU);
@@ -47,7 +48,12 @@ class Processes {
  private:
   struct Group;
   int rank_ = 0, count_ = 1;
+  torch::Device device_ = torch::kCPU;  // where sums are computed
   std::shared_ptr<Group> group_;
 };
+
+/// "cuda" as the CUDA device of this process among those of its machine (LOCAL_RANK of torchrun, or the local rank of Open
+/// MPI, MPICH or Slurm): "cuda:1". Anything else, and "cuda" where no launcher says so, stays as it is.
+[[nodiscard]] std::string local_device(const std::string& device);
 
 }  // namespace pellucid::core

@@ -1,0 +1,60 @@
+// One process by itself; two are started by tests/cli.
+#include "pellucid/core/processes.h"
+
+#include "tests/core/expect_error.h"
+
+#include <cstdlib>
+
+namespace pellucid::core {
+namespace {
+
+// Environment variables for the length of a test.
+struct ProcessesTest : testing::Test {
+  static constexpr const char* kNames[] = {"RANK", "WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "LOCAL_RANK", "SLURM_LOCALID"};
+  void SetUp() override {
+    for (const char* name : kNames) unsetenv(name);
+  }
+  void TearDown() override { SetUp(); }
+  static void set(const char* name, const char* value) { setenv(name, value, 1); }
+};
+
+TEST_F(ProcessesTest, AreOneWithoutALauncher) {
+  const auto one = Processes::from_environment();
+  EXPECT_EQ(one.rank(), 0);
+  EXPECT_EQ(one.count(), 1);
+  EXPECT_TRUE(one.first());
+}
+
+TEST_F(ProcessesTest, OfOneSumNothing) {
+  const Processes one;
+  const Tensor x = torch::arange(3);
+  EXPECT_TRUE(torch::equal(one.sum(x), x));
+  EXPECT_TRUE(torch::equal(one.sum(std::vector<Tensor>{x, x + 1})[1], x + 1));
+  EXPECT_TRUE(torch::equal(one.differentiable_sum(x), x));
+}
+
+TEST_F(ProcessesTest, RefuseARankThatIsNone) {
+  set("OMPI_COMM_WORLD_SIZE", "2");
+  for (const auto& [rank, message] : {std::pair("2", "$OMPI_COMM_WORLD_RANK: got 2, expected less than $OMPI_COMM_WORLD_SIZE = 2"),
+                                      std::pair("-1", "got \"-1\", expected a whole number"), std::pair("1x", "got \"1x\"")}) {
+    set("OMPI_COMM_WORLD_RANK", rank);
+    expect_error([] { (void)Processes::from_environment(); }, ErrorKind::kUsage, message);
+  }
+}
+
+TEST_F(ProcessesTest, ShareEvenlyWithoutGaps) {
+  const Processes one;
+  EXPECT_EQ(one.share(7).begin, 0);
+  EXPECT_EQ(one.share(7).end, 7);
+}
+
+TEST_F(ProcessesTest, TakeTheCudaDeviceOfTheirLocalRank) {
+  EXPECT_EQ(local_device("cuda"), "cuda");
+  set("LOCAL_RANK", "1");
+  EXPECT_EQ(local_device("cuda"), "cuda:1");
+  EXPECT_EQ(local_device("cuda:0"), "cuda:0");
+  EXPECT_EQ(local_device("cpu"), "cpu");
+}
+
+}  // namespace
+}  // namespace pellucid::core
