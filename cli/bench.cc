@@ -11,15 +11,20 @@
 namespace pellucid::cli {
 namespace {
 
-struct BenchEngine {
+// What every benchmark is: settings, a result, and a table of it.
+template <typename Options>
+struct Bench {
   Common common;
-  study::BenchmarkOptions options;
+  Options options;
   Settings settings;
 
-  explicit BenchEngine(CLI::App& app) : settings(app) {
+  explicit Bench(CLI::App& app) : settings(app) {
     settings.add({"", study::fields(options)}, "What");
     settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
+  virtual ~Bench() = default;
+  [[nodiscard]] virtual core::Json measure(const core::Run& run) const = 0;
+  virtual void print(const core::Json& result) const = 0;
 
   void run() {
     settings.apply();
@@ -27,9 +32,16 @@ struct BenchEngine {
     core::Json result = {{"schema", "pellucid.benchmark/1"},
                          {"environment", core::environment(run.threads)},
                          {"config", settings.resolved()}};
-    result.update(study::benchmark_engine(options, run));
+    result.update(measure(run));
     end_progress();
-    if (print_json(common, result)) return;
+    if (!print_json(common, result)) print(result);
+  }
+};
+
+struct BenchEngine : Bench<study::BenchmarkOptions> {
+  using Bench::Bench;
+  [[nodiscard]] core::Json measure(const core::Run& run) const override { return study::benchmark_engine(options, run); }
+  void print(const core::Json& result) const override {
     auto number = [](const core::Json& value, const char* unit = "") {
       return value.is_null() ? "none" : fmt::format("{:.3g}{}", value.get<double>(), unit);
     };
@@ -49,25 +61,10 @@ struct BenchEngine {
   }
 };
 
-struct BenchTrain {
-  Common common;
-  study::TrainingBenchmarkOptions options;
-  Settings settings;
-
-  explicit BenchTrain(CLI::App& app) : settings(app) {
-    settings.add({"", study::fields(options)}, "What");
-    settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
-  }
-
-  void run() {
-    settings.apply();
-    const core::Run run = make_run(common);
-    core::Json result = {{"schema", "pellucid.benchmark/1"},
-                         {"environment", core::environment(run.threads)},
-                         {"config", settings.resolved()}};
-    result.update(study::benchmark_training(options, run));
-    end_progress();
-    if (print_json(common, result)) return;
+struct BenchTrain : Bench<study::TrainingBenchmarkOptions> {
+  using Bench::Bench;
+  [[nodiscard]] core::Json measure(const core::Run& run) const override { return study::benchmark_training(options, run); }
+  void print(const core::Json& result) const override {
     std::vector<std::vector<std::string>> table = {
         {"network", "training", "plain, /s", "images' gradients only, /s", "ours, /s", "ratio", "mixed, /s", "ratio", "to the second"}};
     for (const auto& row : result["rows"]) {
@@ -77,15 +74,15 @@ struct BenchTrain {
     }
     print_table(table);
     fmt::print("Images a second, medians of {}, batches of {}, {} cores. Plain: float32, eager, the attack by backward() as the published codes do.\n",
-               options.repeats, options.batch, run.threads);
+               options.repeats, options.batch, result["rows"][0]["cores"].get<int>());
   }
 };
 
 // Adds a subcommand that runs a benchmark.
-template <typename Bench>
+template <typename Benchmark>
 void add(CLI::App& verb, const char* name, const char* help) {
   auto* command = verb.add_subcommand(name, help);
-  auto bench = std::make_shared<Bench>(*command);
+  auto bench = std::make_shared<Benchmark>(*command);
   command->callback([bench] { bench->run(); });
 }
 

@@ -1,6 +1,11 @@
 // The engine on the networks of the zoo: slow, because double backward is.
+#include "pellucid/nets/weights.h"
+
 #include "tests/inversion/agreement.h"
 #include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
 
 namespace pellucid::inversion {
 namespace {
@@ -30,6 +35,29 @@ TEST_P(EngineZoo, EqualsDoubleBackward) {
 INSTANTIATE_TEST_SUITE_P(Zoo, EngineZoo,
                          testing::Values("small_cnn", "lenet", "convnet", "preact_resnet18", "preact_resnet8", "resnet18",
                                          "wide_resnet34_10"));
+
+// Weights of real trainings: the pretrained pair, and what lies in the folder $PELLUCID_WEIGHTS if there is one.
+TEST(EngineTrained, EqualsDoubleBackward) {
+  std::vector<std::filesystem::path> files;
+  const auto add = [&](const std::filesystem::path& folder) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+    }
+  };
+  add(PELLUCID_MODELS);
+  if (const char* more = std::getenv("PELLUCID_WEIGHTS")) add(more);
+  ASSERT_GE(files.size(), 2u);
+  for (const auto& file : files) {
+    const auto net = nets::load_network(file);
+    const bool wide = net.architecture.spec.net == "wide_resnet34_10";
+    const Agreement a = compare({.net = net, .trials = wide ? 1 : 3});
+    fmt::print("{} ({}): gradient {:.1e} (double backward in float32 {:.1e}), loss {:.1e}, {} trials with flips\n", file.filename().string(),
+               net.architecture.spec.net, a.gradient, a.reference, a.loss, a.flips);
+    EXPECT_LT(a.gradient, a.tolerance(5)) << file;
+    EXPECT_LT(a.loss, 1e-6) << file;
+    EXPECT_GT(a.cosine, 0.9999) << file;
+  }
+}
 
 TEST(EngineMixed, PointsTheSameWay) {
   if (!has_brain_floats()) GTEST_SKIP() << "this processor has no brain floats";
