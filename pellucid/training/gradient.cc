@@ -74,6 +74,7 @@ struct Losses {
       return;
     }
     auto half = [&](const Rows& kind, const nets::TensorMap& weights, const char* dropout, double weight, nets::TensorMap& running) {
+      if (kind.whole == 0) return;  // a small last batch: batch norm has no statistics of nothing
       const Tensor labels = batch.labels.index({kind.here});
       const Tensor logits = forward(weights, points.index({kind.here}), dropout, kind.part, running);
       add(losses(logits, labels), logits, labels, weight / total);
@@ -204,7 +205,10 @@ Gradient gradient(const Model& model, const Batch& batch, const Tensor& points, 
     if (options.method == Method::kFree) leaves.push_back(leaf_points);
     const nets::Network passed = laid_out(network, options);
     loss = Losses{passed.architecture, passed.state, clean_norms, batch, leaf_points, options}();
-    auto gradients = torch::autograd::grad({loss.mean}, leaves);
+    auto gradients = torch::autograd::grad({loss.mean}, leaves, {}, /*retain_graph=*/false, /*create_graph=*/false, /*allow_unused=*/true);
+    for (std::size_t i = 0; i < gradients.size(); ++i) {  // batch norms whose images the batch lacks
+      if (!gradients[i].defined()) gradients[i] = torch::zeros_like(leaves[i]);
+    }
     return processes.sum(std::move(gradients));
   };
   auto gradients = at(trained.tensors);

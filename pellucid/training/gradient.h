@@ -38,7 +38,7 @@ struct Batch {
   [[nodiscard]] std::int64_t size() const { return part.batch > 0 ? part.batch : images.size(0); }
 };
 
-/// Which images of a batch are attacked, (n) bool: a share of them, spread evenly.
+/// Which images of a batch are attacked, (n) bool: a share of them, rounded down, spread evenly.
 [[nodiscard]] Tensor attacked(std::int64_t n, double share);
 
 /// The images with the attacked ones replaced by what the inner attack of the method finds near them.

@@ -93,9 +93,24 @@ evasion::PgdOptions guard_attack(const TrainingOptions& options) {
   return attack;
 }
 
+// Stops all processes if one of them was asked to.
+void stop_together(bool asked_here, const core::Processes& processes) {
+  if (processes.sum(torch::tensor({asked_here ? 1 : 0})).item<int>() == 0) return;
+  core::request_stop();
+  core::throw_if_stopped();
+}
+
 // The same count in every process, found by the first one.
 evasion::Accuracy told(const core::Processes& processes, const std::function<evasion::Accuracy()>& count) {
-  const evasion::Accuracy here = processes.first() ? count() : evasion::Accuracy{};
+  evasion::Accuracy here;
+  bool stopped = false;
+  try {
+    if (processes.first()) here = count();
+  } catch (const core::Error& error) {
+    if (error.kind() != core::ErrorKind::kStopped) throw;
+    stopped = true;
+  }
+  stop_together(stopped, processes);
   const Tensor sums = processes.sum(torch::tensor({here.correct, here.n}, torch::kInt64));
   return {.correct = sums[0].item<std::int64_t>(), .n = sums[1].item<std::int64_t>()};
 }
@@ -179,20 +194,13 @@ void log_epoch(core::EventFile& events, const TrainingState& state, const data::
   show("images/under attack", evasion::pgd(state.model.network, images, data::labels(test_set, ids).to(device), options.test_attack, noise));
 }
 
-// Stops all processes if one was asked to.
-void throw_if_any_stopped(const core::Processes& processes) {
-  if (processes.count() == 1) return core::throw_if_stopped();
-  if (processes.sum(torch::tensor({core::stop_requested() ? 1 : 0})).item<int>() > 0) core::request_stop();
-  core::throw_if_stopped();
-}
-
 // Goes on with the state's epoch to its end, measures, and saves. The state is whole whenever this throws kStopped.
 void train_epoch(TrainingState& state, const data::Dataset& train_set, const data::Dataset& test_set, const TrainingOptions& options,
                  const Folder& folder, core::EventFile& events, const core::Processes& processes, const core::Run& run) {
   const std::int64_t batches = (train_set.size() + options.batch_size - 1) / options.batch_size;
   const Tensor order = torch::tensor(core::permutation(core::Stream(options.seed, "order", state.epoch), train_set.size()), torch::kInt64);
   while (state.batch < batches) {
-    throw_if_any_stopped(processes);
+    stop_together(core::stop_requested(), processes);
     const double epoch = static_cast<double>(state.epoch) + static_cast<double>(state.batch) / static_cast<double>(batches);
     const Batch batch = next_batch(state, train_set, order, epoch, options, processes);
     const double loss = train_on(state, batch, options, processes, [&] { folder.save_stage(state, options); });
@@ -224,9 +232,24 @@ std::int64_t kept_epoch(const std::vector<EpochRecord>& curve, const TrainingOpt
   return best != curve.end() && guarded(curve.back()) < guarded(*best) - options.guard_fall ? best->epoch : static_cast<std::int64_t>(curve.size());
 }
 
+// Refuses what several processes cannot share.
+void check_parts(const TrainingOptions& options, std::int64_t images, const core::Processes& processes) {
+  if (processes.count() == 1) return;
+  if (options.method == Method::kFree) {
+    throw core::Error(core::ErrorKind::kUsage, "training: got method free and {} processes, expected one: each would carry its own perturbation",
+                      processes.count());
+  }
+  const std::int64_t rest = images % options.batch_size, smallest = rest > 0 ? rest : std::min(images, options.batch_size);
+  if (smallest < processes.count()) {
+    throw core::Error(core::ErrorKind::kUsage,
+                      "training: {} images in batches of {} leave one of {} for {} processes, expected at least one image each; choose another batch_size",
+                      images, options.batch_size, smallest, processes.count());
+  }
+}
+
 void move_to(const torch::Device& device, TrainingState& state) {
   auto move = [&](Tensor& tensor) { tensor = tensor.to(device); };
-  for (auto& [name, tensor] : state.model.network.state) move(tensor);
+  state.model.network = nets::on(std::move(state.model.network), device);
   for (auto& [name, tensor] : state.model.clean_norms) move(tensor);
   for (auto& tensor : state.optimiser.first) move(tensor);
   for (auto& tensor : state.optimiser.second) move(tensor);
@@ -238,10 +261,7 @@ void move_to(const torch::Device& device, TrainingState& state) {
 Trained train(const nets::Spec& spec, const data::Dataset& train_set, const data::Dataset& test_set, const TrainingOptions& options,
               const fs::path& folder_path, const core::Run& run, const core::Processes& processes) {
   check(options);
-  if (options.method == Method::kFree && processes.count() > 1) {
-    throw core::Error(core::ErrorKind::kUsage, "training: got method free and {} processes, expected one: each would carry its own perturbation",
-                      processes.count());
-  }
+  check_parts(options, train_set.size(), processes);
   const Folder folder{.path = folder_path,
                       .identity = {{"spec", nets::to_json(spec)},
                                    {"options", to_json(options)},

@@ -17,9 +17,9 @@ struct Trained {
 /// With several processes each works on its part of every batch, and all end with the weights that one process gives but
 /// for the order of sums; the folder must be the same for all, and the first one writes it.
 ///
-/// In the folder: `model.safetensors` at the end, and with `dual_norm` `model-clean.safetensors`; `checkpoints/epoch-NNN.safetensors` after each epoch and
-/// `checkpoints/step-NNNNNN.safetensors` at the named steps (0: the initial weights); `checkpoints/resume.safetensors`,
-/// the whole state, after each epoch and when a stop is asked for.
+/// In the folder: `model.safetensors` at the end, and with `dual_norm` `model-clean.safetensors`;
+/// `checkpoints/epoch-NNN.safetensors` after each epoch and `checkpoints/step-NNNNNN.safetensors` at the named steps (0:
+/// the initial weights); `checkpoints/resume.safetensors`, the whole state, after each epoch and when a stop is asked for.
 ///
 /// TensorBoard event files hold the loss, the accuracies and some images under attack.
 ///

@@ -237,27 +237,56 @@ class Training(Case):
                         "--guard-images", "0", "--replays", "2", "--attack.iterations", "1", "--test-attack.iterations", "1",
                         *small, "--out", self.path(preset))
 
-    def test_several_processes_end_where_one_does(self):
+    @staticmethod
+    def together(command, ask=lambda processes: None):
+        """Two processes of one run: their exit codes, outputs and errors."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = [*self.SMALL, "--net", "preact_resnet8", "--method", "adversarial", "--attack.iterations", "1", "--optimiser", "sgd",
-                   "--train-images", "90", "--batch-size", "32", "--seed", "3"]
-        alone = json.loads(self.ok(*command, "--json", "--out", self.path("alone")))
         processes = [
-            subprocess.Popen([PROGRAM, *command, "--json", "--out", self.path("together")], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            subprocess.Popen([PROGRAM, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                              env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
             for rank in range(2)]
-        (first, errors), (second, more_errors) = (process.communicate(timeout=120) for process in processes)
-        self.assertEqual([process.returncode for process in processes], [0, 0], errors + more_errors)
-        self.assertEqual(second, b"", "the second process says nothing")
-        together = json.loads(first)
-        self.assertAlmostEqual(together["curve"]["train_loss"][0], alone["curve"]["train_loss"][0], delta=1e-4)
+        ask(processes)
+        outputs = [process.communicate(timeout=180) for process in processes]
+        return [process.returncode for process in processes], *zip(*outputs)
+
+    def test_several_processes_end_where_one_does(self):
+        command = [*self.SMALL, "--net", "preact_resnet8", "--method", "adversarial", "--attack.iterations", "1", "--optimiser", "sgd",
+                   "--train-images", "98", "--batch-size", "32", "--flip", "--seed", "3", "--json"]  # the last batch: one image each
+        alone = json.loads(self.ok(*command, "--out", self.path("alone")))
+        codes, outputs, errors = self.together([*command, "--out", self.path("together")])
+        self.assertEqual(codes, [0, 0], errors)
+        self.assertEqual(outputs[1], "", "the second process says nothing")
+        self.assertAlmostEqual(json.loads(outputs[0])["curve"]["train_loss"][0], alone["curve"]["train_loss"][0], delta=1e-3)
         a, b = (self.weights(self.path(name, "model.safetensors")) for name in ("alone", "together"))
         self.assertEqual(a.keys(), b.keys())
         for name in a:
             largest = max(1e-3, max(map(abs, a[name])))
             self.assertLess(max(abs(x - y) for x, y in zip(a[name], b[name])), 1e-3 * largest, name)
+
+    def test_several_processes_stop_when_one_is_asked_to_and_go_on(self):
+        command = ["train", *TINY, "--test-images", "20", "--epochs", "2", "--method", "adversarial", "--out", self.path("r")]
+
+        def ask(processes):
+            wait_for(lambda: os.path.exists(self.path("r", "checkpoints", "step-000001.safetensors")))
+            processes[1].send_signal(signal.SIGTERM)
+
+        codes, _, errors = self.together(command, ask)
+        self.assertEqual(codes, [75, 75], errors)
+        self.assertTrue(os.path.exists(self.path("r", "checkpoints", "resume.safetensors")))
+        codes, _, errors = self.together(command)
+        self.assertEqual(codes, [0, 0], errors)
+
+    def test_free_training_takes_one_process(self):
+        codes, _, errors = self.together([*self.SMALL, "--method", "free", "--out", self.path("r")])
+        self.assertEqual(codes, [2, 2])
+        self.assertIn("got method free and 2 processes, expected one", errors[0])
+
+    def test_a_batch_with_fewer_images_than_processes_is_refused(self):
+        codes, _, errors = self.together([*self.SMALL, "--train-images", "33", "--batch-size", "16", "--out", self.path("r")])
+        self.assertEqual(codes, [2, 2])
+        self.assertIn("33 images in batches of 16 leave one of 1 for 2 processes", errors[0])
 
     @staticmethod
     def weights(path):
@@ -274,10 +303,6 @@ class Training(Case):
         self.refused(2, ["$RANK", "got 3", "$WORLD_SIZE = 2"], *self.SMALL, "--out", self.path("r"), env=env)
         env["RANK"] = "one"
         self.refused(2, ["$RANK", 'got "one"'], *self.SMALL, "--out", self.path("r"), env=env)
-
-    def test_free_training_takes_one_process(self):
-        env = {**os.environ, "RANK": "0", "WORLD_SIZE": "1"}
-        self.ok(*self.SMALL, "--method", "free", "--replays", "2", "--out", self.path("r"), env=env)
 
     def test_an_unknown_or_missing_device_is_refused(self):
         self.refused(2, ["--device", 'got "gpu"', "cpu, cuda or cuda:N"], *self.SMALL, "--device", "gpu", "--out", self.path("r"))

@@ -128,6 +128,15 @@ TEST(Gradient, LeadsEachKindOfImageThroughItsOwnBatchNorm) {
   EXPECT_FALSE(torch::equal(found.running.at("bn.running_mean"), found.clean_running.at("bn.running_mean")));
 }
 
+TEST(Gradient, OfABatchTooSmallForBothKindsLeavesTheOtherNormAlone) {
+  const auto m = dual();
+  const auto b = batch(1);  // half of one image, rounded down: nothing is attacked
+  const auto found = plain_gradient(m, b, b.images, {.method = Method::kAdversarial, .adversarial_share = 0.5, .dual_norm = true});
+  EXPECT_TRUE(found.running.empty());
+  EXPECT_TRUE(found.clean_running.at("bn.running_mean").isfinite().all().item<bool>());
+  for (const auto& g : found.parameters) EXPECT_TRUE(g.isfinite().all().item<bool>());
+}
+
 TEST(Gradient, WithWeightPerturbationIsTakenWhereTheLossIsHigher) {
   const auto m = lenet();
   const auto b = batch();
