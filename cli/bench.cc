@@ -11,7 +11,40 @@
 namespace pellucid::cli {
 namespace {
 
-// What every benchmark is: settings, a result, and a table of it.
+void print_engine(const study::BenchmarkOptions& options, const core::Json& result) {
+  auto number = [](const core::Json& value, const char* unit = "") {
+    return value.is_null() ? "none" : fmt::format("{:.3g}{}", value.get<double>(), unit);
+  };
+  std::vector<std::vector<std::string>> table = {{"network", "batch", "cores", "double backward, ms", "engine, ms",
+                                                  "ratio", "mixed, ms", "ratio", "of peak", "memory"}};
+  for (const auto& row : result["rows"]) {
+    table.push_back({row["net"], row["batch"].dump(), row["cores"].dump(), number(row["double_backward_ms"]),
+                     number(row["engine_ms"]), number(row["ratio"], "x"), number(row["mixed_ms"]),
+                     number(row["mixed_ratio"], "x"), fmt::format("{:.0f} %", 100 * row["of_peak"].get<double>()),
+                     fmt::format("{:.0f} MB", 1e-6 * row["memory_bytes"].get<double>())});
+  }
+  print_table(table);
+  fmt::print(
+      "Milliseconds for one image and one iteration, medians; {} restarts side by side. One core's float32 peak: "
+      "{:.0f} GFLOP/s.\n",
+      options.trials, result["peak_gflops"].get<double>());
+}
+
+void print_training(const study::TrainingBenchmarkOptions& options, const core::Json& result) {
+  std::vector<std::vector<std::string>> table = {
+      {"network", "training", "plain, /s", "images only, /s", "ours, /s", "to plain", "mixed, /s", "to plain", "to images only"}};
+  for (const auto& row : result["rows"]) {
+    auto number = [&](const char* key, const char* unit = "") { return fmt::format("{:.3g}{}", row[key].get<double>(), unit); };
+    table.push_back({row["net"], row["mode"], number("plain"), number("plain_images_only"), number("float32"), number("ratio", "x"),
+                     number("mixed"), number("mixed_ratio", "x"), number("mixed_ratio_images_only", "x")});
+  }
+  print_table(table);
+  fmt::print(
+      "Images a second, medians of {}, batches of {}, {} cores. Plain: libtorch in float32, the attack by backward() as the published codes "
+      "do; images only: the attack asks for the images' gradients alone.\n",
+      options.repeats, options.batch, result["rows"][0]["cores"].get<int>());
+}
+
 template <typename Options>
 struct Bench {
   Common common;
@@ -22,68 +55,23 @@ struct Bench {
     settings.add({"", study::fields(options)}, "What");
     settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
-  virtual ~Bench() = default;
-  [[nodiscard]] virtual core::Json measure(const core::Run& run) const = 0;
-  virtual void print(const core::Json& result) const = 0;
+};
 
-  void run() {
-    settings.apply();
-    const core::Run run = make_run(common);
+// Adds a subcommand that runs a benchmark and prints it.
+template <typename Options>
+void add(CLI::App& verb, const char* name, const char* help, core::Json (*measure)(const Options&, const core::Run&),
+         void (*print)(const Options&, const core::Json&)) {
+  auto* command = verb.add_subcommand(name, help);
+  auto bench = std::make_shared<Bench<Options>>(*command);
+  command->callback([=] {
+    bench->settings.apply();
+    const core::Run run = make_run(bench->common);
     core::Json result = {{"schema", "pellucid.benchmark/1"},
                          {"environment", core::environment(run.threads)},
-                         {"config", settings.resolved()}};
-    result.update(measure(run));
-    end_progress();
-    if (!print_json(common, result)) print(result);
-  }
-};
-
-struct BenchEngine : Bench<study::BenchmarkOptions> {
-  using Bench::Bench;
-  [[nodiscard]] core::Json measure(const core::Run& run) const override { return study::benchmark_engine(options, run); }
-  void print(const core::Json& result) const override {
-    auto number = [](const core::Json& value, const char* unit = "") {
-      return value.is_null() ? "none" : fmt::format("{:.3g}{}", value.get<double>(), unit);
-    };
-    std::vector<std::vector<std::string>> table = {{"network", "batch", "cores", "double backward, ms", "engine, ms",
-                                                    "ratio", "mixed, ms", "ratio", "of peak", "memory"}};
-    for (const auto& row : result["rows"]) {
-      table.push_back({row["net"], row["batch"].dump(), row["cores"].dump(), number(row["double_backward_ms"]),
-                       number(row["engine_ms"]), number(row["ratio"], "x"), number(row["mixed_ms"]),
-                       number(row["mixed_ratio"], "x"), fmt::format("{:.0f} %", 100 * row["of_peak"].get<double>()),
-                       fmt::format("{:.0f} MB", 1e-6 * row["memory_bytes"].get<double>())});
-    }
-    print_table(table);
-    fmt::print(
-        "Milliseconds for one image and one iteration, medians; {} restarts side by side. One core's float32 peak: "
-        "{:.0f} GFLOP/s.\n",
-        options.trials, result["peak_gflops"].get<double>());
-  }
-};
-
-struct BenchTrain : Bench<study::TrainingBenchmarkOptions> {
-  using Bench::Bench;
-  [[nodiscard]] core::Json measure(const core::Run& run) const override { return study::benchmark_training(options, run); }
-  void print(const core::Json& result) const override {
-    std::vector<std::vector<std::string>> table = {
-        {"network", "training", "plain, /s", "images' gradients only, /s", "ours, /s", "ratio", "mixed, /s", "ratio", "to the second"}};
-    for (const auto& row : result["rows"]) {
-      auto number = [&](const char* key, const char* unit = "") { return fmt::format("{:.3g}{}", row[key].get<double>(), unit); };
-      table.push_back({row["net"], row["mode"], number("plain"), number("plain_images_only"), number("float32"), number("ratio", "x"),
-                       number("mixed"), number("mixed_ratio", "x"), number("mixed_ratio_images_only", "x")});
-    }
-    print_table(table);
-    fmt::print("Images a second, medians of {}, batches of {}, {} cores. Plain: float32, eager, the attack by backward() as the published codes do.\n",
-               options.repeats, options.batch, result["rows"][0]["cores"].get<int>());
-  }
-};
-
-// Adds a subcommand that runs a benchmark.
-template <typename Benchmark>
-void add(CLI::App& verb, const char* name, const char* help) {
-  auto* command = verb.add_subcommand(name, help);
-  auto bench = std::make_shared<Benchmark>(*command);
-  command->callback([bench] { bench->run(); });
+                         {"config", bench->settings.resolved()}};
+    result.update(measure(bench->options, run));
+    if (!print_json(bench->common, result)) print(bench->options, result);
+  });
 }
 
 }  // namespace
@@ -91,8 +79,8 @@ void add(CLI::App& verb, const char* name, const char* help) {
 void add_bench(CLI::App& app) {
   auto* verb = app.add_subcommand("bench", "Times the parts of Pellucid on this machine");
   verb->require_subcommand(1);
-  add<BenchEngine>(*verb, "engine", "The matching engine beside double backward, in one run");
-  add<BenchTrain>(*verb, "train", "Training beside plain libtorch in float32, in one run");
+  add(*verb, "engine", "The matching engine beside double backward, in one run", study::benchmark_engine, print_engine);
+  add(*verb, "train", "Training beside plain libtorch in float32, in one run", study::benchmark_training, print_training);
 }
 
 }  // namespace pellucid::cli

@@ -76,7 +76,7 @@ std::size_t width(const std::string& text) {
 core::Fields fields(Common& common) {
   return {
       core::field("threads", common.threads, "cores to use; 0 is all of them", 0, 4096),
-      core::field("device", common.device, "where networks are trained and attacked: cpu, cuda or cuda:N"),
+      core::field("device", common.device, "where networks are trained and attacked: cpu, cuda or cuda:N; images are read back on the cpu"),
       core::field("quiet", common.quiet, "no progress, no hints"),
       core::field("json", common.json, "print the result as JSON"),
   };

@@ -64,15 +64,15 @@ struct Train {
     const auto robust =
         evasion::robust_accuracy(trained.network, data::first(test_set, judge_images), options.test_attack, options.seed, run);
     core::Json result = {{"schema", "pellucid.training/1"},
-                               {"environment", core::environment(run.threads)},
-                               {"config", settings.resolved()},
-                               {"training", training::describe(options)},
-                               {"parameters", nets::count_parameters(trained.network.architecture)},
-                               {"natural", evasion::to_json(natural)},
-                               {"robust", evasion::to_json(robust)},
-                               {"robust_attack", evasion::describe(options.test_attack)},
-                               {"kept_epoch", trained.kept_epoch},
-                               {"curve", training::to_json(trained.curve)}};
+                         {"environment", core::environment(run.threads)},
+                         {"config", settings.resolved()},
+                         {"training", training::describe(options)},
+                         {"parameters", nets::count_parameters(trained.network.architecture)},
+                         {"natural", evasion::to_json(natural)},
+                         {"robust", evasion::to_json(robust)},
+                         {"robust_attack", evasion::describe(options.test_attack)},
+                         {"kept_epoch", trained.kept_epoch},
+                         {"curve", training::to_json(trained.curve)}};
     if (trained.clean_network) {
       result["clean_route"] = {{"natural", evasion::to_json(evasion::natural_accuracy(*trained.clean_network, test_set, run))}};
     }
@@ -94,7 +94,7 @@ struct Train {
 }  // namespace
 
 void add_train(CLI::App& app) {
-  auto* verb = app.add_subcommand("train", "Trains a network, standard or adversarially, to a run folder");
+  auto* verb = app.add_subcommand("train", "Trains a network, standard, robust or mixed, to a run folder");
   auto train = std::make_shared<Train>(*verb);
   verb->callback([train] { train->run(); });
 }

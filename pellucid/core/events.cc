@@ -6,7 +6,6 @@
 #include <array>
 #include <bit>
 #include <chrono>
-#include <cstring>
 #include <string_view>
 
 namespace pellucid::core {

@@ -150,6 +150,17 @@ int preact_block(Builder& b, int x, std::int64_t in, std::int64_t out, std::int6
   return b.sum(residual, shortcut);
 }
 
+constexpr BlockNames kPreActNames = {"bn1", "conv1", "bn2", "conv2", "shortcut.0"};
+
+// What ends a pre-activation network: norm, ReLU, the mean over positions, a linear layer.
+void preact_head(Builder& b, std::int64_t in, const char* norm, const char* linear, Init init = Init::kPyTorch) {
+  b.add(BatchNorm{in}, norm);
+  b.add(Relu{});
+  b.add(GlobalAveragePool{});
+  b.add(Flatten{});
+  b.add(Linear{in, b.classes(), init}, linear);
+}
+
 void preact_resnet18(Architecture& net) {
   Builder b{net};
   int x = b.add(Conv{.in = b.channels(), .out = 64, .kernel = 3, .padding = 1, .bias = false}, "conv1");
@@ -159,15 +170,11 @@ void preact_resnet18(Architecture& net) {
     for (int block = 0; block < 2; ++block) {
       const std::int64_t stride = stage > 1 && block == 0 ? 2 : 1;
       x = preact_block(b, x, in, out, stride, fmt::format("layer{}.{}.", stage, block),
-                       {"bn1", "conv1", "bn2", "conv2", "shortcut.0"}, Init::kPyTorch);
+                       kPreActNames, Init::kPyTorch);
       in = out;
     }
   }
-  b.add(BatchNorm{in}, "bn");
-  b.add(Relu{});
-  b.add(GlobalAveragePool{});
-  b.add(Flatten{});
-  b.add(Linear{in, b.classes()}, "linear");
+  preact_head(b, in, "bn", "linear");
 }
 
 // The same blocks for two cores: the stem halves the image, one block a stage, narrow. 49 M multiply-accumulates.
@@ -177,15 +184,10 @@ void preact_resnet8(Architecture& net) {
   int x = b.add(Conv{.in = b.channels(), .out = in, .kernel = 3, .stride = 2, .padding = 1, .bias = false}, "conv1");
   for (int stage = 1; stage <= 3; ++stage) {
     const std::int64_t out = 32 << stage;
-    x = preact_block(b, x, in, out, stage > 1 ? 2 : 1, fmt::format("layer{}.0.", stage), {"bn1", "conv1", "bn2", "conv2", "shortcut.0"},
-                     Init::kPyTorch);
+    x = preact_block(b, x, in, out, stage > 1 ? 2 : 1, fmt::format("layer{}.0.", stage), kPreActNames, Init::kPyTorch);
     in = out;
   }
-  b.add(BatchNorm{in}, "bn");
-  b.add(Relu{});
-  b.add(GlobalAveragePool{});
-  b.add(Flatten{});
-  b.add(Linear{in, b.classes()}, "linear");
+  preact_head(b, in, "bn", "linear");
 }
 
 void wide_resnet34_10(Architecture& net) {
@@ -202,11 +204,7 @@ void wide_resnet34_10(Architecture& net) {
       in = out;
     }
   }
-  b.add(BatchNorm{in}, "bn1");
-  b.add(Relu{});
-  b.add(GlobalAveragePool{});
-  b.add(Flatten{});
-  b.add(Linear{in, b.classes(), Init::kZeroBias}, "fc");
+  preact_head(b, in, "bn1", "fc", Init::kZeroBias);
 }
 
 // Specs come from files too: within these sizes, no count of values overflows.

@@ -308,6 +308,14 @@ class Training(Case):
         self.refused(2, ["--device", 'got "gpu"', "cpu, cuda or cuda:N"], *self.SMALL, "--device", "gpu", "--out", self.path("r"))
         self.refused(2, ['got "cuda:7"', "use --device cpu"], *self.SMALL, "--device", "cuda:7", "--out", self.path("r"))
 
+    def test_normalise_is_the_first_layer(self):
+        for flags, channels in ([], 0), (["--normalise"], 1):
+            self.ok(*self.SMALL, *flags, "--out", self.path("r", *flags))
+            with open(self.path("r", *flags, "model.safetensors"), "rb") as file:
+                content = file.read()
+            header = json.loads(content[8:8 + struct.unpack("<Q", content[:8])[0]])
+            self.assertEqual(len(json.loads(header["__metadata__"]["pellucid.spec"])["mean"]), channels)
+
     def test_knobs_of_another_method_are_refused(self):
         self.refused(2, ["adversarial_share", "method adversarial"], *self.SMALL, "--method", "mart", "--adversarial-share", "0.5", "--out",
                      self.path("r"))
@@ -365,7 +373,7 @@ class Resume(Case):
 class Demo(Case):
     ARGUMENTS = ["demo", "--data", "digits", "--train-images", "256", "--judge-images", "10", "--images", "2", "--standard.epochs", "1",
                  "--adversarial.epochs", "1", "--standard.test-attack-images", "0", "--adversarial.test-attack-images", "0",
-                 "--judge.iterations", "2", "--residual.restarts", "2", "--residual.iterations", "20", "--ig.restarts", "1",
+                 "--judge.iterations", "2", "--judge.epsilon", "1", "--judge.step", "0.5", "--residual.restarts", "2", "--residual.iterations", "20", "--ig.restarts", "1",
                  "--ig.iterations", "20"]
 
     @staticmethod
@@ -379,6 +387,7 @@ class Demo(Case):
         first = self.ok(*self.ARGUMENTS, "--out", out)
         self.assertTrue(first.strip().endswith("report.html"))
         self.assertIn("from the standard model", first)
+        self.assertIn("it is not robust, and the comparison says nothing about robustness", first)  # the judge may do anything
         with open(os.path.join(out, "report.html")) as page:
             self.assertIn("<html", page.read())
         cells = os.listdir(os.path.join(out, "cells"))
