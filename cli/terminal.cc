@@ -1,8 +1,8 @@
 #include "cli/terminal.h"
 
 #include "pellucid/core/config.h"
+#include "pellucid/core/device.h"
 #include "pellucid/core/parallel.h"
-#include "pellucid/core/processes.h"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -84,8 +84,7 @@ core::Fields fields(Common& common) {
 
 core::Run make_run(const Common& common) {
   core::Run run;
-  run.device = core::local_device(common.device);
-  core::check_device(run.device);
+  run.device = core::device(common.device).str();
   run.threads = common.threads > 0 ? static_cast<int>(common.threads) : core::available_cores();
   core::set_threads(run.threads);
   if (!common.quiet && isatty(STDERR_FILENO) != 0) {

@@ -1,6 +1,5 @@
 #include "pellucid/core/parallel.h"
 
-#include "pellucid/core/error.h"
 #include "pellucid/core/torch.h"
 
 #include <dlfcn.h>
@@ -8,7 +7,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -51,23 +49,6 @@ void set_threads(int threads) {
   const auto get_parallel = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "openblas_get_parallel"));
   const auto set_blas_threads = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "openblas_set_num_threads"));
   if (get_parallel != nullptr && set_blas_threads != nullptr && get_parallel() == kOwnThreads) set_blas_threads(1);
-}
-
-void check_device(const std::string& device) {
-  if (device == "cpu") return;
-  std::int64_t number = 0;
-  bool understood = device == "cuda";
-  if (device.starts_with("cuda:")) {
-    const char *begin = device.data() + 5, *end = device.data() + device.size();
-    const auto [last, error] = std::from_chars(begin, end, number);
-    understood = error == std::errc() && last == end && number >= 0;
-  }
-  if (!understood) throw Error(ErrorKind::kUsage, "--device: got \"{}\", expected cpu, cuda or cuda:N", device);
-  const auto found = static_cast<std::int64_t>(torch::cuda::device_count());
-  if (number >= found) {
-    throw Error(ErrorKind::kUsage, "--device: got \"{}\", this libtorch finds {} CUDA device{}; use --device cpu{}", device, found, found == 1 ? "" : "s",
-                found == 0 ? ", or build against a libtorch with CUDA" : "");
-  }
 }
 
 int available_cores() {

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
 
 namespace pellucid::core {
 
@@ -18,9 +17,6 @@ void parallel_for(std::int64_t count, int threads, const std::function<void(std:
 /// Gives libtorch's operations this many threads. An OpenBLAS that keeps threads of its own (the pthread build) gets one:
 /// its pool and OpenMP's spin against each other, measured at more than ten times slower than either alone.
 void set_threads(int threads);
-
-/// @throws Error(kUsage) if "cpu", "cuda" or "cuda:N" is not what it says, or libtorch finds no such device here.
-void check_device(const std::string& device);
 
 /// The number of cores this process may use.
 [[nodiscard]] int available_cores();

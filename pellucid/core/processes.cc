@@ -156,12 +156,11 @@ std::vector<Tensor> Processes::sum(std::vector<Tensor> tensors) const {
   return tensors;
 }
 
-std::string local_device(const std::string& device) {
-  if (device != "cuda") return device;
+std::optional<int> local_rank() {
   for (const char* name : {"LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"}) {
-    if (const auto rank = number(name)) return fmt::format("cuda:{}", *rank);
+    if (const auto rank = number(name)) return rank;
   }
-  return device;
+  return std::nullopt;
 }
 
 Tensor Processes::differentiable_sum(const Tensor& tensor) const {

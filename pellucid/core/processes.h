@@ -4,7 +4,7 @@
 #include "pellucid/core/torch.h"
 
 #include <memory>
-#include <string>
+#include <optional>
 #include <vector>
 
 namespace pellucid::core {
@@ -52,8 +52,9 @@ class Processes {
   std::shared_ptr<Group> group_;
 };
 
-/// "cuda" as the CUDA device of this process among those of its machine (LOCAL_RANK of torchrun, or the local rank of Open
-/// MPI, MPICH or Slurm): "cuda:1". Anything else, and "cuda" where no launcher says so, stays as it is.
-[[nodiscard]] std::string local_device(const std::string& device);
+/// The number of this process among those of its machine, if a launcher says so: LOCAL_RANK of torchrun, or the local rank of
+/// Open MPI, MPICH or Slurm.
+/// @throws Error(kUsage) if it is no number.
+[[nodiscard]] std::optional<int> local_rank();
 
 }  // namespace pellucid::core

@@ -1,4 +1,5 @@
 // One process by itself; two are started by tests/cli.
+#include "pellucid/core/device.h"
 #include "pellucid/core/processes.h"
 
 #include "tests/core/expect_error.h"
@@ -48,12 +49,23 @@ TEST_F(ProcessesTest, ShareEvenlyWithoutGaps) {
   EXPECT_EQ(one.share(7).end, 7);
 }
 
-TEST_F(ProcessesTest, TakeTheCudaDeviceOfTheirLocalRank) {
-  EXPECT_EQ(local_device("cuda"), "cuda");
+TEST_F(ProcessesTest, KnowTheirNumberOnTheirMachine) {
+  EXPECT_FALSE(local_rank());
+  set("SLURM_LOCALID", "3");
+  EXPECT_EQ(local_rank(), 3);
   set("LOCAL_RANK", "1");
-  EXPECT_EQ(local_device("cuda"), "cuda:1");
-  EXPECT_EQ(local_device("cuda:0"), "cuda:0");
-  EXPECT_EQ(local_device("cpu"), "cpu");
+  EXPECT_EQ(local_rank(), 1) << "torchrun knows best";
+}
+
+TEST_F(ProcessesTest, TakeTheCudaDeviceOfTheirNumber) {
+  EXPECT_EQ(device("cpu"), torch::Device(torch::kCPU));
+  if (torch::cuda::is_available()) GTEST_SKIP() << "the messages below are for machines without CUDA";
+  set("LOCAL_RANK", "1");
+  expect_error([] { (void)device("cuda"); }, ErrorKind::kUsage, "finds 0 CUDA devices and needs number 1");
+  expect_error([] { (void)device("cuda:4"); }, ErrorKind::kUsage, "needs number 4");
+  for (const char* name : {"gpu", "cuda:", "cuda:-1", "cuda:1x", ""}) {
+    expect_error([&] { (void)device(name); }, ErrorKind::kUsage, "expected cpu, cuda or cuda:N");
+  }
 }
 
 }  // namespace
