@@ -3,6 +3,7 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/random.h"
 #include "pellucid/stats/distribution.h"
+#include "pellucid/stats/resample.h"
 
 #include <algorithm>
 #include <cmath>
@@ -65,21 +66,10 @@ double acceleration(std::span<const double> jackknifed) {
   return squares > 0 ? cubes / (6 * std::pow(squares, 1.5)) : 0;
 }
 
-// The quantile of sorted values at `p`, linear between neighbours.
-double quantile(const std::vector<double>& sorted, double p) {
-  const double position = p * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<std::size_t>(position);
-  const auto above = std::min(below + 1, sorted.size() - 1);
-  return std::lerp(sorted[below], sorted[above], position - static_cast<double>(below));
-}
-
 template <typename Statistic>
 Interval bca(std::span<const double> sample, const BootstrapOptions& options, Statistic statistic) {
   check_sample(sample);
-  check_level(options.level);
-  if (options.resamples < 1) {
-    throw Error(ErrorKind::kUsage, "resamples: got {}, expected a whole number from 1", options.resamples);
-  }
+  check(options);
   std::vector<double> copy(sample.begin(), sample.end());
   const double estimate = statistic(copy);
   const auto [least, greatest] = std::minmax_element(sample.begin(), sample.end());
@@ -108,6 +98,28 @@ Interval bca(std::span<const double> sample, const BootstrapOptions& options, St
 }
 
 }  // namespace
+
+void check(const BootstrapOptions& options) {
+  check_level(options.level);
+  if (options.resamples < 1) {
+    throw Error(ErrorKind::kUsage, "resamples: got {}, expected a whole number from 1", options.resamples);
+  }
+}
+
+double quantile(const std::vector<double>& sorted, double p) {
+  const double position = p * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<std::size_t>(position);
+  const auto above = std::min(below + 1, sorted.size() - 1);
+  return std::lerp(sorted[below], sorted[above], position - static_cast<double>(below));
+}
+
+Interval percentile_interval(double estimate, const BootstrapOptions& options, const std::function<double()>& draw) {
+  check(options);
+  std::vector<double> estimates(static_cast<std::size_t>(options.resamples));
+  for (double& resampled : estimates) resampled = draw();
+  std::sort(estimates.begin(), estimates.end());
+  return {estimate, quantile(estimates, (1 - options.level) / 2), quantile(estimates, (1 + options.level) / 2), options.level};
+}
 
 double mean(std::span<const double> sample) {
   check_sample(sample);

@@ -1,0 +1,96 @@
+#include "pellucid/stats/crossed.h"
+
+#include "pellucid/core/error.h"
+#include "pellucid/core/random.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <limits>
+
+namespace pellucid::stats {
+namespace {
+
+using testing::ElementsAre;
+
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+const BootstrapOptions kSome = {.resamples = 2000, .seed = 3};
+
+// Normal effects of images and of seeds around a mean.
+Crossed sample(std::size_t images, std::size_t seeds, double image_sd, double seed_sd, core::Stream stream) {
+  std::vector<double> of_seed(seeds);
+  for (double& x : of_seed) x = seed_sd * stream.normal();
+  Crossed crossed{.images = images, .seeds = seeds, .values = {}};
+  for (std::size_t i = 0; i < images; ++i) {
+    const double of_image = image_sd * stream.normal();
+    for (std::size_t s = 0; s < seeds; ++s) crossed.values.push_back(5 + of_image + of_seed[s] + 0.1 * stream.normal());
+  }
+  return crossed;
+}
+
+TEST(Crossed, OneSeedIsAnIntervalOverImages) {
+  const std::vector<double> values = {1, 5, 2, 8, 4};
+  const auto plain = mean_interval(std::span<const double>(values), kSome);
+  const auto crossed = mean_interval(Crossed{.images = 5, .seeds = 1, .values = values}, kSome);
+  EXPECT_EQ(crossed.value, plain.value);
+  EXPECT_EQ(crossed.low, plain.low);
+  EXPECT_EQ(crossed.high, plain.high);
+}
+
+TEST(Crossed, SeedsThatDifferWidenTheInterval) {
+  const auto alike = mean_interval(sample(50, 5, 1, 0, {1, "a"}), kSome);
+  const auto different = mean_interval(sample(50, 5, 1, 3, {1, "a"}), kSome);
+  EXPECT_GT(different.high - different.low, 3 * (alike.high - alike.low));
+}
+
+TEST(Crossed, HoldsTheMeanAboutAsOftenAsItSays) {
+  int held = 0;
+  constexpr int kStudies = 200;
+  for (int study = 0; study < kStudies; ++study) {
+    const auto interval = mean_interval(sample(20, 10, 1, 1, core::Stream(7, "study", study)), {.resamples = 400, .seed = 3});
+    held += interval.low <= 5 && 5 <= interval.high;
+  }
+  EXPECT_GT(held, 0.85 * kStudies);  // ten seeds: somewhat below 95 %, as the docstring says
+}
+
+TEST(Crossed, LeavesMissingValuesOut) {
+  const Crossed crossed{.images = 3, .seeds = 2, .values = {1, 3, kNone, 4, kNone, kNone}};
+  EXPECT_THAT(image_means(crossed), ElementsAre(2, 4));
+  const auto interval = mean_interval(crossed, kSome);
+  EXPECT_DOUBLE_EQ(interval.value, 8.0 / 3);
+  EXPECT_GE(interval.low, 1);
+  EXPECT_LE(interval.high, 4);
+  EXPECT_EQ(median_interval(crossed, kSome).value, 3);
+}
+
+TEST(Crossed, RefusesWhatIsNoSample) {
+  EXPECT_THROW((void)mean_interval(Crossed{.images = 2, .seeds = 2, .values = {1, 2, 3}}, kSome), core::Error);
+  EXPECT_THROW((void)mean_interval(Crossed{.images = 1, .seeds = 2, .values = {kNone, kNone}}, kSome), core::Error);
+  EXPECT_THROW((void)mean_interval(Crossed{.images = 1, .seeds = 2, .values = {1, INFINITY}}, kSome), core::Error);
+}
+
+TEST(Intercept, IsWhatIsLeftAtZero) {
+  const auto exact = intercept_interval(std::vector{1.0, 2.0, 3.0, 5.0}, std::vector{1.0, 3.0, 5.0, 9.0}, kSome);  // 2x - 1
+  EXPECT_NEAR(exact.value, -1, 1e-12);
+  EXPECT_NEAR(exact.low, -1, 1e-12);
+  EXPECT_NEAR(exact.high, -1, 1e-12);
+  core::Stream stream(2, "line");
+  std::vector<double> x, y;
+  for (int i = 0; i < 100; ++i) {
+    x.push_back(stream.normal());
+    y.push_back(4 + 2 * x.back() + stream.normal());
+  }
+  const auto noisy = intercept_interval(x, y, kSome);
+  EXPECT_LT(noisy.low, 4);
+  EXPECT_GT(noisy.high, 4);
+  EXPECT_NEAR(noisy.high - noisy.low, 2 * 1.96 / 10, 0.1);
+}
+
+TEST(Intercept, NeedsALine) {
+  EXPECT_TRUE(std::isnan(intercept_interval(std::vector{1.0, 1.0, 1.0}, std::vector{1.0, 2.0, 3.0}, kSome).value));
+  EXPECT_TRUE(std::isnan(intercept_interval(std::vector{1.0, 2.0}, std::vector{1.0, 2.0}, kSome).value));
+  EXPECT_THROW((void)intercept_interval(std::vector{1.0, 2.0}, std::vector{1.0}, kSome), core::Error);
+}
+
+}  // namespace
+}  // namespace pellucid::stats
