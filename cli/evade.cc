@@ -76,8 +76,11 @@ struct Evade {
     }
     const auto natural = evasion::natural_accuracy(network, whole_set, run);
     evasion::Remember remember;
-    if (!out.empty())
-      remember = [this](const auto& named, const auto& compute) { return study::cell(out, named, compute); };
+    std::optional<study::Store> store;
+    if (!out.empty()) {
+      store.emplace(out);
+      remember = [&store](const auto& named, const auto& compute) { return store->cell(named, compute); };
+    }
     const auto judged = evasion::worst_case(answers, test_set, attacks, options, run,
                                             {{"network", nets::fingerprint(network)}}, remember);
     for (const auto& finding : evasion::lint(judged)) {

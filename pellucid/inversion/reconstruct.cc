@@ -244,26 +244,33 @@ Reconstruction reconstruct(const sharing::Observation& observation, const Invers
   return choose(std::move(trials));
 }
 
-std::vector<std::string> diagnose(const sharing::Observation& observation, const InversionOptions& options,
-                                  const Reconstruction& reconstruction) {
-  std::vector<std::string> causes;
+std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const InversionOptions& options,
+                                const Reconstruction& reconstruction) {
+  std::vector<Diagnosis> causes;
+  const auto& layers = observation.network.architecture.layers;
   const Trial& trial = reconstruction.trials[reconstruction.chosen];
-  if (trial.status != Status::kOk) causes.push_back(trial.reason);
+  if (trial.status == Status::kDiverged) causes.push_back({"diverged", trial.reason});
+  if (trial.status == Status::kNotApplicable) causes.push_back({"not-applicable", trial.reason});
   const double norm = sharing::gradient_norm(observation.update);
-  if (norm < 1e-12) causes.push_back(fmt::format("the gradient is close to zero (norm {:.1e})", norm));
-  const bool single = observation.update.batch_size == 1 &&
-                      std::holds_alternative<nets::Linear>(observation.network.architecture.layers.back().op);
+  if (norm < 1e-12) causes.push_back({"gradient-near-zero", fmt::format("the gradient is close to zero (norm {:.1e})", norm)});
+  const bool single = observation.update.batch_size == 1 && std::holds_alternative<nets::Linear>(layers.back().op);
   if (single && options.functional == Functional::kLoss) {
     const double true_class = residual_at_logits(observation).min().item<double>();
     if (true_class >= 0) {
-      causes.push_back("float32 rounding: p(true) rounded to 1, so the true class is missing from the gradient; the published attack "
-                       "cannot match it, the residual attack can");
+      causes.push_back({"float32-rounding",
+                        "float32 rounding: p(true) rounded to 1, so the true class is missing from the gradient; the published attack "
+                        "cannot match it, the residual attack can"});
     } else if (true_class > -1e-6) {
-      causes.push_back(fmt::format("float32 rounding: 1 - p(true) = {:.1e} has few correct bits left", -true_class));
+      causes.push_back({"few-bits", fmt::format("float32 rounding: 1 - p(true) = {:.1e} has few correct bits left", -true_class)});
     }
   }
+  const bool dropout = std::any_of(layers.begin(), layers.end(), [](const auto& l) { return std::holds_alternative<nets::Dropout>(l.op); });
+  if (dropout && observation.update.mode == nets::Mode::kTraining) {
+    causes.push_back({"dropout", "the client computed the gradient with dropout, and the attacker does not know what was dropped"});
+  }
   if (options.objective == Objective::kCosine ? trial.matching_loss > 0.1 : trial.matching_loss > 0.5) {
-    causes.push_back(fmt::format("not converged: matching loss {:.2g}; more iterations or restarts may help", trial.matching_loss));
+    causes.push_back({"not-converged",
+                      fmt::format("not converged: matching loss {:.2g}; more iterations or restarts may help", trial.matching_loss)});
   }
   return causes;
 }

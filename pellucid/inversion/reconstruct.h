@@ -63,9 +63,14 @@ struct Reconstruction {
 /// All restarts, over the cores of the run.
 [[nodiscard]] Reconstruction reconstruct(const sharing::Observation& observation, const InversionOptions& options, const core::Run& run);
 
-/// Why a reconstruction may have failed, from what the attacker sees: each a sentence that names the cause.
-/// Empty where nothing looks wrong.
-[[nodiscard]] std::vector<std::string> diagnose(const sharing::Observation& observation, const InversionOptions& options,
-                                                const Reconstruction& reconstruction);
+/// A cause of failure: what it is called and a sentence for the reader.
+struct Diagnosis {
+  std::string code;  ///< "diverged", "not-applicable", "gradient-near-zero", "float32-rounding", "few-bits", "dropout", "not-converged"
+  std::string sentence;
+};
+
+/// Why a reconstruction may have failed, from what the attacker sees. Empty where nothing looks wrong.
+[[nodiscard]] std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const InversionOptions& options,
+                                              const Reconstruction& reconstruction);
 
 }  // namespace pellucid::inversion

@@ -3,11 +3,10 @@
 #include "pellucid/core/file.h"
 #include "pellucid/core/parallel.h"
 #include "pellucid/data/image_file.h"
-#include "pellucid/inversion/reconstruct.h"
-#include "pellucid/nets/safetensors.h"
 #include "pellucid/stats/paired.h"
 #include "pellucid/stats/summary.h"
-#include "pellucid/study/score.h"
+#include "pellucid/sharing/confidence.h"
+#include "pellucid/study/read_back.h"
 #include "pellucid/study/store.h"
 
 #include <algorithm>
@@ -20,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using core::Json;
 
-constexpr int kCellVersion = 2;  // of what a cell computes: a new one where old results must not be taken up
+constexpr int kCellVersion = 3;  // of what a cell computes: a new one where old results must not be taken up
 
 // A score as tables and tests show it.
 struct Measure {
@@ -41,53 +40,25 @@ const std::vector<Measure>& measures() {
 std::string image_file(const std::string& name) { return "images/" + name + ".png"; }
 
 // What is wrong with a confident image, seen from the client's side.
-std::vector<std::string> margin_warnings(const sharing::Confidence& confidence, const inversion::InversionOptions& options) {
-  if (confidence.margin <= sharing::kWarningMargin) return {};
-  const bool lost = confidence.margin > sharing::kRoundingMargin;
-  std::string text = fmt::format("logit margin {:.1f}: float32 {} p(true) - 1", confidence.margin, lost ? "rounds away" : "keeps few bits of");
+std::vector<std::string> margin_warnings(double margin, const inversion::InversionOptions& options) {
+  if (margin <= sharing::kWarningMargin) return {};
+  const bool lost = margin > sharing::kRoundingMargin;
+  std::string text = fmt::format("logit margin {:.1f}: float32 {} p(true) - 1", margin, lost ? "rounds away" : "keeps few bits of");
   if (options.functional == inversion::Functional::kLoss) text += "; an attack that recomputes the loss cannot match such a gradient";
   return {text};
 }
 
 // One cell: one image, one model, one attack.
-Json run_cell(const Subject& subject, const Attack& attack, const Truth& truth, std::int64_t index, const fs::path& folder,
-              const core::Run& run) {
-  const sharing::Observation observation{.network = subject.network,
-                                         .update = sharing::compute_update(subject.network, truth.images, truth.labels),
-                                         .labels = {},
-                                         .id = index};
-  const auto confidence = sharing::confidence(subject.network, truth.images, truth.labels).front();
-  const auto reconstruction = inversion::reconstruct(observation, attack.options, run);
-  const auto& chosen = reconstruction.trials[reconstruction.chosen];
-
-  Json json = {{"status", inversion::to_string(chosen.status)},
-               {"reason", chosen.reason},
-               {"file", Json()},
-               {"psnr", Json()},
-               {"mse", Json()},
-               {"ssim", Json()},
-               {"fmse_logits", Json()},
-               {"fmse_features", Json()},
-               {"matching_loss", chosen.images.defined() ? Json(chosen.matching_loss) : Json()},
-               {"method", chosen.method},
-               {"restart", reconstruction.chosen},
-               {"restarts", reconstruction.trials.size()},
-               {"margin", confidence.margin},
-               {"p_true", confidence.p_true},
-               {"gradient_norm", sharing::gradient_norm(observation.update)},
-               {"diagnosis", inversion::diagnose(observation, attack.options, reconstruction)},
-               {"warnings", margin_warnings(confidence, attack.options)},
-               {"curve", {{"iteration", chosen.curve.iteration}, {"matching_loss", chosen.curve.matching_loss}}}};
-  double oracle = -std::numeric_limits<double>::infinity();
-  for (const auto& trial : reconstruction.trials) {
-    if (trial.images.defined()) oracle = std::max(oracle, score(subject.network, trial.images, truth).front().psnr);
-  }
-  json["oracle_psnr"] = std::isfinite(oracle) ? Json(oracle) : Json();
-  if (!chosen.images.defined()) return json;
-
-  json.update(to_json(score(subject.network, chosen.images, truth).front()));
+Json run_cell(const Subject& subject, const Attack& attack, const Truth& truth, std::int64_t index, const fs::path& folder) {
+  auto [json, image] = read_back(subject.network, truth, index, attack.options);
+  json["warnings"] = margin_warnings(json["margin"], attack.options);
+  json["diagnosis"] = Json::array();
+  for (const auto& d : json["diagnoses"]) json["diagnosis"].push_back(d["sentence"]);
+  json.erase("diagnoses");
+  json["file"] = Json();
+  if (!image.defined()) return json;
   const auto file = image_file(fmt::format("{:04}-{}-{}", index, attack.id, subject.id));
-  core::write_file(folder / file, data::encode_png(chosen.images[0]));
+  core::write_file(folder / file, data::encode_png(image));
   json["file"] = file;
   return json;
 }
@@ -208,6 +179,7 @@ Comparison compare(const std::vector<Subject>& subjects, const std::vector<Attac
 
   // Cells are what runs in parallel, each on one core: there are more of them than restarts in one.
   const auto models = static_cast<std::int64_t>(subjects.size()), cells = static_cast<std::int64_t>(attacks.size()) * models * images.size();
+  Store store(folder);
   std::vector<Json> rows(cells);
   std::mutex mutex;
   std::int64_t done = 0;
@@ -220,7 +192,7 @@ Comparison compare(const std::vector<Subject>& subjects, const std::vector<Attac
                                {"image", core::sha256(nets::write_safetensors({.tensors = {{"x", truth.images}, {"y", truth.labels}}}))},
                                {"index", i}};
     rows[c] = {{"attack", attacks[a].id}, {"model", subjects[s].id}, {"image", i}, {"cell", cell_name(determinants)}};
-    rows[c].update(cell(folder, determinants, [&] { return run_cell(subjects[s], attacks[a], truth, i, folder, {}); }));
+    rows[c].update(store.cell(determinants, [&] { return run_cell(subjects[s], attacks[a], truth, i, folder); }));
     std::lock_guard lock(mutex);
     run.report({.task = "invert", .done = ++done, .total = cells, .unit = "reconstructions", .note = attacks[a].id + ", " + subjects[s].id});
   });

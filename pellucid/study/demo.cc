@@ -60,7 +60,8 @@ Prepared prepare(const std::string& id, const std::string& label, const std::str
                       test_set.name, fmt::join(test_set.images.sizes().slice(1), ", "));
   }
 
-  const Json accuracy = cell(folder, {{"version", 1}, {"accuracy", nets::fingerprint(network)}, {"data", test_set.name},
+  Store store(folder);
+  const Json accuracy = store.cell({{"version", 1}, {"accuracy", nets::fingerprint(network)}, {"data", test_set.name},
                                       {"source", test_set.source}, {"judge", evasion::describe(options.judge)}, {"images", options.judge_images}, {"seed", options.seed}},
                              [&] {
                                const auto judged = data::first(test_set, options.judge_images);

@@ -1,19 +1,56 @@
-// Finished cells of a study, by name. What is there is never computed again.
+// Finished cells of a run folder, by name, shared by any number of threads and processes. What is there is never computed again.
 #pragma once
 
 #include "pellucid/core/fields.h"
 
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <optional>
 
 namespace pellucid::study {
 
 /// A cell's name: the hash of everything that determines its result.
 [[nodiscard]] std::string cell_name(const core::Json& determinants);
 
-/// The result of a cell: read from `folder`/cells/NAME.json if it is there, else computed and written there, whole.
-/// @throws what `compute` throws; the cell is absent then.
-[[nodiscard]] core::Json cell(const std::filesystem::path& folder, const core::Json& determinants,
-                              const std::function<core::Json()>& compute);
+/// The cells of one folder.
+///
+/// They are lines of `folder`/cells.jsonl, {"name", "cell": determinants, "result"}, appended as they are finished. A line is
+/// whole or it does not count, so a process may die at any moment; a power failure takes the last second's cells at most.
+/// Who computes a cell holds a lock on it, which ends with its process: two processes on one folder share the work. Where the file
+/// system has no locks, or the processes do not see one another's, `first_to_ask` keeps them apart.
+class Store {
+ public:
+  using Compute = std::function<core::Json()>;
+
+  /// Opens the store, or begins it.
+  /// @param first_to_ask true for the one process that asks first for a name; empty: locks are enough.
+  /// @throws Error(kIo) if the file cannot be made or read.
+  explicit Store(std::filesystem::path folder, std::function<bool(const std::string& name)> first_to_ask = {});
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  /// The result of a cell, if it is finished here or, since the last `refresh`, elsewhere.
+  [[nodiscard]] std::optional<core::Json> find(const std::string& name) const;
+
+  /// Takes up what other processes have finished.
+  void refresh();
+
+  /// The result of a cell: what is kept, else computed and kept. Nothing while another process computes it.
+  /// @throws what `compute` throws; the cell is absent then.   @throws Error(kIo) if it cannot be kept.
+  [[nodiscard]] std::optional<core::Json> try_cell(const core::Json& determinants, const Compute& compute);
+
+  /// The same, waiting for the other process.
+  /// @throws Error(kStopped) if a stop was asked for while waiting.
+  [[nodiscard]] core::Json cell(const core::Json& determinants, const Compute& compute);
+
+  /// Runs `work` unless another process holds the name. @return whether it ran.
+  bool exclusively(const std::string& name, const std::function<void()>& work);
+
+ private:
+  struct File;
+  std::unique_ptr<File> file_;
+};
 
 }  // namespace pellucid::study

@@ -24,45 +24,53 @@ sharing::Observation with_margin(float margin) {
 const InversionOptions kIg = preset("ig").options, kResidual = preset("residual").options;
 
 TEST(Diagnose, FindsNothingWhereNothingIsWrong) {
-  EXPECT_THAT(diagnose(tiny::observed_lenet(), kResidual, with_loss(0.01)), IsEmpty());
-  EXPECT_THAT(diagnose(tiny::observed_lenet(), kIg, with_loss(0.01)), IsEmpty());
+  EXPECT_THAT(tiny::causes(tiny::observed_lenet(), kResidual, with_loss(0.01)), IsEmpty());
+  EXPECT_THAT(tiny::causes(tiny::observed_lenet(), kIg, with_loss(0.01)), IsEmpty());
 }
 
 TEST(Diagnose, NamesTheRoundingOfFloat32) {
-  EXPECT_THAT(diagnose(with_margin(17), kIg, with_loss(0.01)),
-              ElementsAre(HasSubstr("float32 rounding: p(true) rounded to 1")));
-  EXPECT_THAT(diagnose(with_margin(15), kIg, with_loss(0.01)), ElementsAre(HasSubstr("few correct bits left")));
-  EXPECT_THAT(diagnose(with_margin(10), kIg, with_loss(0.01)), IsEmpty());
+  EXPECT_THAT(tiny::causes(with_margin(17), kIg, with_loss(0.01)),
+              ElementsAre(HasSubstr("float32-rounding: float32 rounding: p(true) rounded to 1")));
+  EXPECT_THAT(tiny::causes(with_margin(15), kIg, with_loss(0.01)), ElementsAre(HasSubstr("few-bits: float32 rounding: 1 - p(true) = 3.1e-07 has few correct bits left")));
+  EXPECT_THAT(tiny::causes(with_margin(10), kIg, with_loss(0.01)), IsEmpty());
 }
 
 TEST(Diagnose, DoesNotBlameTheRoundingForTheResidualAttack) {
-  EXPECT_THAT(diagnose(with_margin(17), kResidual, with_loss(0.01)), IsEmpty());
+  EXPECT_THAT(tiny::causes(with_margin(17), kResidual, with_loss(0.01)), IsEmpty());
 }
 
 TEST(Diagnose, NamesAFaintGradient) {
   auto observation = tiny::observed_lenet();
   tiny::scale(observation.update, 1e-14);
-  EXPECT_THAT(diagnose(observation, kResidual, with_loss(0.01)),
-              ElementsAre(HasSubstr("the gradient is close to zero (norm")));
+  EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)),
+              ElementsAre(HasSubstr("gradient-near-zero: the gradient is close to zero (norm")));
 }
 
 TEST(Diagnose, NamesADescentThatDidNotArrive) {
-  EXPECT_THAT(diagnose(tiny::observed_lenet(), kResidual, with_loss(0.6)),
-              ElementsAre(HasSubstr("not converged: matching loss 0.6")));
-  EXPECT_THAT(diagnose(tiny::observed_lenet(), kIg, with_loss(0.2)),
-              ElementsAre(HasSubstr("not converged: matching loss 0.2")));
+  EXPECT_THAT(tiny::causes(tiny::observed_lenet(), kResidual, with_loss(0.6)),
+              ElementsAre(HasSubstr("not-converged: not converged: matching loss 0.6")));
+  EXPECT_THAT(tiny::causes(tiny::observed_lenet(), kIg, with_loss(0.2)),
+              ElementsAre(HasSubstr("not-converged: not converged: matching loss 0.2")));
 }
 
 TEST(Diagnose, RepeatsTheReasonOfATrialThatFailed) {
   Reconstruction failed = with_loss(std::numeric_limits<double>::quiet_NaN());
   failed.trials[0].status = Status::kDiverged;
   failed.trials[0].reason = "why";
-  EXPECT_THAT(diagnose(tiny::observed_lenet(), kResidual, failed), ElementsAre("why"));
+  EXPECT_THAT(tiny::causes(tiny::observed_lenet(), kResidual, failed), ElementsAre("diverged: why"));
+}
+
+TEST(Diagnose, NamesDropoutInTheClient) {
+  const auto network = tiny::network(tiny::spec("small_cnn", 28));
+  auto observation = tiny::observed(network, tiny::images(1, 0, 28), torch::tensor({0}));
+  EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), IsEmpty());
+  observation.update.mode = nets::Mode::kTraining;
+  EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), ElementsAre(HasSubstr("dropout: ")));
 }
 
 TEST(Diagnose, SaysNothingOfTheLastLayerOfABatch) {
   auto batch = tiny::observed(tiny::constant_logits({30, 0}), tiny::images(2), torch::tensor({0, 0}));
-  EXPECT_THAT(diagnose(batch, kIg, with_loss(0.01)), testing::Not(testing::Contains(HasSubstr("rounding"))));
+  EXPECT_THAT(tiny::causes(batch, kIg, with_loss(0.01)), testing::Not(testing::Contains(HasSubstr("rounding"))));
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ TEST(Confidence, DefeatsThePublishedAttackAndNotOurs) {
   const auto observation = tiny::observed_with_margin(18);
   ASSERT_EQ(residual_at_logits(observation).min().item<float>(), 0);
   const auto published = reconstruct(observation, attack("ig"), {});
-  EXPECT_THAT(diagnose(observation, attack("ig"), published),
+  EXPECT_THAT(tiny::causes(observation, attack("ig"), published),
               testing::Contains(testing::HasSubstr("float32 rounding")));
   EXPECT_LT(tiny::psnr(published.trials[published.chosen].images, tiny::images(1)), 15);
   EXPECT_GT(psnr_of(observation, attack("residual")), 30);

@@ -1,6 +1,7 @@
 // What a client with a tiny network would share, for the tests of the attacks.
 #pragma once
 
+#include "pellucid/inversion/reconstruct.h"
 #include "pellucid/sharing/update.h"
 
 #include "tests/evasion/tiny.h"
@@ -30,6 +31,14 @@ inline void scale(sharing::Update& update, double factor) {
 /// In dB, of images in [0, 1].
 inline double psnr(const Tensor& a, const Tensor& b) {
   return -10 * std::log10((a - b).to(torch::kFloat64).square().mean().item<double>());
+}
+
+/// What `inversion::diagnose` finds, each as "code: sentence".
+inline std::vector<std::string> causes(const sharing::Observation& observation, const inversion::InversionOptions& options,
+                                       const inversion::Reconstruction& reconstruction) {
+  std::vector<std::string> list;
+  for (const auto& d : inversion::diagnose(observation, options, reconstruction)) list.push_back(d.code + ": " + d.sentence);
+  return list;
 }
 
 }  // namespace pellucid::tiny

@@ -1,0 +1,35 @@
+// One image read back from one update, and scored: what every comparison and study is made of.
+#pragma once
+
+#include "pellucid/core/run.h"
+#include "pellucid/inversion/options.h"
+#include "pellucid/sharing/update.h"
+#include "pellucid/study/score.h"
+
+namespace pellucid::study {
+
+struct ReadBack {
+  core::Json result;  ///< see `read_back`
+  Tensor image;       ///< (C, H, W) in [0, 1]; undefined where nothing came out
+};
+
+/// What a client does before it shares.
+struct Client {
+  nets::Mode mode = nets::Mode::kEvaluation;  ///< how it evaluates the network; in training mode with dropout of its own
+  std::uint64_t seed = 0;                     ///< of that dropout
+};
+
+/// Takes the update of one image, hands it to the attack without the label, and scores what came out against the truth.
+///
+/// @param index the image's number: start noise and dropout depend on (seed, index).
+/// @return with "status", "reason", the scores of `score` and "oracle_psnr" (the best restart's, chosen with the truth in hand),
+///   "matching_loss", "method", "restart", "restarts", "margin", "p_true", "gradient_norm", "label_read" (null where the last layer
+///   does not give it away), "diagnoses" [{"code", "sentence"}] and "curve"; numbers are null where nothing came out.
+[[nodiscard]] ReadBack read_back(const nets::Network& network, const Truth& truth, std::int64_t index, const inversion::InversionOptions& options,
+                                 const Client& client = {}, const core::Run& run = {});
+
+/// The same from an observation that was made before. The truth scores; the attack does not see it.
+[[nodiscard]] ReadBack read_back(const sharing::Observation& observation, const Truth& truth, const inversion::InversionOptions& options,
+                                 const core::Run& run = {});
+
+}  // namespace pellucid::study
