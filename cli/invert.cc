@@ -65,14 +65,14 @@ struct Invert {
                                {"matching_loss", chosen.matching_loss},
                                {"restart", reconstruction.chosen},
                                {"gradient_norm", sharing::gradient_norm(observation.update)},
-                               {"diagnosis", inversion::diagnose(observation, options, reconstruction)},
+                               {"diagnoses", inversion::to_json(inversion::diagnose(observation, options, reconstruction))},
                                {"images", images}};
     core::write_file(std::filesystem::path(out) / "result.json", core::to_text(result));
     if (print_json(common, result)) return;
     fmt::print("{}\n", result["observation"].get<std::string>());
     fmt::print("matching loss {:.3g} by {} ({} of {} restarts chosen by it), status {}\n", chosen.matching_loss, chosen.method,
                reconstruction.chosen + 1, reconstruction.trials.size(), result["status"].get<std::string>());
-    for (const auto& cause : result["diagnosis"]) fmt::print("Note: {}\n", cause.get<std::string>());
+    for (const auto& cause : result["diagnoses"]) fmt::print("Note: {}\n", cause["sentence"].get<std::string>());
     std::vector<std::vector<std::string>> table = {{"image", "PSNR, dB", "SSIM", "MSE"}};
     for (std::size_t i = 0; i < images.size(); ++i) {
       if (scores.empty()) {

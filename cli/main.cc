@@ -64,6 +64,7 @@ int run(int argc, char** argv) {
   add_evade(app);
   add_capture(app);
   add_invert(app);
+  add_study(app);
   add_report(app);
   add_data(app);
   add_bench(app);

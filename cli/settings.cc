@@ -25,8 +25,8 @@ std::string shown(const core::Json& value) {
 
 }  // namespace
 
-Settings::Settings(CLI::App& app) : app_(app) {
-  app.add_option("--config", config_path_, "TOML file with these settings; flags win over it")->option_text("FILE");
+Settings::Settings(CLI::App& app, bool takes_config) : app_(app) {
+  if (takes_config) app.add_option("--config", config_path_, "TOML file with these settings; flags win over it")->option_text("FILE");
 }
 
 void Settings::add(Section section, const std::string& heading) {

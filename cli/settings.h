@@ -19,8 +19,8 @@ struct Section {
 /// Declares flags for fields and fills the fields in: first from the file given with --config, then from the flags.
 class Settings {
  public:
-  /// Adds --config FILE to the verb.
-  explicit Settings(CLI::App& app);
+  /// @param takes_config adds --config FILE to the verb.
+  explicit Settings(CLI::App& app, bool takes_config = true);
 
   /// Adds the flags of a section. The structs behind the fields must outlive the parsing.
   void add(Section section, const std::string& heading);

@@ -26,6 +26,11 @@ std::size_t terminal_width() {
 class ProgressLine {
  public:
   void operator()(const core::Progress& progress) {
+    if (!progress.finished.empty()) {
+      std::fprintf(stderr, "%s%s\n", line_stands ? "\r\033[K" : "", progress.finished.c_str());
+      line_stands = false;
+      drawn_ = {};
+    }
     rate_.update(progress);
     const auto now = core::RateEstimate::Clock::now();
     const bool finished = progress.total > 0 && progress.done >= progress.total;
@@ -82,13 +87,17 @@ core::Fields fields(Common& common) {
   };
 }
 
-core::Run make_run(const Common& common) {
+core::Run make_run(const Common& common, bool lines) {
   core::Run run;
   run.device = core::device(common.device).str();
   run.threads = common.threads > 0 ? static_cast<int>(common.threads) : core::available_cores();
   core::set_threads(run.threads);
   if (!common.quiet && isatty(STDERR_FILENO) != 0) {
     run.progress = [line = std::make_shared<ProgressLine>()](const core::Progress& progress) { (*line)(progress); };
+  } else if (!common.quiet && lines) {
+    run.progress = [](const core::Progress& progress) {
+      if (!progress.finished.empty()) std::fprintf(stderr, "%s\n", progress.finished.c_str());
+    };
   }
   return run;
 }

@@ -20,7 +20,8 @@ struct Common {
 [[nodiscard]] core::Fields fields(Common& common);
 
 /// A run on the device and with the threads that were asked for (libtorch's too) and a progress line where stderr is a terminal.
-[[nodiscard]] core::Run make_run(const Common& common);
+/// @param lines what is finished is printed, a line each, where it is none.
+[[nodiscard]] core::Run make_run(const Common& common, bool lines = false);
 
 /// Ends the progress line, if one stands.
 void end_progress();

@@ -10,6 +10,7 @@ void add_train(CLI::App& app);
 void add_evade(CLI::App& app);
 void add_capture(CLI::App& app);
 void add_invert(CLI::App& app);
+void add_study(CLI::App& app);
 void add_report(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_data(CLI::App& app);

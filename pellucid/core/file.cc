@@ -103,6 +103,13 @@ std::string sha256(std::span<const std::uint8_t> content) {
   return hex;
 }
 
+std::string base64(std::span<const std::uint8_t> content) {
+  std::string text((content.size() + 2) / 3 * 4 + 1, '\0');
+  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), content.data(), static_cast<int>(content.size()));
+  text.resize(static_cast<std::size_t>(size));
+  return text;
+}
+
 std::string sha256(std::string_view content) { return sha256(as_bytes(content)); }
 
 }  // namespace pellucid::core

@@ -29,4 +29,7 @@ void write_file(const std::filesystem::path& path, std::string_view content);
 [[nodiscard]] std::string sha256(std::span<const std::uint8_t> content);
 [[nodiscard]] std::string sha256(std::string_view content);
 
+/// Base64 with padding (RFC 4648).
+[[nodiscard]] std::string base64(std::span<const std::uint8_t> content);
+
 }  // namespace pellucid::core

@@ -12,6 +12,8 @@
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string_view>
 
@@ -79,6 +81,9 @@ c10::intrusive_ptr<Backend> connect(const c10::intrusive_ptr<c10d::Store>& store
 
 struct Processes::Group {
   c10::intrusive_ptr<Backend> backend;
+  c10::intrusive_ptr<c10d::Store> store;
+  std::mutex mutex = {};
+  std::map<std::string, bool> claims = {};  // what was answered
 
   void sum_in_place(Tensor& tensor) const {
     std::vector<Tensor> tensors = {tensor};
@@ -127,7 +132,9 @@ Processes Processes::from_environment(const torch::Device& device) {
     options.waitWorkers = false;
     options.timeout = kMeeting;
     const auto store = c10::make_intrusive<c10d::TCPStore>(address, options);
-    processes.group_ = std::make_shared<Group>(Group{connect(store, at, device)});
+    processes.group_ = std::make_shared<Group>();
+    processes.group_->backend = connect(store, at, device);
+    processes.group_->store = store;
   } catch (const std::exception& error) {
     throw Error(ErrorKind::kIo, "process {} of {}: the others are not to be reached at {}:{} ($MASTER_ADDR, $MASTER_PORT): {}", at.rank, at.count,
                 address, port, error.what());
@@ -154,6 +161,18 @@ std::vector<Tensor> Processes::sum(std::vector<Tensor> tensors) const {
     begin += values;
   }
   return tensors;
+}
+
+bool Processes::claim(const std::string& name) const {
+  if (count_ == 1) return true;
+  const std::lock_guard guard(group_->mutex);
+  const auto known = group_->claims.find(name);
+  if (known != group_->claims.end()) return known->second;
+  try {
+    return group_->claims[name] = group_->store->add("claim/" + name, 1) == 1;
+  } catch (const std::exception& error) {
+    throw Error(ErrorKind::kIo, "the first process of this run is gone: {}", error.what());
+  }
 }
 
 std::optional<int> local_rank() {

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace pellucid::core {
@@ -38,6 +39,10 @@ class Processes {
   [[nodiscard]] std::vector<Tensor> sum(std::vector<Tensor> tensors) const;
   /// The same, differentiable: the gradient of a sum is the sum of the gradients.
   [[nodiscard]] Tensor differentiable_sum(const Tensor& tensor) const;
+
+  /// Shares out work by name: true in the one process that asks first for it, and there again whenever it asks. Threads may share it.
+  /// @throws Error(kIo) if the process that keeps the list is gone.
+  [[nodiscard]] bool claim(const std::string& name) const;
 
   /// The range of `n` items that falls to this process: consecutive, as even as can be.
   struct Range {

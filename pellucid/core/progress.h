@@ -15,6 +15,7 @@ struct Progress {
   std::int64_t total = 0;   ///< units in all; 0 where unknown
   std::string unit;         ///< what a unit is: "batches"
   std::string note = {};    ///< the newest figures: "loss 0.031"; may be empty
+  std::string finished = {};  ///< a line to keep on what was just finished; may be empty
 };
 
 /// Receives reports, from one thread at a time. An empty sink drops them.

@@ -244,6 +244,12 @@ Reconstruction reconstruct(const sharing::Observation& observation, const Invers
   return choose(std::move(trials));
 }
 
+core::Json to_json(const std::vector<Diagnosis>& diagnoses) {
+  core::Json list = core::Json::array();
+  for (const auto& d : diagnoses) list.push_back({{"code", d.code}, {"sentence", d.sentence}});
+  return list;
+}
+
 std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const InversionOptions& options,
                                 const Reconstruction& reconstruction) {
   std::vector<Diagnosis> causes;

@@ -69,6 +69,9 @@ struct Diagnosis {
   std::string sentence;
 };
 
+/// [{"code", "sentence"}]
+[[nodiscard]] core::Json to_json(const std::vector<Diagnosis>& diagnoses);
+
 /// Why a reconstruction may have failed, from what the attacker sees. Empty where nothing looks wrong.
 [[nodiscard]] std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const InversionOptions& options,
                                               const Reconstruction& reconstruction);

@@ -3,6 +3,7 @@
 #include "pellucid/core/file.h"
 #include "pellucid/core/parallel.h"
 #include "pellucid/data/image_file.h"
+#include "pellucid/nets/safetensors.h"
 #include "pellucid/stats/paired.h"
 #include "pellucid/stats/summary.h"
 #include "pellucid/sharing/confidence.h"

@@ -21,12 +21,6 @@ Json label_read(const sharing::Observation& observation) {
   return residual.min().item<double>() < 0 ? Json(residual.argmin().item<std::int64_t>()) : Json();
 }
 
-Json to_json(const std::vector<inversion::Diagnosis>& diagnoses) {
-  Json list = Json::array();
-  for (const auto& d : diagnoses) list.push_back({{"code", d.code}, {"sentence", d.sentence}});
-  return list;
-}
-
 }  // namespace
 
 ReadBack read_back(const sharing::Observation& observation, const Truth& truth, const inversion::InversionOptions& options, const core::Run& run) {
@@ -49,7 +43,7 @@ ReadBack read_back(const sharing::Observation& observation, const Truth& truth, 
                {"p_true", confidence.p_true},
                {"gradient_norm", sharing::gradient_norm(observation.update)},
                {"label_read", label_read(observation)},
-               {"diagnoses", to_json(inversion::diagnose(observation, options, reconstruction))},
+               {"diagnoses", inversion::to_json(inversion::diagnose(observation, options, reconstruction))},
                {"curve", {{"iteration", chosen.curve.iteration}, {"matching_loss", chosen.curve.matching_loss}}}};
   double oracle = -std::numeric_limits<double>::infinity();
   for (const auto& trial : reconstruction.trials) {
@@ -57,7 +51,7 @@ ReadBack read_back(const sharing::Observation& observation, const Truth& truth, 
   }
   if (std::isfinite(oracle)) json["oracle_psnr"] = oracle;
   if (!chosen.images.defined()) return {.result = json, .image = {}};
-  json.update(study::to_json(score(observation.network, chosen.images, truth).front()));
+  json.update(to_json(score(observation.network, chosen.images, truth).front()));
   return {.result = json, .image = chosen.images[0]};
 }
 

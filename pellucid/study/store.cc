@@ -41,6 +41,7 @@ struct Store::File {
   mutable std::mutex mutex;  // of all below
   std::unordered_map<std::string, Json> results;
   off_t read_to = 0;
+  bool written = false;  // since then
   Clock::time_point synced = Clock::now();
 
   [[noreturn]] void fail(const char* what) const {
@@ -65,6 +66,7 @@ struct Store::File {
 
   // Takes up whole lines from `read_to` on. @pre the mutex is held.
   void read() {
+    if (descriptor < 0) return;
     struct stat status;
     if (::fstat(descriptor, &status) != 0) fail("read");
     if (status.st_size <= read_to) return;
@@ -102,29 +104,32 @@ struct Store::File {
     }
     lock(kAppend, F_UNLCK, false);
     if (read_to == status.st_size) read_to += static_cast<off_t>(line.size());  // else the lines before it are still to be read
+    written = true;
     if (Clock::now() - synced >= kSyncEvery) sync();
   }
 
   void sync() {
+    written = false;
     ::fdatasync(descriptor);
     synced = Clock::now();
   }
 };
 
-Store::Store(std::filesystem::path folder, std::function<bool(const std::string&)> first_to_ask) : file_(std::make_unique<File>()) {
+Store::Store(std::filesystem::path folder, std::function<bool(const std::string&)> first_to_ask, bool read_only) : file_(std::make_unique<File>()) {
   file_->path = folder / "cells.jsonl";
   file_->first_to_ask = std::move(first_to_ask);
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
+  if (!read_only) std::filesystem::create_directories(folder, error);
   if (error) throw Error(ErrorKind::kIo, "{}: cannot make the folder: {}", folder.string(), error.message());
-  file_->descriptor = ::open(file_->path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  file_->descriptor = ::open(file_->path.c_str(), (read_only ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC, 0644);
+  if (read_only && errno == ENOENT && file_->descriptor < 0) return;
   if (file_->descriptor < 0) file_->fail("open");
   refresh();
 }
 
 Store::~Store() {
   if (file_->descriptor < 0) return;
-  file_->sync();
+  if (file_->written) file_->sync();
   ::close(file_->descriptor);
 }
 

@@ -25,8 +25,9 @@ class Store {
 
   /// Opens the store, or begins it.
   /// @param first_to_ask true for the one process that asks first for a name; empty: locks are enough.
+  /// @param read_only changes nothing, not even where there is no store yet; only `find` and `refresh` may be called then.
   /// @throws Error(kIo) if the file cannot be made or read.
-  explicit Store(std::filesystem::path folder, std::function<bool(const std::string& name)> first_to_ask = {});
+  explicit Store(std::filesystem::path folder, std::function<bool(const std::string& name)> first_to_ask = {}, bool read_only = false);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;

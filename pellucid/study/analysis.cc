@@ -1,0 +1,260 @@
+#include "pellucid/study/analysis.h"
+
+#include "pellucid/stats/crossed.h"
+#include "pellucid/stats/multiple.h"
+#include "pellucid/stats/paired.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+namespace pellucid::study {
+namespace {
+
+using core::Json;
+
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+constexpr double kLevel = 0.05;  // of the tests
+constexpr stats::BootstrapOptions kSummary = {.resamples = 2000};  // there are many, and they are looked at, not tested
+
+Json to_json(const stats::Interval& i) { return {{"value", i.value}, {"low", i.low}, {"high", i.high}}; }
+
+// One score of one group over (image, seed).
+stats::Crossed crossed(const Study& study, const std::vector<const Cell*>& cells, const std::string& key) {
+  stats::Crossed sample{.images = static_cast<std::size_t>(study.images), .seeds = static_cast<std::size_t>(study.seeds), .values = {}};
+  sample.values.assign(sample.images * sample.seeds, kNone);
+  for (const Cell* cell : cells) {
+    const auto found = cell->result.find(key);
+    if (found == cell->result.end() || !found->is_number()) continue;
+    sample.values[static_cast<std::size_t>(cell->image - study.first_image) * sample.seeds + static_cast<std::size_t>(cell->seed)] = *found;
+  }
+  return sample;
+}
+
+bool empty(const stats::Crossed& sample) { return std::all_of(sample.values.begin(), sample.values.end(), [](double x) { return std::isnan(x); }); }
+
+stats::Crossed minus(stats::Crossed a, const stats::Crossed& b) {
+  for (std::size_t i = 0; i < a.values.size(); ++i) a.values[i] -= b.values[i];
+  return a;
+}
+
+Json summary(const stats::Crossed& sample) {
+  if (empty(sample)) return {{"mean", Json()}, {"median", Json()}, {"min", Json()}, {"max", Json()}};
+  double low = kNone, high = kNone;
+  for (const double x : sample.values) low = std::fmin(low, x), high = std::fmax(high, x);
+  return {{"mean", to_json(stats::mean_interval(sample, kSummary))}, {"median", to_json(stats::median_interval(sample, kSummary))}, {"min", low}, {"max", high}};
+}
+
+using Groups = std::vector<std::vector<const Cell*>>;
+
+Json group_rows(const Study& study, const Groups& cells) {
+  Json rows = Json::array();
+  for (std::size_t g = 0; g < study.groups.size(); ++g) {
+    const auto failed = std::count_if(cells[g].begin(), cells[g].end(), [](const Cell* c) { return !c->result.contains("psnr") || c->result["psnr"].is_null(); });
+    Json row = {{"id", g},
+                {"label", describe(study, study.groups[g])},
+                {"levels", labels(study, study.groups[g])},
+                {"images", study.images},
+                {"seeds", study.seeds},
+                {"cells", cells[g].size()},
+                {"failed", failed},
+                {"metrics", Json::object()}};
+    for (const auto& metric : metrics()) row["metrics"][metric["key"].get<std::string>()] = summary(crossed(study, cells[g], metric["key"]));
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+struct Pair {
+  std::size_t group, reference;
+};
+
+// Each group whose level on the compared axis is not the first, with the one that differs from it in that level alone.
+std::vector<Pair> pairs(const Study& study) {
+  std::vector<Pair> list;
+  const auto axis = std::find_if(study.axes.begin(), study.axes.end(), [&](const Axis& a) { return a.name == study.compare; });
+  if (axis == study.axes.end()) return list;
+  const auto a = static_cast<std::size_t>(axis - study.axes.begin());
+  for (std::size_t g = 0; g < study.groups.size(); ++g) {
+    if (study.groups[g].levels[a] == 0) continue;
+    auto levels = study.groups[g].levels;
+    levels[a] = 0;
+    const auto reference = std::find_if(study.groups.begin(), study.groups.end(), [&](const Group& other) { return other.levels == levels; });
+    list.push_back({g, static_cast<std::size_t>(reference - study.groups.begin())});
+  }
+  return list;
+}
+
+std::string contrast_label(const Study& study, const Pair& pair) {
+  std::vector<std::string> where;
+  std::string what;
+  const auto &group = study.groups[pair.group], &reference = study.groups[pair.reference];
+  for (std::size_t a = 0; a < study.axes.size(); ++a) {
+    const auto& axis = study.axes[a];
+    const auto& label = axis.levels[group.levels[a]].label;
+    if (axis.name == study.compare) {
+      what = fmt::format("{} minus {}", label, axis.levels[reference.levels[a]].label);
+    } else if (axis.levels.size() > 1) {
+      where.push_back(label);
+    }
+  }
+  return where.empty() ? what : fmt::format("{}: {}", what, fmt::join(where, ", "));
+}
+
+Json contrast_row(const Study& study, const Pair& pair, const Groups& cells, std::vector<double>& differences) {
+  const auto difference = minus(crossed(study, cells[pair.group], "psnr"), crossed(study, cells[pair.reference], "psnr"));
+  Json row = {{"group", pair.group},   {"reference", pair.reference}, {"label", contrast_label(study, pair)}, {"metric", "psnr"},
+              {"difference", Json()},  {"p_value", Json()},           {"p_holm", Json()},                     {"effect", Json()},
+              {"images", 0},           {"seeds", study.seeds},        {"test", "no pairs"},                   {"needed", Json()},
+              {"at_equal_margin", Json()}};
+  if (empty(difference)) return row;
+  differences = stats::image_means(difference);
+  const std::vector<double> zeros(differences.size(), 0.0);
+  const auto test = stats::compare_paired(differences, zeros, {.resamples = 1});
+  row["difference"] = to_json(stats::mean_interval(difference));
+  row["images"] = differences.size();
+  row["p_value"] = test.p_value;
+  row["effect"] = test.rank_biserial;
+  row["test"] = test.test;
+  // Where either value is missing, so is the difference: the means are over the same images.
+  auto margin = minus(crossed(study, cells[pair.group], "margin"), crossed(study, cells[pair.reference], "margin"));
+  for (std::size_t i = 0; i < margin.values.size(); ++i) {
+    if (std::isnan(difference.values[i])) margin.values[i] = kNone;
+  }
+  const auto margins = stats::image_means(margin);
+  if (margins.size() != differences.size()) return row;
+  const auto equal = stats::intercept_interval(margins, differences);
+  if (std::isfinite(equal.value)) row["at_equal_margin"] = to_json(equal);
+  return row;
+}
+
+Json contrast_rows(const Study& study, const Groups& cells) {
+  Json rows = Json::array();
+  std::vector<double> p;
+  std::vector<std::size_t> tested;
+  std::vector<std::vector<double>> differences;
+  for (const auto& pair : pairs(study)) {
+    std::vector<double> of_pair;
+    rows.push_back(contrast_row(study, pair, cells, of_pair));
+    if (rows.back()["p_value"].is_null()) continue;
+    p.push_back(rows.back()["p_value"]);
+    tested.push_back(rows.size() - 1);
+    differences.push_back(std::move(of_pair));
+  }
+  const auto corrected = stats::holm(p);
+  for (std::size_t i = 0; i < tested.size(); ++i) {
+    Json& row = rows[tested[i]];
+    row["p_holm"] = corrected[i];
+    if (corrected[i] < kLevel) continue;
+    if (const auto needed = stats::pairs_needed(differences[i])) row["needed"] = *needed;
+  }
+  return rows;
+}
+
+Json diagnosis_rows(const std::vector<Cell>& cells) {
+  struct Found {
+    std::int64_t cells = 0;
+    std::string sentence;
+  };
+  std::map<std::string, Found> found;
+  for (const auto& cell : cells) {
+    if (cell.result["status"] == "failed") {
+      auto& f = found["failed"];
+      if (f.cells++ == 0) f.sentence = cell.result["reason"];
+    }
+    if (!cell.result.contains("diagnoses")) continue;
+    for (const auto& d : cell.result["diagnoses"]) {
+      auto& f = found[d["code"].get<std::string>()];
+      if (f.cells++ == 0) f.sentence = d["sentence"];
+    }
+  }
+  Json rows = Json::array();
+  for (const auto& [code, f] : found) rows.push_back({{"code", code}, {"cells", f.cells}, {"sentence", f.sentence}});
+  std::stable_sort(rows.begin(), rows.end(), [](const Json& a, const Json& b) { return a["cells"] > b["cells"]; });
+  return rows;
+}
+
+// What a comparison says, in words: a verdict only where the corrected test and the interval agree.
+std::string verdict(const Json& c) {
+  if (c["difference"].is_null()) return fmt::format("{}: no image came out.", c["label"].get<std::string>());
+  const double value = c["difference"]["value"], low = c["difference"]["low"], high = c["difference"]["high"];
+  const bool told = c["p_holm"].get<double>() < kLevel && (low > 0 || high < 0);
+  std::string text = fmt::format("{}: {:+.1f} dB [{:+.1f}, {:+.1f}]", c["label"].get<std::string>(), value, low, high);
+  if (!told) text += ", which is not told from nothing";
+  if (!c["needed"].is_null()) text += fmt::format(" (about {} images would)", c["needed"].get<std::int64_t>());
+  return text + ".";
+}
+
+std::string headline(const Study& study, const Json& groups, const Json& contrasts) {
+  if (study.images == 0) return fmt::format("{} networks trained.", study.groups.size() * static_cast<std::size_t>(study.seeds));
+  std::string text;
+  if (!contrasts.empty()) {
+    std::int64_t more = 0, less = 0, open = 0;
+    for (const auto& c : contrasts) {
+      const bool told = !c["difference"].is_null() && c["p_holm"].get<double>() < kLevel &&
+                        (c["difference"]["low"].get<double>() > 0 || c["difference"]["high"].get<double>() < 0);
+      ++(!told ? open : c["difference"]["value"].get<double>() > 0 ? more : less);
+    }
+    if (contrasts.size() <= 3) {
+      for (const auto& c : contrasts) text += verdict(c) + " ";
+    } else {
+      const auto widest = [](const Json& a, const Json& b) {
+        const auto size = [](const Json& c) { return c["difference"].is_null() ? 0.0 : std::abs(c["difference"]["value"].get<double>()); };
+        return size(a) < size(b);
+      };
+      text = fmt::format("Of {} comparisons, {} give away more than their reference, {} less, and {} cannot be told. The largest difference: {} ",
+                         contrasts.size(), more, less, open, verdict(*std::max_element(contrasts.begin(), contrasts.end(), widest)));
+    }
+    text += fmt::format("n = {} images x {} training{}.", study.images, study.seeds, study.seeds == 1 ? "" : "s");
+    return text;
+  }
+  const auto mean = [](const Json& group) {
+    const Json& m = group["metrics"]["psnr"]["mean"];
+    return m.is_null() ? -std::numeric_limits<double>::infinity() : m["value"].get<double>();
+  };
+  const auto by_mean = [&](const Json& a, const Json& b) { return mean(a) < mean(b); };
+  const auto [worst, best] = std::minmax_element(groups.begin(), groups.end(), by_mean);
+  if (best == groups.end() || !std::isfinite(mean(*best))) return "No image came out.";
+  const auto shown = [](const Json& g) {
+    const Json& m = g["metrics"]["psnr"]["mean"];
+    return m.is_null() ? g["label"].get<std::string>() + ": nothing"
+                       : fmt::format("{}: {:.1f} dB [{:.1f}, {:.1f}]", g["label"].get<std::string>(), m["value"].get<double>(), m["low"].get<double>(),
+                                     m["high"].get<double>());
+  };
+  return fmt::format("Most comes back with {}; least with {}. n = {} images x {} training{}.", shown(*best), shown(*worst), study.images, study.seeds,
+                     study.seeds == 1 ? "" : "s");
+}
+
+}  // namespace
+
+Json metrics() {
+  const auto metric = [](const char* key, const char* label, const char* unit, const char* better, bool oracle = false) {
+    return Json{{"key", key}, {"label", label}, {"unit", unit}, {"better", better}, {"oracle", oracle}};
+  };
+  return {metric("psnr", "PSNR", "dB", "higher"),
+          metric("gain", "Gain over knowing nothing", "dB", "higher"),
+          metric("ssim", "SSIM", "", "higher"),
+          metric("mse", "MSE", "", "lower"),
+          metric("fmse_logits", "FMSE (logits)", "", "lower"),
+          metric("fmse_features", "FMSE (features)", "", "lower"),
+          metric("matching_loss", "Matching loss", "", "lower"),
+          metric("margin", "Logit margin", "", ""),
+          metric("gradient_norm", "Gradient norm", "", ""),
+          metric("oracle_psnr", "PSNR, oracle's choice", "dB", "higher", true)};
+}
+
+Json analyse(const Study& study, const std::vector<Cell>& cells) {
+  Groups by_group(study.groups.size());
+  for (const auto& cell : cells) by_group[cell.group].push_back(&cell);
+  Json result = {{"metrics", metrics()}, {"groups", Json::array()}, {"contrasts", Json::array()}};
+  if (study.images > 0) {
+    result["groups"] = group_rows(study, by_group);
+    result["contrasts"] = contrast_rows(study, by_group);
+  }
+  result["diagnoses"] = diagnosis_rows(cells);
+  result["headline"] = headline(study, result["groups"], result["contrasts"]);
+  return result;
+}
+
+}  // namespace pellucid::study

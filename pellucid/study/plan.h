@@ -1,0 +1,93 @@
+// A study as data: a grid of settings from a TOML file.
+#pragma once
+
+#include "pellucid/inversion/options.h"
+#include "pellucid/nets/network.h"
+#include "pellucid/training/options.h"
+
+#include <filesystem>
+#include <optional>
+
+namespace pellucid::study {
+
+/// All that determines a cell but the training seed and the image.
+struct Settings {
+  // [model]
+  std::string data = "mnist", data_dir;
+  std::string net = "small_cnn";
+  bool normalise = false;         ///< the network's first layer standardises by the training images' mean and deviation
+  std::int64_t train_images = 0;  ///< use only the first ones; 0: all
+  std::int64_t test_images = 0;   ///< measure accuracy on the first test images; 0: all
+  std::int64_t judge_images = 1000;  ///< accuracy under attack is measured on the first of them
+
+  training::TrainingOptions training;  ///< [training], [training.attack], [training.test_attack]; its seed is added to the study's
+
+  // [client]
+  std::string checkpoint = "end";  ///< whose weights: "end", "epoch N" or "step N"
+  nets::Mode mode = nets::Mode::kEvaluation;
+  double logit_scale = 1;  ///< the last layer's weight and bias times this: the same decisions, another confidence
+
+  // [attack]
+  std::string preset = "residual";
+  inversion::InversionOptions attack;
+};
+
+/// One value that an axis takes.
+struct Level {
+  std::string label;
+  std::optional<double> x;  ///< where it stands on a chart's axis
+  core::Json settings;      ///< tables that are laid over the study's
+};
+
+struct Axis {
+  std::string name, title;
+  std::vector<Level> levels;
+};
+
+/// One combination of the axes' levels.
+struct Group {
+  std::vector<std::size_t> levels;  ///< one an axis
+  Settings settings;
+};
+
+struct Study {
+  std::string name, scale;      ///< the file's stem, and which of its scales
+  std::string title, question;
+  std::string compare;          ///< the axis whose levels are compared with its first one; may be empty
+  std::string x;                ///< the axis that charts run along; may be empty
+  std::int64_t images = 8;      ///< test images to read back; 0: only train
+  std::int64_t first_image = 0; ///< the first of them
+  std::int64_t seeds = 1;       ///< trainings, with seeds 0, 1, ...
+  std::int64_t gallery = 12;    ///< images that the report shows
+  std::vector<Axis> axes;
+  std::vector<Group> groups;    ///< the cross product, the last axis fastest
+  core::Json published;         ///< figures of others to stand beside, or null
+  core::Json document;          ///< the file as it was used: scale and changes laid over it
+};
+
+/// Reads a study.
+///
+/// A file may extend another (`extends = "other.toml"`, beside it) and holds scales ([scale.smoke], ...): tables that are laid
+/// over the whole (RFC 7396: tables merge, everything else is replaced). An axis is {name, title, levels = [{label, x, settings}]}, or
+/// {name, title, key = "training.attack.epsilon", values = [...]}.
+///
+/// @param scale one of the file's, or empty for the file as it is.
+/// @param changes "key = value" in TOML, laid over last: "training.epochs = 3".
+/// @throws Error(kIo) if the file cannot be read.
+/// @throws Error(kUsage) for what is not TOML, an unknown key, scale or axis, or settings that do not go together, with the
+///   nearest name or what was expected.
+[[nodiscard]] Study read_study(const std::filesystem::path& file, const std::string& scale, const std::vector<std::string>& changes = {});
+
+/// The names of a file's scales.
+[[nodiscard]] std::vector<std::string> scales(const std::filesystem::path& file);
+
+/// The settings as JSON, by table.
+[[nodiscard]] core::Json to_json(const Settings& settings);
+
+/// {axis: label} of a group.
+[[nodiscard]] core::Json labels(const Study& study, const Group& group);
+
+/// "adversarial, residual": the labels of a group, those of the axes with more than one level.
+[[nodiscard]] std::string describe(const Study& study, const Group& group);
+
+}  // namespace pellucid::study

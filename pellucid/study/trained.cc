@@ -1,0 +1,149 @@
+#include "pellucid/study/trained.h"
+
+#include "pellucid/core/error.h"
+#include "pellucid/core/file.h"
+#include "pellucid/data/catalog.h"
+#include "pellucid/nets/weights.h"
+#include "pellucid/nets/zoo.h"
+#include "pellucid/training/train.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace pellucid::study {
+namespace {
+
+namespace fs = std::filesystem;
+using core::Error;
+using core::ErrorKind;
+using core::Json;
+
+constexpr int kVersion = 1;  // of what a training and its measurement are: a new one where old ones must not be taken up
+
+// "epoch 3" as a file of the training's folder.
+std::string weight_file(const std::string& checkpoint) {
+  if (checkpoint == "end") return "model.safetensors";
+  const auto space = checkpoint.find(' ');
+  const auto number = std::stoll(checkpoint.substr(space + 1));
+  return checkpoint.starts_with("epoch") ? fmt::format("checkpoints/epoch-{:03}.safetensors", number)
+                                         : fmt::format("checkpoints/step-{:06}.safetensors", number);
+}
+
+Json determinants(const Training& training) {
+  return {{"network", kVersion}, {"training", training.id}, {"checkpoint", training.settings.checkpoint},
+          {"judge_images", training.settings.judge_images}};
+}
+
+Json train_and_measure(const Training& training, const fs::path& folder, Datasets& datasets, const core::Run& run) {
+  const Settings& s = training.settings;
+  const auto& train_set = datasets.train(s);
+  const auto& test_set = datasets.test(s);
+  nets::Spec spec{.net = s.net, .input = train_set.images.sizes().slice(1).vec(), .classes = static_cast<std::int64_t>(train_set.classes.size())};
+  if (s.normalise) std::tie(spec.mean, spec.deviation) = data::channel_statistics(train_set);
+  const auto trained = training::train(spec, train_set, test_set, s.training, folder, run);
+  auto network = nets::on(nets::load_network(folder / weight_file(s.checkpoint)), torch::Device(run.device));
+  Json json = {{"status", "ok"}, {"reason", ""}, {"fingerprint", nets::fingerprint(network)}};
+  json["natural"] = evasion::to_json(evasion::natural_accuracy(network, test_set, run));
+  json["robust"] = evasion::to_json(
+      evasion::robust_accuracy(network, data::first(test_set, s.judge_images), s.training.test_attack, s.training.seed, run));
+  json.update({{"robust_attack", evasion::describe(s.training.test_attack)},
+               {"description", training::describe(s.training)},
+               {"architecture", s.net},
+               {"parameters", nets::count_parameters(network.architecture)},
+               {"kept_epoch", trained.kept_epoch},
+               {"curve", training::to_json(trained.curve)}});
+  return json;
+}
+
+}  // namespace
+
+const data::Dataset& Datasets::load(const Settings& s, data::Split split, std::int64_t most) {
+  const std::lock_guard guard(mutex_);
+  const auto key = fmt::format("{} {} {} {}", s.data, s.data_dir, data::to_string(split), most);
+  auto found = sets_.find(key);
+  if (found == sets_.end()) {
+    auto whole = data::load(s.data, split, s.data_dir);
+    found = sets_.emplace(key, most > 0 ? data::first(whole, most) : std::move(whole)).first;
+  }
+  return found->second;
+}
+
+const data::Dataset& Datasets::train(const Settings& s) { return load(s, data::Split::kTrain, s.train_images); }
+const data::Dataset& Datasets::test(const Settings& s) { return load(s, data::Split::kTest, s.test_images); }
+
+const Tensor& Datasets::mean_image(const Settings& s) {
+  const auto& set = train(s);
+  const std::lock_guard guard(mutex_);
+  Tensor& mean = means_[fmt::format("{} {} {}", s.data, s.data_dir, s.train_images)];
+  if (!mean.defined()) {
+    Tensor sum = torch::zeros(set.images.sizes().slice(1), torch::kFloat64);
+    for (const auto& part : set.images.split(4096)) sum += part.to(torch::kFloat64).sum(0);
+    mean = (sum / (255.0 * static_cast<double>(set.size()))).to(torch::kFloat32).unsqueeze(0);
+  }
+  return mean;
+}
+
+std::string Datasets::identity(const Settings& s) {
+  const auto known = data::list(s.data_dir);
+  if (std::any_of(known.begin(), known.end(), [&](const auto& f) { return f.name == s.data; })) return s.data;
+  const Tensor images = load(s, data::Split::kTest, 0).images.contiguous();
+  return s.data + " " + core::sha256(std::span(images.data_ptr<std::uint8_t>(), static_cast<std::size_t>(images.numel())));
+}
+
+Training training_of(const Settings& settings, std::int64_t seed, Datasets& datasets) {
+  Training training{.id = {}, .settings = settings, .seed = seed};
+  Settings& s = training.settings;
+  s.training.seed += static_cast<std::uint64_t>(seed);
+  training.id = cell_name({{"training", kVersion},
+                           {"data", datasets.identity(s)},
+                           {"net", s.net},
+                           {"normalise", s.normalise},
+                           {"train_images", s.train_images},
+                           {"test_images", s.test_images},
+                           {"options", training::to_json(s.training)}});
+  return training;
+}
+
+std::optional<Json> find_measured(const Training& training, const Store& store) { return store.find(cell_name(determinants(training))); }
+
+std::optional<Json> measured(const Training& training, Store& store, const fs::path& folder, Datasets& datasets, const core::Run& run) {
+  std::optional<Json> result = find_measured(training, store);
+  if (result) return result;
+  // Checkpoints of one training share its folder: one process at a time.
+  store.exclusively(training.id, [&] {
+    result = store.try_cell(determinants(training), [&] {
+      return attempt([&] { return train_and_measure(training, folder / training.id, datasets, run); });
+    });
+  });
+  return result;
+}
+
+nets::Network load(const Training& training, const fs::path& folder) {
+  auto network = nets::load_network(folder / training.id / weight_file(training.settings.checkpoint));
+  const double scale = training.settings.logit_scale;
+  const auto& last = network.architecture.layers.back();
+  if (scale == 1) return network;
+  if (!std::holds_alternative<nets::Linear>(last.op)) {
+    throw Error(ErrorKind::kUsage, "client.logit_scale: got {} for {}, expected 1: its last layer is not linear", scale, training.settings.net);
+  }
+  for (const char* part : {".weight", ".bias"}) {
+    Tensor& tensor = network.state.at(last.name + part);
+    tensor = tensor * scale;
+  }
+  return network;
+}
+
+Json attempt(const std::function<Json()>& work) {
+  std::string reason;
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kStopped || error.kind() == ErrorKind::kIo) throw;
+    reason = error.what();
+  } catch (const c10::Error& error) {
+    reason = std::string("libtorch: ") + error.what_without_backtrace();
+  }
+  return {{"status", "failed"}, {"reason", reason}};
+}
+
+}  // namespace pellucid::study

@@ -1,0 +1,61 @@
+// The networks of studies: trained once, kept by name, measured at a checkpoint.
+#pragma once
+
+#include "pellucid/core/run.h"
+#include "pellucid/data/dataset.h"
+#include "pellucid/study/plan.h"
+#include "pellucid/study/store.h"
+
+#include <map>
+#include <mutex>
+
+namespace pellucid::study {
+
+/// The data sets of a study, each loaded when it is first asked for. Threads may share it.
+class Datasets {
+ public:
+  /// The images that the settings train on, and those that they measure on.
+  const data::Dataset& train(const Settings& settings);
+  const data::Dataset& test(const Settings& settings);
+  /// (1, C, H, W) in [0, 1]: the mean of the training images, which is the best guess without any gradient, in squared error.
+  const Tensor& mean_image(const Settings& settings);
+  /// What tells the data from others: the name of a set that is known by name; of a folder, also a hash of its test images.
+  std::string identity(const Settings& settings);
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, data::Dataset> sets_;
+  std::map<std::string, Tensor> means_;
+  const data::Dataset& load(const Settings& settings, data::Split split, std::int64_t most);
+};
+
+/// One training: settings and seed.
+struct Training {
+  std::string id;     ///< the hash of all that determines it: its folder's name
+  Settings settings;  ///< with the seed in them
+  std::int64_t seed = 0;
+};
+
+[[nodiscard]] Training training_of(const Settings& settings, std::int64_t seed, Datasets& datasets);
+
+/// A training's network at a checkpoint: {"status", "reason", "fingerprint", "natural", "robust", "robust_attack", "description",
+/// "architecture", "parameters", "kept_epoch", "curve"}. Trains it if that was not done, in `folder`/ID, and measures it.
+/// A training that fails for a reason of its own has the status "failed".
+///
+/// @return nothing while another process is at it.
+/// @throws Error(kStopped), Error(kIo), Error(kData).
+[[nodiscard]] std::optional<core::Json> measured(const Training& training, Store& store, const std::filesystem::path& folder,
+                                                 Datasets& datasets, const core::Run& run);
+
+/// The same, if it was done before.
+[[nodiscard]] std::optional<core::Json> find_measured(const Training& training, const Store& store);
+
+/// The network, with the last layer scaled as the settings say. @pre `measured` has it, with status "ok".
+[[nodiscard]] nets::Network load(const Training& training, const std::filesystem::path& folder);
+
+/// Runs work that may fail for a reason of its own.
+/// @return its result, or {"status": "failed", "reason"}.
+/// @throws Error(kStopped), Error(kIo): those are not the work's own.
+[[nodiscard]] core::Json attempt(const std::function<core::Json()>& work);
+
+}  // namespace pellucid::study
