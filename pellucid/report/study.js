@@ -46,7 +46,7 @@
   function dataset(line, rows) {
     const mean = line.style.includes('mean');
     return {
-      label: line.label, entry: line.entry, line, showLine: line.joined, yAxisID: line.right ? 'right' : 'y', borderWidth: 2,
+      label: line.label, entry: line.entry, line, showLine: line.joined, yAxisID: line.right ? 'right' : 'y', borderWidth: 2, clip: 9,
       borderDash: line.style.includes('dashed') ? [6, 4] : line.style.includes('dotted') ? [2, 4] : [],
       pointStyle: shapes[series(line)], pointRadius: mean ? 7 : line.joined ? 3.5 : 3, pointHoverRadius: mean ? 9 : 6, pointHitRadius: 8,
       data: line.x.map((x, i) => {

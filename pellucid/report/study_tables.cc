@@ -119,9 +119,8 @@ std::string contrasts_table(const Study& s) {
 std::string trainings_table(const Study& s) {
   std::string body;
   for (const Node& training : s.root["trainings"].items()) {
-    const bool fine = training["status"].text() == "ok";
-    const std::string status = fine ? status_text(training["status"])
-                                    : "<span class=\"badge\">" + status_text(training["status"]) + "</span> " + training["reason"].html();
+    const std::string reason = training["reason"].html();
+    const std::string status = status_text(training["status"]) + (reason.empty() ? "" : ": " + reason);
     body += row_of(training["label"].html(),
                    accuracy(training["natural"]) + accuracy(training["robust"]) + td(count(training["kept_epoch"].number())) + td(status) +
                        td(training["architecture"].html()) + td(count(training["parameters"].number())) +
