@@ -263,26 +263,29 @@ std::string training_chart(const Study& s) {
 }  // namespace
 
 std::string study_charts(const Study& s) {
-  std::string along_x, others;
+  std::string first, others;  // a row of charts each
   if (s.x && !s.groups.empty()) {
     std::vector<StudyMetric> metrics;
     std::copy_if(s.metrics.begin(), s.metrics.end(), std::back_inserter(metrics), [&](const StudyMetric& m) { return any_value(s, m); });
     std::vector<std::string> labels;
     for (const StudyMetric& metric : metrics) labels.push_back(escape(metric.label));
-    along_x += "<div><h3>Leakage</h3>\n" + tabs(labels, "metric", "Metric", [&](std::size_t i) { return metric_chart(s, metrics[i]); }) + "</div>\n";
+    first += "<div><h3>Leakage</h3>\n" + tabs(labels, "metric", "Metric", [&](std::size_t i) { return metric_chart(s, metrics[i]); }) + "</div>\n";
   }
   if (s.x && has_accuracy(s)) {
     const std::vector<Series> series = series_along_x(s);
     std::vector<std::string> labels;
     for (const Series& one : series) labels.push_back(escape(one.label));
-    along_x += "<div><h3>Leakage and accuracy</h3>\n" +
+    first += "<div><h3>Leakage and accuracy</h3>\n" +
                tabs(labels, "trade-off", "Groups", [&](std::size_t i) { return trade_off_chart(s, series[i], i); }) + "</div>\n";
   }
-  if (!s.x && !s.cells.empty()) others += distribution_chart(s);
   if (!s.cells.empty()) others += margin_chart(s);
   others += training_chart(s);
+  if (!s.x && !s.cells.empty()) {  // a tall chart: the others stand beside it, one above the other
+    first = "<div>\n" + distribution_chart(s) + "</div>\n<div class=\"stack\">\n" + others + "</div>\n";
+    others = "";
+  }
   std::string html;
-  for (const std::string& charts : {along_x, others}) {
+  for (const std::string& charts : {first, others}) {
     if (!charts.empty()) html += "<div class=\"charts\">\n" + charts + "</div>\n";
   }
   return html;

@@ -45,6 +45,12 @@ std::string difference_cell(const Node& node, const std::string& unit) {
   return fmt::format("<td><b>{}</b> <span class=\"bounds\">{}</span></td>", format(difference.value), bounds(difference, format));
 }
 
+// Under the heading "p" no equals sign is needed.
+std::string p_cell(const Node& p) {
+  const std::string text = p_value(p.number());
+  return escape(text.starts_with("= ") ? text.substr(2) : text);
+}
+
 std::string cell_value(const Node& cell, const StudyMetric& m) {
   return m.key == "ssim" ? decimals(cell[m.key].number(), 3) : metric(cell[m.key].number(), m.unit);
 }
@@ -107,7 +113,7 @@ std::string contrasts_table(const Study& s) {
     if (std::find(tests.begin(), tests.end(), test) == tests.end()) tests.push_back(test);
     std::string cells = td(heading(m)) + difference_cell(contrast["difference"], m.unit);
     if (margin) cells += contrast["at_equal_margin"].is_null() ? td("") : difference_cell(contrast["at_equal_margin"], m.unit);
-    cells += td(escape(p_value(contrast["p_value"].number()))) + td("<b>" + escape(p_value(contrast["p_holm"].number())) + "</b>") +
+    cells += td(p_cell(contrast["p_value"])) + td("<b>" + p_cell(contrast["p_holm"]) + "</b>") +
              td(decimals(contrast["effect"].number(), 2)) + td(sample(contrast));
     if (needed) cells += td(contrast["needed"].is_null() ? "" : count(contrast["needed"].number()));
     body += row_of(contrast["label"].html(), cells);

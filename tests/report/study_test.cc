@@ -133,7 +133,7 @@ TEST(StudyPage, ShowsWhatWasMeasured) {
   }
   const std::string cells = section(page, "cells");
   for (const Json& cell : result["cells"]) EXPECT_THAT(cells, HasSubstr("<code>" + cell["cell"].get<std::string>() + "</code>"));
-  EXPECT_THAT(section(page, "contrasts"), HasSubstr("<b>= 0.012</b>"));
+  EXPECT_THAT(section(page, "contrasts"), HasSubstr("<td>0.002</td><td><b>0.012</b></td>"));
   EXPECT_THAT(section(page, "contrasts"), HasSubstr("<td>42</td>"));
   const std::string controls = section(page, "controls");
   for (const char* verdict : {"<span class=\"verdict\">passed</span>", "<span class=\"verdict\">failed</span>", "<span class=\"verdict\">for reference</span>"}) {
