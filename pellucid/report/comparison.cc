@@ -10,7 +10,6 @@ namespace pellucid::report {
 namespace {
 
 constexpr char kSchema[] = "pellucid.comparison/1";
-constexpr std::size_t kSeriesColours = 4;  // as many as report.css defines
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -76,7 +75,5 @@ Comparison open_comparison(const core::Json& result, const std::filesystem::path
   }
   return c;
 }
-
-std::string series_class(std::size_t model) { return fmt::format("series-{}", model % kSeriesColours); }
 
 }  // namespace pellucid::report

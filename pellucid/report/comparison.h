@@ -33,7 +33,4 @@ template <typename Map, typename... Key>
   return found == map.end() ? nullptr : &found->second;
 }
 
-/// The CSS class that carries a model's colour.
-[[nodiscard]] std::string series_class(std::size_t model);
-
 }  // namespace pellucid::report

@@ -38,22 +38,13 @@ std::string picture(const Node& file, const std::filesystem::path& folder, const
   return fmt::format(R"(<img alt="{}" src="data:image/png;base64,{}">)", alt, base64(read_png(file, folder)));
 }
 
-// "not_applicable" as a reader says it.
-std::string status_text(const Node& reconstruction) {
-  std::string text = reconstruction["status"].html();
-  std::replace(text.begin(), text.end(), '_', ' ');
-  return text;
-}
-
-std::string missing_picture(const std::string& why) { return "<div class=\"missing\"><span>" + why + "</span></div>"; }
-
 std::string reconstruction_picture(const Node* node, const std::filesystem::path& folder, const std::string& subject) {
   if (node == nullptr) return missing_picture("not run");
   const Node& found = *node;
-  if (found["file"].is_null()) return missing_picture(status_text(found));
+  if (found["file"].is_null()) return missing_picture(status_text(found["status"]));
   std::string image =
       picture(found["file"], folder, fmt::format("{}, PSNR {} dB", subject, decimals(found["psnr"].number(), 1)));
-  if (found["status"].text() != "ok") image += "<span class=\"badge\">" + status_text(found) + "</span>";
+  if (found["status"].text() != "ok") image += "<span class=\"badge\">" + status_text(found["status"]) + "</span>";
   return image;
 }
 
@@ -79,7 +70,7 @@ std::string reconstruction_figure(const Comparison& c, std::size_t model, const 
 std::vector<std::string> notes(const Node& model, const Node& reconstruction) {
   std::vector<std::string> texts;
   const std::string reason = reconstruction["reason"].html();
-  if (reconstruction["status"].text() != "ok") texts.push_back(status_text(reconstruction) + ": " + reason);
+  if (reconstruction["status"].text() != "ok") texts.push_back(status_text(reconstruction["status"]) + ": " + reason);
   for (const char* kind : {"warnings", "diagnosis"}) {
     for (const Node& note : reconstruction[kind].items()) texts.push_back(note.html());
   }

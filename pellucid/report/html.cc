@@ -5,83 +5,50 @@
 #include "pellucid/core/file.h"
 #include "pellucid/report/embedded.h"
 #include "pellucid/report/sections.h"
+#include "pellucid/report/study_sections.h"
+#include "pellucid/report/tidy.h"
 
 #include <fmt/format.h>
 
 namespace pellucid::report {
 namespace {
 
-// Nothing but what is in the file may load or run, whatever text the result brings along.
-constexpr char kPolicy[] =
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+constexpr char kComparison[] = "pellucid.comparison/1", kStudy[] = "pellucid.study/1";
 
-std::string guide_section(const Comparison& c) {
-  std::string conventions;
-  for (const Node& convention : c.root["conventions"].items()) conventions += "<li>" + convention.html() + "</li>\n";
-  if (!conventions.empty()) conventions = "<h3>Conventions of this run</h3>\n<ul>\n" + conventions + "</ul>\n";
-  return std::string(kGuideHtml) + conventions;
+std::string render_comparison(const Comparison& c) {
+  return whole_page({.title = c.root["title"].html(),
+                     .header = headline_section(c),
+                     .sections = {{"models", "Models", "The models", key_figures_section(c)},
+                                  {"pictures", "Pictures", "What was read back", gallery_section(c)},
+                                  {"results", "Results", "Results", results_section(c)},
+                                  {"every-image", "Every image", "Every image", every_image_section(c)},
+                                  {"figures", "Figures", "Figures", figures_section(c)},
+                                  {"settings", "Settings", "Settings and environment", settings_section(c)},
+                                  {"guide", "How to read this", "How to read this", guide(c.root)}},
+                     .footer = page_footer(c.root)});
 }
 
-struct Section {
-  const char* id;
-  const char* link;
-  const char* title;
-  std::string (*content)(const Comparison&);
-};
-
-constexpr Section kSections[] = {
-    {"models", "Models", "The models", key_figures_section},
-    {"pictures", "Pictures", "What was read back", gallery_section},
-    {"results", "Results", "Results", results_section},
-    {"every-image", "Every image", "Every image", every_image_section},
-    {"figures", "Figures", "Figures", figures_section},
-    {"settings", "Settings", "Settings and environment", settings_section},
-    {"guide", "How to read this", "How to read this", guide_section},
-};
+std::string render_study(const Study& s) {
+  return whole_page({.title = s.root["title"].html(),
+                     .header = study_header(s),
+                     .sections = study_sections(s),
+                     .footer = page_footer(s.root),
+                     .scripts = {kChartJs, kStudyJs}});
+}
 
 }  // namespace
 
-std::string attack_tabs(const Comparison& c, const std::string& group,
-                        const std::function<std::string(std::size_t attack)>& panel) {
-  std::string html;
-  for (std::size_t i = 0; i < c.attacks.size(); ++i) {
-    const std::string label = c.attacks[i]["label"].html();
-    if (c.attacks.size() > 1) {
-      html += fmt::format(R"(<input type="radio" name="{0}" id="{0}-{1}"{2}><label for="{0}-{1}">{3}</label>
-)",
-                          group, i, i == 0 ? " checked" : "", label);
-    }
-    html += "<div class=\"panel\"><h3>" + label + "</h3>\n" + panel(i) + "</div>\n";
-  }
-  if (c.attacks.size() == 1) return html;
-  return "<div class=\"tabs\" role=\"group\" aria-label=\"Attack\">\n" + html + "</div>\n";
+std::string attack_tabs(const Comparison& c, const std::string& group, const std::function<std::string(std::size_t attack)>& panel) {
+  std::vector<std::string> labels;
+  for (const Node& attack : c.attacks) labels.push_back(attack["label"].html());
+  return tabs(labels, group, "Attack", panel);
 }
 
 std::string render(const core::Json& result, const std::filesystem::path& run_folder) {
-  const Comparison c = open_comparison(result, run_folder);
-  std::string page = fmt::format(R"(<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{}</title>
-<style>
-{}</style></head><body>
-<main>
-)",
-                                 kPolicy, c.root["title"].html(), kReportCss);
-  std::string links, sections;
-  for (const Section& section : kSections) {
-    links += fmt::format("<a href=\"#{}\">{}</a>", section.id, section.link);
-    sections +=
-        fmt::format("<section id=\"{}\"><h2>{}</h2>\n{}</section>\n", section.id, section.title, section.content(c));
-  }
-  page += headline_section(c) + "<nav aria-label=\"Sections\">" + links + "</nav>\n" + sections;
-  page += fmt::format(
-      "<footer class=\"muted small\">Pellucid {}. Every figure on this page is in result.json beside "
-      "it.</footer>\n</main></body></html>\n",
-      c.root["environment"]["pellucid"].html());
-  return page;
+  const Node schema = Node(result, (run_folder / "result.json").string())["schema"];
+  if (schema.text() == kComparison) return render_comparison(open_comparison(result, run_folder));
+  if (schema.text() == kStudy) return render_study(open_study(result, run_folder));
+  schema.fail(fmt::format("\"{}\" or \"{}\"", kComparison, kStudy));
 }
 
 std::filesystem::path write_report(const std::filesystem::path& run_folder) {
@@ -90,8 +57,15 @@ std::filesystem::path write_report(const std::filesystem::path& run_folder) {
     throw core::Error(core::ErrorKind::kData, "{}: got no such file, expected the result of a finished run",
                       source.string());
   }
+  const core::Json result = core::read_json(source);
   const std::filesystem::path target = run_folder / "report.html";
-  core::write_file(target, render(core::read_json(source), run_folder));
+  core::write_file(target, render(result, run_folder));
+  if (result["schema"] == kStudy) {
+    const Study study = open_study(result, run_folder);
+    core::write_file(run_folder / "results.csv", csv(study));
+    core::write_file(run_folder / "table.tex", latex(study));
+    write_events(study, run_folder / "events");
+  }
   return target;
 }
 

@@ -83,7 +83,7 @@ std::vector<Value> Node::numbers() const {
   return values;
 }
 
-std::string Node::as_written() const { return escape(json_->is_string() ? json_->get<std::string>() : dump(*json_)); }
+std::string Node::as_written() const { return json_->is_string() ? json_->get<std::string>() : dump(*json_); }
 
 Interval interval(const Node& node) {
   if (node.is_null()) return {};

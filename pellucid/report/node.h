@@ -41,7 +41,7 @@ class Node {
   [[nodiscard]] Value number() const;
   /// A list of numbers and nulls.
   [[nodiscard]] std::vector<Value> numbers() const;
-  /// The escaped text of a value of any kind, as it was written.
+  /// A value of any kind, as it was written.
   [[nodiscard]] std::string as_written() const;
 
   [[nodiscard]] bool is_null() const { return json_->is_null(); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pellucid/report/comparison.h"
+#include "pellucid/report/page.h"
 
 #include <functional>
 #include <string>
@@ -24,9 +25,7 @@ namespace pellucid::report {
 /// Data, settings and environment, folded away.
 [[nodiscard]] std::string settings_section(const Comparison& c);
 
-/// One panel for each attack, of which the screen shows the chosen one and paper shows all; needs no script.
-/// @param group unique on the page.
-/// @param panel makes the content for an attack, by its position.
+/// Tabs with one panel for each attack.
 [[nodiscard]] std::string attack_tabs(const Comparison& c, const std::string& group,
                                       const std::function<std::string(std::size_t attack)>& panel);
 

@@ -1,7 +1,6 @@
 // The top of the page: the answer, and the key figures of each model.
 #include "pellucid/report/format.h"
 #include "pellucid/report/sections.h"
-#include "pellucid/report/svg_chart.h"
 
 #include <fmt/format.h>
 
@@ -11,28 +10,15 @@ namespace {
 // The metric that stands for all where there is room for one.
 constexpr char kKeyMetric[] = "psnr";
 
-std::string key_interval(const Comparison& c) {
-  const Node* paired = find(c.paired, c.attacks.front()["id"].text(), kKeyMetric);
+std::string main_difference(const Comparison& c) {
+  const Node& attack = c.attacks.front();
+  const Node* paired = find(c.paired, attack["id"].text(), kKeyMetric);
   if (paired == nullptr) return "";
   const Node& node = *paired;
-  const std::string unit = node["unit"].text();
-  const Interval difference = interval(node["difference"]);
-  auto format = [&](Value value) { return signed_metric(value, unit); };
-  std::string chart;
-  if (difference.value && difference.low && difference.high) {
-    chart = interval_chart(difference, fmt::format("Difference in {}: {} {} {}", node["label"].text(),
-                                                   format(difference.value), unit, bounds(difference, format)));
-  }
-  return fmt::format(
-      R"(<div class="key-interval"><p>Paired difference in {label}, {description}:
-<span class="nowrap"><strong>{value} {unit}</strong> {bounds}</span>
-<span class="muted">{attack}, n = {n}, {test}, <span class="nowrap">p {p}</span></span></p>{chart}</div>
-)",
-      fmt::arg("label", node["label"].html()), fmt::arg("description", node["description"].html()),
-      fmt::arg("value", format(difference.value)), fmt::arg("unit", escape(unit)),
-      fmt::arg("bounds", bounds(difference, format)), fmt::arg("attack", c.attacks.front()["label"].html()),
-      fmt::arg("n", count(node["n"].number())), fmt::arg("test", node["test"].html()),
-      fmt::arg("p", escape(p_value(node["p_value"].number()))), fmt::arg("chart", chart));
+  return key_interval(fmt::format("Paired difference in {}, {}", node["label"].html(), node["description"].html()), node["label"].text(),
+                      node["unit"].text(), interval(node["difference"]),
+                      fmt::format("{}, n = {}, {}, <span class=\"nowrap\">p {}</span>", attack["label"].html(), count(node["n"].number()),
+                                  node["test"].html(), escape(p_value(node["p_value"].number()))));
 }
 
 std::string key_figure(const std::string& label, const std::string& value, const std::string& range,
@@ -77,22 +63,7 @@ std::string card(const Comparison& c, std::size_t index) {
 
 }  // namespace
 
-std::string headline_section(const Comparison& c) {
-  std::string warnings;
-  for (const Node& warning : c.root["warnings"].items()) warnings += "<li>" + warning.html() + "</li>\n";
-  if (!warnings.empty()) {
-    warnings = "<aside class=\"warnings\" aria-label=\"Warnings\"><h2>Read this first</h2><ul>\n" + warnings +
-               "</ul></aside>\n";
-  }
-  return fmt::format(R"(<header>
-<p class="brand">Pellucid <span class="muted">privacy audit report, <time>{}</time></span></p>
-<h1>{}</h1>
-<p class="headline">{}</p>
-{}{}</header>
-)",
-                     c.root["environment"]["date"].html(), c.root["title"].html(), c.root["headline"].html(),
-                     key_interval(c), warnings);
-}
+std::string headline_section(const Comparison& c) { return page_header(c.root, "", main_difference(c)); }
 
 std::string key_figures_section(const Comparison& c) {
   std::string cards;

@@ -13,42 +13,79 @@ namespace {
 // The drawing's size in its own units (about CSS pixels) and the plot's edges in it.
 constexpr double kWidth = 460, kHeight = 300;
 constexpr double kLeft = 58, kRight = 438, kTop = 12, kBottom = 252;
+constexpr double kRightInner = 402;  // the plot's right edge where an axis stands there
+constexpr double kRowLeft = 14, kRowHeight = 46;
 
 bool drawable(const Scale& scale, const Value& value) {
   return value && std::isfinite(*value) && (!scale.logarithmic || *value > 0);
 }
 
-std::string y_axis(const Scale& y, const std::string& label) {
+// From a point of a line to its place in the drawing.
+struct Axes {
+  Scale x, y, right = {};
+  bool rows = false;
+
+  [[nodiscard]] const Scale& value_scale(const Line& line) const { return line.right ? right : y; }
+  [[nodiscard]] bool drawable(const Line& line, std::size_t i) const {
+    return report::drawable(x, line.x[i]) && report::drawable(value_scale(line), line.y[i]);
+  }
+  [[nodiscard]] std::string place(const Line& line, std::size_t i, const Value& value) const {
+    const double along = x(*line.x[i]);
+    const double up = value_scale(line)(*value);
+    return rows ? fmt::format("{:.1f} {:.1f}", up, along) : fmt::format("{:.1f} {:.1f}", along, up);
+  }
+};
+
+// The left axis with lines across to `edge`, or the right one.
+std::string y_axis(const Scale& y, const std::string& label, double edge, bool right = false) {
   std::string svg;
   for (const Tick& tick : ticks(y)) {
-    svg += fmt::format(R"(<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>)", kLeft, kRight, y(tick.value),
-                       y(tick.value));
-    svg += fmt::format(R"(<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>)", kLeft - 7,
-                       y(tick.value) + 4, tick.label);
+    if (!right) {
+      svg += fmt::format(R"(<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>)", kLeft, edge, y(tick.value),
+                         y(tick.value));
+    }
+    svg += fmt::format(R"(<text class="tick" x="{}" y="{:.1f}" text-anchor="{}">{}</text>)", right ? edge + 7 : kLeft - 7,
+                       y(tick.value) + 4, right ? "start" : "end", tick.label);
   }
   const double middle = (kTop + kBottom) / 2;
   return svg + fmt::format(
                    R"svg(
-<text class="axis-label" text-anchor="middle" transform="translate(13 {}) rotate(-90)">{}</text>)svg",
-                   middle, escape(label));
+<text class="axis-label" text-anchor="middle" transform="translate({} {}) rotate(-90)">{}</text>)svg",
+                   right ? kWidth - 5 : 13, middle, escape(label));
 }
 
-// What runs along x is counted (epochs, iterations): ticks between whole numbers are left out.
-std::string x_axis(const Scale& x, const std::string& label) {
+std::vector<Tick> x_axis_ticks(const LineChart& chart, const Scale& x) {
+  if (!chart.x_ticks.empty()) return chart.x_ticks;
+  std::vector<Tick> marks = ticks(x);
+  if (!chart.counted) return marks;
+  std::erase_if(marks, [](const Tick& tick) { return std::abs(tick.value - std::round(tick.value)) > 1e-6; });
+  for (Tick& tick : marks) tick.label = count(tick.value);
+  return marks;
+}
+
+std::string x_axis(const Scale& x, const std::vector<Tick>& marks, const std::string& label, double bottom) {
   std::string svg =
-      fmt::format(R"(<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>)", kLeft, kRight, kBottom, kBottom);
-  for (const Tick& tick : ticks(x)) {
-    if (std::abs(tick.value - std::round(tick.value)) > 1e-6) continue;
+      fmt::format(R"(<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>)", x.from, x.to, bottom, bottom);
+  for (const Tick& tick : marks) {
     svg += fmt::format(R"(<line class="axis" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>)", x(tick.value), x(tick.value),
-                       kBottom, kBottom + 4);
+                       bottom, bottom + 4);
     svg += fmt::format(R"(<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>)", x(tick.value),
-                       kBottom + 18, count(tick.value));
+                       bottom + 18, escape(tick.label));
   }
   return svg + fmt::format(R"(<text class="axis-label" x="{}" y="{}" text-anchor="middle">{}</text>)",
-                           (kLeft + kRight) / 2, kHeight - 8, escape(label));
+                           (x.from + x.to) / 2, bottom + 40, escape(label));
 }
 
-std::string figure(const ChartFrame& frame, const std::string& drawing) {
+// Rows have their names above them, so that long ones find room.
+std::string row_names(const Scale& x, const std::vector<Tick>& rows) {
+  std::string svg;
+  for (const Tick& row : rows) {
+    svg += fmt::format(R"(<text class="axis-label" x="{}" y="{:.1f}">{}</text>)", kRowLeft, x(row.value) - 13, escape(row.label));
+  }
+  return svg;
+}
+
+std::string figure(const ChartFrame& frame, const std::string& drawing, double height = kHeight, const std::string& data = "") {
   std::string legend;
   for (const LegendEntry& entry : frame.legend) {
     legend += fmt::format(
@@ -59,11 +96,11 @@ std::string figure(const ChartFrame& frame, const std::string& drawing) {
 <svg viewBox="0 0 {width} {height}" role="img" aria-labelledby="{id}-title {id}-desc">
 <title id="{id}-title">{title}</title><desc id="{id}-desc">{description}</desc>
 {drawing}</svg>
-<figcaption>{description}</figcaption></figure>
+<figcaption>{description}</figcaption>{data}</figure>
 )",
                      fmt::arg("title", escape(frame.title)), fmt::arg("legend", legend), fmt::arg("width", kWidth),
-                     fmt::arg("height", kHeight), fmt::arg("id", frame.id),
-                     fmt::arg("description", escape(frame.description)), fmt::arg("drawing", drawing));
+                     fmt::arg("height", height), fmt::arg("id", frame.id),
+                     fmt::arg("description", escape(frame.description)), fmt::arg("drawing", drawing), fmt::arg("data", data));
 }
 
 std::string nothing_to_draw() {
@@ -71,28 +108,94 @@ std::string nothing_to_draw() {
                      kHeight / 2);
 }
 
+// The interval about each run of points, there and back again.
+std::string band_mark(const Line& line, const Axes& axes) {
+  std::string path, there, back;
+  for (std::size_t i = 0; i <= line.low.size(); ++i) {
+    if (i == line.low.size() || !axes.drawable(line, i) || !line.low[i] || !line.high[i]) {
+      if (!there.empty()) path += "M" + there.substr(1) + back + "Z";
+      there = back = "";
+      continue;
+    }
+    there += "L" + axes.place(line, i, line.high[i]);
+    back.insert(0, "L" + axes.place(line, i, line.low[i]));
+  }
+  return path.empty() ? "" : fmt::format(R"(<path class="band" d="{}"/>)", path);
+}
+
 // A dot for a single point, else a path; a gap starts a new stroke. Empty if nothing of the line can be shown.
-std::string line_mark(const Line& line, const Scale& x, const Scale& y) {
+std::string line_mark(const Line& line, const Axes& axes) {
   std::string path;
   std::string dots;
   std::size_t run = 0;  // points since the last gap
   const std::size_t length = std::min(line.x.size(), line.y.size());
   for (std::size_t i = 0; i < length; ++i) {
-    if (!drawable(x, line.x[i]) || !drawable(y, line.y[i])) {
+    if (!axes.drawable(line, i)) {
       run = 0;
       continue;
     }
-    const double px = x(*line.x[i]);
-    const double py = y(*line.y[i]);
-    path += fmt::format("{}{:.1f} {:.1f}", run == 0 ? "M" : "L", px, py);
-    const bool last = i + 1 == length || !drawable(x, line.x[i + 1]) || !drawable(y, line.y[i + 1]);
-    if (run == 0 && last) dots += fmt::format(R"(<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3"/>)", px, py);
+    const std::string place = axes.place(line, i, line.y[i]);
+    path += (run == 0 ? "M" : "L") + place;
+    const bool last = i + 1 == length || !axes.drawable(line, i + 1);
+    if (run == 0 && last) {
+      const auto space = place.find(' ');
+      dots += fmt::format(R"(<circle class="dot" cx="{}" cy="{}" r="3"/>)", place.substr(0, space), place.substr(space + 1));
+    }
     ++run;
   }
   if (path.empty()) return "";
-  return fmt::format(R"(<g class="{}"><title>{}</title><path class="line" d="{}"/>{}</g>
+  return fmt::format(R"(<g class="{}"><title>{}</title>{}<path class="line" d="{}"/>{}</g>
 )",
-                     line.style, escape(line.label), path, dots);
+                     line.style, escape(line.label), band_mark(line, axes), path, dots);
+}
+
+// Thousands of dots are one path of strokes without length, which have round or square ends.
+std::string dots_mark(const Line& line, const Axes& axes) {
+  std::string dots, bars;
+  for (std::size_t i = 0; i < line.y.size(); ++i) {
+    if (!axes.drawable(line, i)) continue;
+    dots += "M" + axes.place(line, i, line.y[i]) + "h0";
+    if (i < line.low.size() && line.low[i] && line.high[i]) {
+      bars += "M" + axes.place(line, i, line.low[i]) + "L" + axes.place(line, i, line.high[i]);
+    }
+  }
+  if (dots.empty()) return "";
+  if (!bars.empty()) bars = "<path class=\"line\" d=\"" + bars + "\"/>";
+  return fmt::format(R"(<g class="{}"><title>{}</title>{}<path class="dots" d="{}"/></g>
+)",
+                     line.style, escape(line.label), bars, dots);
+}
+
+core::Json axis_data(const Scale& scale, const std::vector<Tick>& marks, const std::string& label) {
+  core::Json places = core::Json::array(), names = core::Json::array();
+  for (const Tick& tick : marks) {
+    places.push_back(tick.value);
+    names.push_back(tick.label);
+  }
+  return {{"low", scale.low}, {"high", scale.high}, {"logarithmic", scale.logarithmic}, {"ticks", places}, {"names", names}, {"label", label}};
+}
+
+core::Json numbers(const std::vector<Value>& values) {
+  core::Json list = core::Json::array();
+  for (const Value& value : values) list.push_back(value ? core::Json(*value) : core::Json());
+  return list;
+}
+
+std::string data_block(const LineChart& chart, const Axes& axes, const std::vector<Tick>& x_ticks) {
+  core::Json data = {{"rows", chart.rows},
+                     {"x", axis_data(axes.x, x_ticks, chart.frame.x_label)},
+                     {"y", axis_data(axes.y, ticks(axes.y), chart.frame.y_label)},
+                     {"right", nullptr},
+                     {"lines", core::Json::array()}};
+  if (!chart.right_label.empty()) data["right"] = axis_data(axes.right, ticks(axes.right), chart.right_label);
+  for (const Line& line : chart.lines) {
+    data["lines"].push_back({{"label", line.label}, {"style", line.style}, {"entry", line.entry}, {"joined", line.joined},
+                             {"right", line.right}, {"x", numbers(line.x)}, {"y", numbers(line.y)}, {"low", numbers(line.low)},
+                             {"high", numbers(line.high)}, {"notes", line.notes}});
+  }
+  std::string text;
+  for (const char c : data.dump(-1, ' ', false, core::Json::error_handler_t::replace)) text += c == '<' ? "\\u003c" : std::string(1, c);
+  return "\n<script type=\"application/json\">" + text + "</script>";
 }
 
 // The second and later groups have a shape of their own, so that colour is not all that tells them apart.
@@ -118,17 +221,41 @@ std::string mean_mark(const DotChart& chart, std::size_t group, double x, const 
 }  // namespace
 
 std::string line_chart(const LineChart& chart) {
-  std::vector<Value> xs, ys;
+  std::vector<Value> xs, ys, rights;
   for (const Line& line : chart.lines) {
     xs.insert(xs.end(), line.x.begin(), line.x.end());
-    ys.insert(ys.end(), line.y.begin(), line.y.end());
+    auto& values = line.right ? rights : ys;
+    for (const auto* list : {&line.y, &line.low, &line.high}) values.insert(values.end(), list->begin(), list->end());
   }
-  const Scale x = fit_scale(xs, false, kLeft, kRight);
-  const Scale y = fit_scale(ys, chart.logarithmic, kBottom, kTop);
+  Axes axes{.x = fit_scale(xs, false, kLeft, chart.right_label.empty() ? kRight : kRightInner),
+            .y = fit_scale(ys, chart.logarithmic, kBottom, kTop),
+            .right = fit_scale(rights, false, kBottom, kTop),
+            .rows = chart.rows};
+  double bottom = kBottom;
+  if (!chart.x_ticks.empty()) {  // half a step of room on both sides
+    const double first = chart.x_ticks.front().value, last = chart.x_ticks.back().value;
+    const double step = first == last ? 1 : (last - first) / static_cast<double>(chart.x_ticks.size() - 1);
+    const double room = chart.rows ? 0.5 : 0.35;
+    axes.x.low = first - room * step;
+    axes.x.high = last + room * step;
+  }
+  if (chart.rows) {
+    bottom = kTop + kRowHeight * static_cast<double>(chart.x_ticks.size());
+    axes.x.from = kTop + 6;
+    axes.x.to = bottom + 6;
+    axes.y.from = kRowLeft;
+    axes.y.to = kRight;
+  }
   std::string marks;
-  for (const Line& line : chart.lines) marks += line_mark(line, x, y);
+  for (const Line& line : chart.lines) marks += line.joined ? line_mark(line, axes) : dots_mark(line, axes);
   if (marks.empty()) return figure(chart.frame, nothing_to_draw());
-  return figure(chart.frame, y_axis(y, chart.frame.y_label) + x_axis(x, chart.frame.x_label) + "\n" + marks);
+  const std::vector<Tick> x_ticks = x_axis_ticks(chart, axes.x);
+  const std::string drawing =
+      chart.rows ? x_axis(axes.y, ticks(axes.y), chart.frame.y_label, bottom + 6) + row_names(axes.x, x_ticks)
+                 : y_axis(axes.y, chart.frame.y_label, axes.x.to) + (chart.right_label.empty() ? "" : y_axis(axes.right, chart.right_label, axes.x.to, true)) +
+                       x_axis(axes.x, x_ticks, chart.frame.x_label, kBottom);
+  return figure(chart.frame, drawing + "\n" + marks, bottom + kHeight - kBottom + (chart.rows ? 6 : 0),
+                chart.interactive ? data_block(chart, axes, x_ticks) : "");
 }
 
 std::string dot_chart(const DotChart& chart) {
@@ -152,7 +279,7 @@ std::string dot_chart(const DotChart& chart) {
                           metric(subject.values[g], chart.unit), escape(chart.unit),
                           dot_mark(g, column(g), y(*subject.values[g]), 3.6));
     }
-    if (subject.values.size() > 1) joins += line_mark(join, {.low = 0, .high = 1, .from = 0, .to = 1}, y);
+    if (subject.values.size() > 1) joins += line_mark(join, {.x = {.low = 0, .high = 1, .from = 0, .to = 1}, .y = y});
   }
   if (dots.empty()) return figure(chart.frame, nothing_to_draw());
 
@@ -166,7 +293,7 @@ std::string dot_chart(const DotChart& chart) {
   }
   const std::string axis =
       fmt::format(R"(<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>)", kLeft, kRight, kBottom, kBottom);
-  return figure(chart.frame, y_axis(y, chart.frame.y_label) + axis + names + "\n" + joins + dots);
+  return figure(chart.frame, y_axis(y, chart.frame.y_label, kRight) + axis + names + "\n" + joins + dots);
 }
 
 std::string interval_chart(const Interval& estimate, const std::string& title) {

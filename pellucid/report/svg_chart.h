@@ -1,7 +1,7 @@
 // Charts as inline SVG: axes, ticks, labels, legend, and a title and description for screen readers.
 #pragma once
 
-#include "pellucid/report/node.h"
+#include "pellucid/report/svg_scale.h"
 
 #include <string>
 #include <vector>
@@ -19,6 +19,11 @@ struct Line {
   std::string label;  ///< shown when one points at it
   std::string style;  ///< CSS classes, as in the legend
   std::vector<Value> x, y;
+  std::vector<Value> low = {}, high = {};  ///< y's interval, a band about a line and a bar through a dot; as long as y or empty
+  std::vector<std::string> notes = {};     ///< what is said of each point when one points at it; as long as y or empty
+  bool joined = true;                      ///< false: dots
+  bool right = false;                      ///< measured by the right axis
+  std::size_t entry = 0;                   ///< the line's place in the legend
 };
 
 /// What all charts have. Text is plain here: the chart escapes it.
@@ -35,6 +40,11 @@ struct LineChart {
   ChartFrame frame;
   bool logarithmic = false;
   std::vector<Line> lines;
+  std::vector<Tick> x_ticks = {};  ///< where x has ticks; otherwise at round numbers
+  bool counted = true;             ///< x is whole: ticks between whole numbers are left out
+  std::string right_label = "";    ///< of the right axis, which is there if a line is measured by it
+  bool rows = false;               ///< turned: x runs downwards in rows with the names of `x_ticks`, y to the right
+  bool interactive = false;        ///< carries its data as JSON, from which study.js draws it again, with tooltips
 };
 
 /// Dots in one column a group; the dots of one subject are joined. Beside each column stands the group's mean.
@@ -56,6 +66,9 @@ struct DotChart {
 };
 
 /// A <figure> with the chart; where no value can be shown, it says so.
+///
+/// The data of an interactive chart stand in a <script type="application/json">, every '<' in it as \u003c: the same points, axes,
+/// ticks and notes that the SVG shows.
 [[nodiscard]] std::string line_chart(const LineChart& chart);
 [[nodiscard]] std::string dot_chart(const DotChart& chart);
 

@@ -9,19 +9,6 @@
 namespace pellucid::report {
 namespace {
 
-// A wide table scrolls in its own box, which the keyboard reaches.
-std::string scroll_box(const std::string& name, const std::string& table) {
-  return fmt::format(R"(<div class="scroll" role="region" tabindex="0" aria-label="{}">
-{}</div>
-)",
-                     name, table);
-}
-
-std::string estimate(const Interval& value, const std::string& unit) {
-  return fmt::format("<b>{}</b> <span class=\"bounds\">{}</span>", metric(value.value, unit),
-                     bounds(value, [&](Value end) { return metric(end, unit); }));
-}
-
 std::string model_header(const Comparison& c, std::size_t model) {
   return fmt::format(R"(<th scope="row" class="{}"><i class="swatch"></i>{}</th>)", series_class(model),
                      c.models[model]["label"].html());
@@ -144,16 +131,13 @@ std::string results_section(const Comparison& c) {
     const std::string text = node["description"].html() + ", " + node["test"].html();
     if (std::find(tests.begin(), tests.end(), text) == tests.end()) tests.push_back(text);
   }
-  std::string head;
-  for (const char* name : {"Metric", "Model", "Mean", "Median", "Best", "Worst", "n", "Paired difference"}) {
-    head += fmt::format("<th scope=\"col\">{}</th>", name);
-  }
+  const std::string head = table_head({"Metric", "Model", "Mean", "Median", "Best", "Worst", "n", "Paired difference"});
   return fmt::format(
       R"(<p class="lede">Estimates with their intervals in brackets. An arrow points to the better reconstruction,
 that is, to more leakage.{}</p>
 {})",
       tests.empty() ? "" : fmt::format(" Paired: {}.", fmt::join(tests, "; ")),
-      scroll_box("Results", "<table class=\"results\"><thead><tr>" + head + "</tr></thead>\n" + body + "</table>\n"));
+      scroll_box("Results", "<table class=\"results\">" + head + body + "</table>\n"));
 }
 
 std::string every_image_section(const Comparison& c) {

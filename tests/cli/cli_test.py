@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -18,6 +19,7 @@ import time
 import unittest
 
 PROGRAM = os.path.abspath(sys.argv.pop(1))
+STUDY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../report/study_fixture")
 VERBS = ["demo", "train", "evade", "capture", "invert", "report", "data", "bench", "list", "explain"]
 TINY = ["--data", "digits", "--train-images", "256", "--threads", "1", "--judge-images", "10", "--test-attack-images", "0"]
 
@@ -139,6 +141,13 @@ class Mistakes(Case):
     def test_a_folder_without_result_is_refused(self):
         self.refused(3, ["result.json"], "report", self.path())
 
+    def test_only_two_runs_are_compared(self):
+        self.refused(2, ["--out", "expected two"], "report", "--out", self.path("page.html"), STUDY)
+
+    def test_runs_of_two_schemas_are_not_compared(self):
+        fixtures = {name: shutil.copytree(os.path.join(os.path.dirname(STUDY), name), self.path(name)) for name in ("fixture", "study_fixture")}
+        self.refused(2, ["pellucid.comparison/1", "pellucid.study/1"], "report", *fixtures.values())
+
 
 class Verbs(Case):
     def train(self, out, *more):
@@ -224,6 +233,23 @@ class Verbs(Case):
         done = run("train", *TINY, "--epochs", "1", "--out", self.path("r"), "--json")
         json.loads(done.stdout)
         self.assertEqual(done.stderr, "")
+
+
+class Report(Case):
+    def test_two_runs_stand_side_by_side(self):
+        a, b = (shutil.copytree(STUDY, self.path(name)) for name in "ab")
+        with open(os.path.join(b, "result.json")) as file:
+            result = json.load(file)
+        result["config"]["images"] = 64
+        with open(os.path.join(b, "result.json"), "w") as file:
+            json.dump(result, file)
+        lines = self.ok("report", a, b).splitlines()
+        self.assertEqual(lines[:2], [os.path.join(a, "report.html"), os.path.join(b, "report.html")])
+        self.assertIn(["config.images", "5", "64"], [line.split() for line in lines])
+        self.assertEqual(lines[-1], os.path.join(b, "comparison.html"))
+        with open(lines[-1]) as page:
+            self.assertIn("config.images", page.read())
+        self.assertEqual(self.ok("report", a, b, "--out", self.path("page.html")).splitlines()[-1], self.path("page.html"))
 
 
 class Training(Case):

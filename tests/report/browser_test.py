@@ -1,6 +1,6 @@
-"""The report in a real browser: it decodes, draws, loads nothing, fits a phone and prints.
+"""The reports in a real browser: they decode, draw, load nothing, fit a phone and print.
 
-usage: browser_test.py WRITE_REPORT FIXTURE [--screenshots FOLDER]
+usage: browser_test.py WRITE_REPORT COMPARISON STUDY [--screenshots FOLDER]
 Exit code 77: chromium or chromedriver is not installed here. Standard library only; speaks WebDriver over HTTP.
 """
 import base64
@@ -76,13 +76,23 @@ class Browser:
             self.driver.stdout.close()
 
 
-class Report(unittest.TestCase):
-    browser = None  # set by main
+class Page:
+    """What holds for every page. `browser` and `page` are set by main."""
+    browser = None
     page = None
+    scripts = 0  # that run
 
     def setUp(self):
         self.browser.show(1280)
+        self.browser.call("/se/log", {"type": "browser"})  # what other tests left there
         self.browser.call("/url", {"url": self.page.as_uri()})
+
+    def eventually(self, holds):
+        """The page hears of a change a moment after it is made."""
+        patience = time.monotonic() + 5
+        while not holds():
+            self.assertLess(time.monotonic(), patience, "it did not come true")
+            time.sleep(0.05)
 
     def test_every_image_is_decoded(self):
         images, broken = self.browser.run("""
@@ -91,21 +101,10 @@ class Report(unittest.TestCase):
         self.assertGreater(images, 0)
         self.assertEqual(broken, [])
 
-    def test_the_curves_are_drawn(self):
-        charts = self.browser.run("""
-            document.querySelectorAll('.tabs > input').forEach(i => { i.checked = true; });  // the last tab of each
-            const drawn = chart => [...chart.querySelectorAll('svg[role=img] path')].map(p => p.getBBox())
-                .filter(b => b.width > 0 && b.height > 0).length;
-            return [...document.querySelectorAll('.chart')].filter(c => c.checkVisibility())
-                .map(c => [c.querySelector('h4').textContent, drawn(c)]);""")
-        self.assertGreaterEqual(len(charts), 4)
-        for title, drawn in charts:
-            self.assertGreater(drawn, 0, title)
-
     def test_nothing_is_loaded_from_elsewhere(self):
         entries = self.browser.run("return performance.getEntriesByType('resource').map(e => e.name)")
         self.assertEqual([name for name in entries if not name.startswith("data:")], [])
-        self.assertEqual(self.browser.run("return document.scripts.length"), 0)
+        self.assertEqual(self.browser.run("return [...document.scripts].filter(s => s.type === '').length"), self.scripts)
 
     def test_the_console_is_silent(self):
         log = self.browser.call("/se/log", {"type": "browser"})
@@ -116,13 +115,6 @@ class Report(unittest.TestCase):
             self.browser.show(width)
             wide = self.browser.run("return document.documentElement.scrollWidth")
             self.assertLessEqual(wide, width)
-
-    def test_the_tabs_work_by_keyboard(self):
-        visible = "return [...document.querySelectorAll('#pictures .panel')].map(p => p.checkVisibility())"
-        self.assertEqual(self.browser.run(visible), [True, False])
-        first = self.browser.call("/element", {"using": "css selector", "value": "#pictures input"})
-        self.browser.call(f"/element/{next(iter(first.values()))}/value", {"text": "\ue014"})  # arrow right
-        self.assertEqual(self.browser.run(visible), [False, True])
 
     def test_dark_is_dark(self):
         background = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
@@ -138,9 +130,7 @@ class Report(unittest.TestCase):
             const panels = [...document.querySelectorAll('.panel')];
             return [contents.filter(e => !shown(e)).map(e => e.outerHTML.slice(0, 80)),
                     panels.filter(e => !shown(e)).map(e => e.innerText.slice(0, 80))];"""
-        patience = time.monotonic() + 5  # the page hears of the medium a moment after it is set
-        while self.browser.run(unfolded) != [[], []] and time.monotonic() < patience:
-            time.sleep(0.05)
+        self.eventually(lambda: self.browser.run(unfolded) == [[], []])
         self.assertEqual(self.browser.run(unfolded), [[], []])
         wide = self.browser.run("return document.documentElement.scrollWidth")
         self.assertLessEqual(wide, 794)
@@ -150,32 +140,150 @@ class Report(unittest.TestCase):
         self.assertGreaterEqual(len(re.findall(rb"/Type\s*/Page\b", pdf)), 1)
 
 
-def save_screenshots(browser, folder):
+class Comparison(Page, unittest.TestCase):
+    def test_the_curves_are_drawn(self):
+        charts = self.browser.run("""
+            document.querySelectorAll('.tabs > input').forEach(i => { i.checked = true; });  // the last tab of each
+            const drawn = chart => [...chart.querySelectorAll('svg[role=img] path')].map(p => p.getBBox())
+                .filter(b => b.width > 0 && b.height > 0).length;
+            return [...document.querySelectorAll('.chart')].filter(c => c.checkVisibility())
+                .map(c => [c.querySelector('h4').textContent, drawn(c)]);""")
+        self.assertGreaterEqual(len(charts), 4)
+        for title, drawn in charts:
+            self.assertGreater(drawn, 0, title)
+
+    def test_the_tabs_work_by_keyboard(self):
+        visible = "return [...document.querySelectorAll('#pictures .panel')].map(p => p.checkVisibility())"
+        self.assertEqual(self.browser.run(visible), [True, False])
+        first = self.browser.call("/element", {"using": "css selector", "value": "#pictures input"})
+        self.browser.call(f"/element/{next(iter(first.values()))}/value", {"text": "\ue014"})  # arrow right
+        self.assertEqual(self.browser.run(visible), [False, True])
+
+
+class Study(Page, unittest.TestCase):
+    scripts = 2
+
+    SHOWN = """
+        document.querySelectorAll('.tabs > input').forEach(i => { i.checked = true; });  // the last tab of each
+        const charts = [...document.querySelectorAll('.chart')].filter(c => c.checkVisibility());"""
+
+    def test_every_chart_is_drawn_on_a_canvas(self):
+        self.browser.run(self.SHOWN)
+        drawn = self.SHOWN + """
+            return charts.map(chart => {
+                const canvas = chart.querySelector('canvas');
+                if (!canvas || canvas.width * canvas.height === 0) return [chart.querySelector('h4').textContent, 0];
+                const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+                return [chart.querySelector('h4').textContent, pixels.filter((value, i) => i % 4 === 3 && value > 200).length];
+            });"""
+        self.eventually(lambda: all(n > 200 for _, n in self.browser.run(drawn)))
+        self.assertGreaterEqual(len(self.browser.run(drawn)), 4)
+        hidden = self.SHOWN + " return charts.filter(c => c.querySelector('svg[role=img]').checkVisibility()).length"
+        self.assertEqual(self.browser.run(hidden), 0)
+
+    def test_a_tooltip_tells_value_interval_and_n(self):
+        canvas = self.browser.call("/element", {"using": "css selector", "value": "#figures canvas"})
+        self.browser.call(f"/element/{next(iter(canvas.values()))}/value", {"text": "\ue014"})  # arrow right: the first point
+        told = self.browser.run("return document.querySelector('#figures canvas').getAttribute('aria-description')")
+        self.assertRegex(told, r"standard, residual.*: \d+\.\d\d dB \[\d+\.\d\d, \d+\.\d\d\], n = 5 images × 2 seeds")
+
+    def test_the_legend_hides_a_line(self):
+        pixels = """
+            const canvas = document.querySelector('#figures canvas');
+            return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.reduce((sum, v) => sum + v, 0);"""
+        before = self.browser.run(pixels)
+        button = self.browser.call("/element", {"using": "css selector", "value": "#figures .legend button"})
+        self.browser.call(f"/element/{next(iter(button.values()))}/value", {"text": " "})
+        self.assertEqual(self.browser.run("return document.querySelector('#figures .legend button').getAttribute('aria-pressed')"), "false")
+        self.assertLess(self.browser.run(pixels), before)
+
+    def test_the_charts_follow_the_colour_scheme(self):
+        colour = "return Chart.getChart(document.querySelector('#figures canvas')).data.datasets[0].borderColor"
+        light = self.browser.run(colour)
+        self.browser.show(1280, scheme="dark")
+        self.eventually(lambda: self.browser.run(colour) != light)
+
+    def test_the_metric_is_chosen_by_keyboard(self):
+        visible = "return [...document.querySelectorAll('#figures .panel')].filter(p => p.checkVisibility()).map(p => p.innerText.split('\\n')[0])"
+        self.assertIn("Mean PSNR by Training epsilon", self.browser.run(visible))
+        first = self.browser.call("/element", {"using": "css selector", "value": "#figures input"})
+        self.browser.call(f"/element/{next(iter(first.values()))}/value", {"text": "\ue014"})
+        self.assertIn("Mean Gain by Training epsilon", self.browser.run(visible))
+
+    def test_without_scripts_the_twins_are_shown(self):
+        self.browser.devtools("Emulation.setScriptExecutionDisabled", value=True)
+        try:
+            self.browser.call("/url", {"url": self.page.as_uri()})
+        finally:
+            self.browser.devtools("Emulation.setScriptExecutionDisabled", value=False)
+        self.assertEqual(self.browser.run("return document.querySelectorAll('canvas').length"), 0)
+        self.twins_are_drawn()
+
+    def test_the_twins_are_printed(self):
+        self.browser.show(794, media="print")
+        self.eventually(lambda: self.browser.run("return getComputedStyle(document.querySelector('.canvas')).display") == "none")
+        self.twins_are_drawn()
+
+    def twins_are_drawn(self):
+        charts = self.browser.run(self.SHOWN + """
+            const drawn = chart => [...chart.querySelectorAll('svg[role=img] path')].map(p => p.getBBox())
+                .filter(b => b.width > 0 && b.height > 0).length;
+            return charts.map(c => [c.querySelector('h4').textContent, c.querySelector('svg[role=img]').checkVisibility() && drawn(c)]);""")
+        self.assertGreaterEqual(len(charts), 4)
+        for title, drawn in charts:
+            self.assertGreater(drawn, 0, title)
+
+
+class StudyWithoutX(Study):
+    """The same study with a chart of every cell by group in place of those along x."""
+    test_a_tooltip_tells_value_interval_and_n = test_the_metric_is_chosen_by_keyboard = test_the_legend_hides_a_line = None
+
+    SHOWN = Study.SHOWN
+
+    def test_every_chart_is_drawn_on_a_canvas(self):
+        titles = self.browser.run("return [...document.querySelectorAll('.drawn h4')].map(h => h.textContent)")
+        self.assertIn("PSNR of every cell, by group", titles)
+
+    def twins_are_drawn(self):
+        self.assertGreater(self.browser.run("return document.querySelectorAll('#figures svg .dots').length"), 12)
+
+
+def save_screenshots(browser, page, folder):
     folder.mkdir(parents=True, exist_ok=True)
+    browser.call("/url", {"url": page.as_uri()})
     for name, width, scheme in (("light", 1280, "light"), ("dark", 1280, "dark"), ("phone", 390, "light")):
         browser.show(width, scheme)
         browser.screenshot(folder / f"{name}.png")
     (folder / "report.pdf").write_bytes(browser.print_a4())
 
 
+def write_pages(write_report, comparison, study, scratch):
+    """Renders the fixtures into folders of their own and tells the test cases where their pages are."""
+    for case, fixture in ((Comparison, comparison), (Study, study), (StudyWithoutX, study)):
+        folder = pathlib.Path(scratch, case.__name__)
+        shutil.copytree(fixture, folder)
+        if case is StudyWithoutX:
+            result = json.loads((folder / "result.json").read_text())
+            (folder / "result.json").write_text(json.dumps(result | {"x": None}))
+        case.page = pathlib.Path(subprocess.check_output([write_report, folder], text=True).strip())
+
+
 def main():
-    write_report, fixture = sys.argv[1:3]
+    write_report, comparison, study = sys.argv[1:4]
     chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not chromedriver:
-        print("SKIPPED: the page was not opened: chromium or chromedriver is not installed here")
+        print("SKIPPED: the pages were not opened: chromium or chromedriver is not installed here")
         return SKIPPED
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        folder = pathlib.Path(scratch, "run")
-        shutil.copytree(fixture, folder)
-        Report.page = pathlib.Path(subprocess.check_output([write_report, folder], text=True).strip())
-        Report.browser = Browser(chromium, chromedriver, pathlib.Path(scratch, "profile"))
+        write_pages(write_report, comparison, study, scratch)
+        Page.browser = Browser(chromium, chromedriver, pathlib.Path(scratch, "profile"))
         try:
             outcome = unittest.main(argv=sys.argv[:1], exit=False, verbosity=2).result
-            if sys.argv[3:4] == ["--screenshots"]:
-                Report.browser.call("/url", {"url": Report.page.as_uri()})
-                save_screenshots(Report.browser, pathlib.Path(sys.argv[4]))
+            if sys.argv[4:5] == ["--screenshots"]:
+                for case in (Comparison, Study):
+                    save_screenshots(Page.browser, case.page, pathlib.Path(sys.argv[5], case.__name__.lower()))
         finally:
-            Report.browser.close()
+            Page.browser.close()
     return 0 if outcome.wasSuccessful() else 1
 
 

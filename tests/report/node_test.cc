@@ -26,7 +26,7 @@ TEST(Node, ReadsEachKind) {
   EXPECT_EQ(kRoot["rows"].items().size(), 2u);
   EXPECT_EQ(kRoot.fields().front().first, "text");
   EXPECT_EQ(kRoot["half"].as_written(), "0.5");
-  EXPECT_EQ(kRoot["text"].as_written(), "a&lt;b");
+  EXPECT_EQ(kRoot["text"].as_written(), "a<b");
 }
 
 TEST(Node, HasMeansThereAndNotNull) {

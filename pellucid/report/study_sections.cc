@@ -1,0 +1,141 @@
+#include "pellucid/report/study_sections.h"
+
+#include "pellucid/report/embedded.h"
+#include "pellucid/report/format.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace pellucid::report {
+namespace {
+
+struct Kind {
+  const char* name;
+  const char* title;
+};
+constexpr Kind kControls[] = {{"positive", "Positive control"}, {"null", "Null control"}, {"guess", "A guess"}};
+
+std::string control_card(const Node& control) {
+  const auto* kind = std::find_if(std::begin(kControls), std::end(kControls), [name = control["kind"].text()](const Kind& k) { return k.name == name; });
+  if (kind == std::end(kControls)) control["kind"].fail("\"positive\", \"null\" or \"guess\"");
+  const Node passed = control["passed"];
+  const char* verdict = passed.is_null() ? "for reference" : passed.boolean() ? "passed" : "failed";
+  std::string measured = metric(control["value"].number(), "dB") + " dB";
+  if (control.has("threshold")) measured += ", threshold " + metric(control["threshold"].number(), "dB") + " dB";
+  const std::string attack = control["attack"].html();
+  return fmt::format(R"(<article class="cell control {style}"><h4>{kind}{attack} <span class="verdict">{verdict}</span></h4>
+<p>{sentence}</p><p class="muted small">{measured}</p></article>
+)",
+                     fmt::arg("style", passed.is_null() ? "" : verdict), fmt::arg("kind", kind->title),
+                     fmt::arg("attack", attack.empty() ? "" : ", " + attack), fmt::arg("verdict", verdict),
+                     fmt::arg("sentence", control["sentence"].html()), fmt::arg("measured", measured));
+}
+
+std::string controls_section(const Study& s) {
+  std::string cards, list;
+  for (const Node& control : s.root["controls"].items()) cards += control_card(control);
+  for (const Node& diagnosis : s.root["diagnoses"].items()) {
+    list += fmt::format("<li><b>{}</b> in {} of {} cells. {}</li>\n", status_text(diagnosis["code"]), count(diagnosis["cells"].number()),
+                        count(static_cast<double>(s.cells.size())), diagnosis["sentence"].html());
+  }
+  if (!cards.empty()) cards = "<div class=\"gallery\">\n" + cards + "</div>\n";
+  if (!list.empty()) list = "<h3>Diagnoses</h3>\n<ul class=\"diagnoses\">\n" + list + "</ul>\n";
+  return cards + list;
+}
+
+// Base64 of a PNG, or an error: nothing else may stand in the page's image data.
+std::string png(const Node& node) {
+  constexpr std::string_view kSignature = "iVBORw0KGgo";  // a PNG's first eight bytes
+  const std::string text = node.text();
+  const auto end = text.find_last_not_of('=') + 1;
+  const bool letters = std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+  });
+  if (!text.starts_with(kSignature) || !letters || text.size() % 4 != 0 || text.size() - end > 2) node.fail("a PNG in base64");
+  return text;
+}
+
+std::string picture(const Node& node, const std::string& alt) {
+  return fmt::format(R"(<img alt="{}" src="data:image/png;base64,{}">)", alt, png(node));
+}
+
+std::string reading(const Study& s, const Node& node, const std::string& subject) {
+  const std::size_t place = s.group(node["group"]);
+  const std::string label = escape(s.groups[place].label());
+  const Value psnr = node["psnr"].number(), ssim = node["ssim"].number();
+  const std::string status = status_text(node["status"]);
+  std::string frame = missing_picture(status);
+  if (!node["png"].is_null()) {
+    frame = picture(node["png"], fmt::format("{} as read back from {}, PSNR {} dB", subject, label, decimals(psnr, 1)));
+    if (status != "ok") frame += "<span class=\"badge\">" + status + "</span>";
+  }
+  return fmt::format(R"(<figure title="{}, cell {}"><div class="frame">{}</div>
+<figcaption><span>{}</span>{}</figcaption></figure>
+)",
+                     label, node["cell"].html(), frame, label,
+                     psnr ? fmt::format("<span><b>{}</b> dB</span><span>SSIM <b>{}</b></span>", decimals(psnr, 1), decimals(ssim, 2)) : "");
+}
+
+std::string gallery(const Study& s) {
+  const std::vector<Node> images = s.root["gallery"].items();
+  std::string strips;
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    const Node& image = images[i];
+    const char* rank = images.size() < 2 ? "" : i == 0 ? "best" : i + 1 == images.size() ? "worst" : i == (images.size() - 1) / 2 ? "median" : "";
+    const std::string mark = *rank ? fmt::format(" <span class=\"rank\">{}</span>", rank) : "";
+    const std::string subject = fmt::format("Image {} (class {})", image["image"].whole(), image["class"].html());
+    std::string figures = fmt::format(
+        R"(<figure><div class="frame">{}</div><figcaption><span class="name">Original</span></figcaption></figure>
+)",
+        picture(image["original"], subject + ", original"));
+    for (const Node& node : image["readings"].items()) figures += reading(s, node, subject);
+    strips += fmt::format("<article class=\"cell\"><h4>Image {} <span class=\"muted\">class {}</span>{}</h4>\n<div class=\"strip many\">\n{}</div></article>\n",
+                          image["image"].whole(), image["class"].html(), mark, figures);
+  }
+  return "<p class=\"lede\">Each strip: the image whose gradient was shared, and what was made of that gradient in each group, from networks of "
+         "the first seed. The image that was read back best comes first.</p>\n" + strips;
+}
+
+std::string settings(const Study& s) {
+  return folded("Data", settings_table("", s.root["data"])) + folded("Study settings", settings_table("", s.root["config"])) +
+         folded("Environment", settings_table("", s.root["environment"]));
+}
+
+}  // namespace
+
+std::string study_header(const Study& s) {
+  const std::string question = fmt::format("<p class=\"question\">{} <span class=\"muted\"><code>{}</code> at scale <code>{}</code></span></p>\n",
+                                           s.root["question"].html(), s.root["name"].html(), s.root["scale"].html());
+  const std::vector<Node> contrasts = s.root["contrasts"].items();
+  if (contrasts.empty()) return page_header(s.root, question, "");
+  const Node& first = contrasts.front();
+  const StudyMetric& m = s.metric(first["metric"]);
+  const std::string details =
+      fmt::format("{} images × {} seeds, {}, <span class=\"nowrap\">p {}</span>, <span class=\"nowrap\">Holm {}</span>", count(first["images"].number()),
+                  count(first["seeds"].number()), first["test"].html(), escape(p_value(first["p_value"].number())),
+                  escape(p_value(first["p_holm"].number())));
+  return page_header(s.root, question,
+                     key_interval(fmt::format("{}, {}", escape(m.label), first["label"].html()), m.label, m.unit, interval(first["difference"]), details));
+}
+
+std::vector<Section> study_sections(const Study& s) {
+  std::vector<Section> sections;
+  auto add = [&](const char* id, const char* link, const char* title, const std::string& content) {
+    if (!content.empty()) sections.push_back({id, link, title, content});
+  };
+  auto some = [&](const char* list) { return !s.root[list].items().empty(); };
+  add("results", "Results", "Results", s.groups.empty() ? "" : groups_table(s));
+  add("contrasts", "Contrasts", "Contrasts", some("contrasts") ? contrasts_table(s) : "");
+  add("figures", "Figures", "Figures", study_charts(s));
+  add("controls", "Controls", "Controls and diagnoses", controls_section(s));
+  add("pictures", "Pictures", "What was read back", some("gallery") ? gallery(s) : "");
+  add("trainings", "Trainings", "Trainings", some("trainings") ? trainings_table(s) : "");
+  add("cells", "Cells", "Every cell",
+      s.cells.empty() ? "" : folded(fmt::format("{} cells, each a line", count(static_cast<double>(s.cells.size()))), cells_table(s)));
+  add("settings", "Settings", "Settings and environment", settings(s));
+  add("guide", "How to read this", "How to read this", guide(s.root, kStudyGuideHtml));
+  return sections;
+}
+
+}  // namespace pellucid::report

@@ -1,0 +1,167 @@
+// A study's tables.
+#include "pellucid/report/format.h"
+#include "pellucid/report/study_sections.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace pellucid::report {
+namespace {
+
+constexpr std::size_t kMostCells = 2000;
+
+// "64 × 3": images and seeds.
+std::string sample(const Node& node) { return fmt::format("{} × {}", count(node["images"].number()), count(node["seeds"].number())); }
+
+std::string accuracy(const Node& node) {
+  const Interval fraction = interval(node);
+  const std::string n = node.is_null() ? "" : fmt::format(" title=\"n = {}\"", count(node["n"].number()));
+  return fmt::format("<td{}><b>{}</b> <span class=\"bounds\">{}</span></td>", n, percent(fraction.value), bounds(fraction, percent));
+}
+
+std::string heading(const StudyMetric& metric) {
+  std::string html = escape(metric.label);
+  if (!metric.unit.empty()) html += " <span class=\"muted\">" + escape(metric.unit) + "</span>";
+  return html + (metric.better.empty() ? "" : metric.better == "higher" ? " ↑" : " ↓");
+}
+
+std::string metric_cell(const StudyGroup& group, const StudyMetric& m, const std::vector<Node>& published) {
+  std::string talk;
+  for (const Node& row : published) {
+    if (!row["values"].has(m.key)) continue;
+    talk += fmt::format("<span class=\"published\" title=\"{}\">talk: {}</span>", row["label"].html(), metric(row["values"][m.key].number(), m.unit));
+  }
+  return "<td>" + estimate(mean(group, m), m.unit) + talk + "</td>";
+}
+
+std::string row_of(const std::string& name, const std::string& cells) { return "<tr><th scope=\"row\">" + name + "</th>" + cells + "</tr>\n"; }
+
+std::string td(const std::string& content) { return "<td>" + content + "</td>"; }
+
+std::string difference_cell(const Node& node, const std::string& unit) {
+  const Interval difference = interval(node);
+  auto format = [&](Value value) { return signed_metric(value, unit); };
+  return fmt::format("<td><b>{}</b> <span class=\"bounds\">{}</span></td>", format(difference.value), bounds(difference, format));
+}
+
+// Under the heading "p" no equals sign is needed.
+std::string p_cell(const Node& p) {
+  const std::string text = p_value(p.number());
+  return escape(text.starts_with("= ") ? text.substr(2) : text);
+}
+
+std::string cell_value(const Node& cell, const StudyMetric& m) {
+  return m.key == "ssim" ? decimals(cell[m.key].number(), 3) : metric(cell[m.key].number(), m.unit);
+}
+
+bool any_has(const std::vector<Node>& nodes, const std::string& field) {
+  return std::any_of(nodes.begin(), nodes.end(), [&](const Node& node) { return node.has(field); });
+}
+
+}  // namespace
+
+std::string groups_table(const Study& s) {
+  std::vector<Node> nodes;
+  for (const StudyGroup& group : s.groups) nodes.push_back(group.node);
+  const bool natural = any_has(nodes, "natural"), robust = any_has(nodes, "robust");
+  const std::vector<StudyMetric> metrics = main_metrics(s);
+  std::vector<std::string> names = {"Group"};
+  for (const StudyMetric& metric : metrics) names.push_back(heading(metric));
+  if (natural) names.push_back("Accuracy, clean");
+  if (robust) names.push_back("Accuracy, attacked");
+  names.insert(names.end(), {"Images × seeds", "Failed"});
+
+  std::string body;
+  bool talk = false;
+  for (const StudyGroup& group : s.groups) {
+    const std::vector<Node> published = published_beside(s, group);
+    talk = talk || !published.empty();
+    std::string cells;
+    for (const StudyMetric& metric : metrics) cells += metric_cell(group, metric, published);
+    if (natural) cells += accuracy(group.node["natural"]);
+    if (robust) cells += accuracy(group.node["robust"]);
+    cells += td(sample(group.node)) + td(fmt::format("{} of {}", count(group.node["failed"].number()), count(group.node["cells"].number())));
+    body += row_of(escape(group.label()), cells);
+  }
+  std::string note;
+  if (talk) {
+    const Node published = s.root["published"];
+    note = fmt::format("<p class=\"small muted\"><span class=\"published\">talk:</span> not measured here, but published: {}. {}</p>\n",
+                       published["source"].html(), published["note"].html());
+  }
+  return "<p class=\"lede\">Means with their intervals in brackets. An arrow points to the better reconstruction, that is, to more "
+         "leakage.</p>\n" +
+         scroll_box("Results", "<table class=\"results wide\">" + table_head(names) + "<tbody>" + body + "</tbody></table>\n") + note;
+}
+
+std::string contrasts_table(const Study& s) {
+  const std::vector<Node> contrasts = s.root["contrasts"].items();
+  const bool margin = any_has(contrasts, "at_equal_margin"), needed = any_has(contrasts, "needed");
+  std::vector<std::string> names = {"Contrast", "Metric", "Difference"};
+  if (margin) names.push_back("At equal margin");
+  names.insert(names.end(), {"p", "p, Holm", "Effect", "Images × seeds"});
+  if (needed) names.push_back("Images needed");
+
+  std::string body;
+  std::vector<std::string> tests;
+  for (const Node& contrast : contrasts) {
+    (void)s.group(contrast["group"]);
+    (void)s.group(contrast["reference"]);
+    const StudyMetric& m = s.metric(contrast["metric"]);
+    const std::string test = contrast["test"].html();
+    if (std::find(tests.begin(), tests.end(), test) == tests.end()) tests.push_back(test);
+    std::string cells = td(heading(m)) + difference_cell(contrast["difference"], m.unit);
+    if (margin) cells += contrast["at_equal_margin"].is_null() ? td("") : difference_cell(contrast["at_equal_margin"], m.unit);
+    cells += td(p_cell(contrast["p_value"])) + td("<b>" + p_cell(contrast["p_holm"]) + "</b>") +
+             td(decimals(contrast["effect"].number(), 2)) + td(sample(contrast));
+    if (needed) cells += td(contrast["needed"].is_null() ? "" : count(contrast["needed"].number()));
+    body += row_of(contrast["label"].html(), cells);
+  }
+  return fmt::format("<p class=\"lede\">Differences image by image, with their intervals. {}.</p>\n{}", fmt::join(tests, "; "),
+                     scroll_box("Contrasts", "<table class=\"results wide\">" + table_head(names) + "<tbody>" + body + "</tbody></table>\n"));
+}
+
+std::string trainings_table(const Study& s) {
+  std::string body;
+  for (const Node& training : s.root["trainings"].items()) {
+    const std::string reason = training["reason"].html();
+    const std::string status = status_text(training["status"]) + (reason.empty() ? "" : ": " + reason);
+    body += row_of(training["label"].html(),
+                   accuracy(training["natural"]) + accuracy(training["robust"]) + td(count(training["kept_epoch"].number())) + td(status) +
+                       td(training["architecture"].html()) + td(count(training["parameters"].number())) +
+                       "<td class=\"prose\">" + training["description"].html() + "</td><td class=\"prose\">" + training["robust_attack"].html() +
+                       "</td><td><code>" + training["id"].html() + "</code></td>");
+  }
+  return scroll_box("Trainings", "<table class=\"wide\">" +
+                                     table_head({"Training", "Accuracy, clean", "Accuracy, attacked", "Kept epoch", "Status", "Architecture",
+                                                 "Parameters", "Method", "Judged by", "Id"}) +
+                                     "<tbody>" + body + "</tbody></table>\n");
+}
+
+std::string cells_table(const Study& s) {
+  std::vector<std::string> names = {"Cell", "Group", "Seed", "Image", "Label", "Status"};
+  for (const StudyMetric& metric : s.metrics) names.push_back(heading(metric));
+  names.insert(names.end(), {"p(true)", "Restart", "Diagnoses"});
+  std::string body;
+  for (std::size_t i = 0; i < std::min(s.cells.size(), kMostCells); ++i) {
+    const Node& cell = s.cells[i];
+    const std::string reason = cell["reason"].html();
+    std::string cells = td(escape(s.groups[s.group(cell["group"])].label())) + td(count(cell["seed"].number())) + td(count(cell["image"].number())) +
+                        td(count(cell["label"].number())) + td(status_text(cell["status"]) + (reason.empty() ? "" : ": " + reason));
+    for (const StudyMetric& metric : s.metrics) cells += td(cell_value(cell, metric));
+    cells += td(escape(probability(cell["p_true"].number())));
+    const Value restart = cell["restart"].number();
+    cells += td(restart ? fmt::format("#{} of {}", count(restart), count(cell["restarts"].number())) : count(restart));
+    std::vector<std::string> diagnoses;
+    for (const Node& diagnosis : cell["diagnoses"].items()) diagnoses.push_back(status_text(diagnosis));
+    body += row_of("<code>" + cell["cell"].html() + "</code>", cells + td(fmt::format("{}", fmt::join(diagnoses, ", "))));
+  }
+  std::string note;
+  if (s.cells.size() > kMostCells) {
+    note = fmt::format("<p>The first {} of {} cells; results.csv has all.</p>\n", count(kMostCells), count(static_cast<double>(s.cells.size())));
+  }
+  return note + scroll_box("Every cell", "<table class=\"every-image wide\">" + table_head(names) + "<tbody>" + body + "</tbody></table>\n");
+}
+
+}  // namespace pellucid::report
