@@ -33,7 +33,8 @@ std::optional<std::int64_t> pairs_needed(std::span<const double> differences, do
   const double quantiles = normal_quantile(1 - alpha / 2) + normal_quantile(power);
   const double pairs = std::pow(quantiles * sd / centre, 2) * std::numbers::pi / 3;
   if (pairs > 1e9) return std::nullopt;  // as good as never
-  return std::max<std::int64_t>(2, static_cast<std::int64_t>(std::ceil(pairs)));
+  const auto least = static_cast<std::int64_t>(std::floor(1 - std::log2(alpha))) + 1;
+  return std::max(least, static_cast<std::int64_t>(std::ceil(pairs)));
 }
 
 }  // namespace pellucid::stats

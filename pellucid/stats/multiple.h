@@ -19,7 +19,8 @@ namespace pellucid::stats {
 /// z_power) sd / mean)^2 as for a t test, over the Wilcoxon test's efficiency beside it at normal differences, 3/pi.
 ///
 /// What it does not show: it takes the mean and the deviation seen in this sample for the true ones; where the mean was seen by
-/// chance, the number is wrong by as much. Nothing where the mean is 0, or there are fewer than two differences.
+/// chance, the number is wrong by as much. Nothing where the mean is 0, or there are fewer than two differences. Never fewer than the exact
+/// test needs to reach alpha at all: 2^(1 - n) < alpha.
 [[nodiscard]] std::optional<std::int64_t> pairs_needed(std::span<const double> differences, double power = 0.8, double alpha = 0.05);
 
 }  // namespace pellucid::stats

@@ -147,7 +147,7 @@ Json contrast_rows(const Study& study, const Groups& cells) {
     Json& row = rows[tested[i]];
     row["p_holm"] = corrected[i];
     if (corrected[i] < kLevel) continue;
-    if (const auto needed = stats::pairs_needed(differences[i])) row["needed"] = *needed;
+    if (const auto needed = stats::pairs_needed(differences[i], 0.8, kLevel / static_cast<double>(p.size()))) row["needed"] = *needed;
   }
   return rows;
 }

@@ -6,7 +6,7 @@
 
 namespace pellucid::study {
 
-/// A control run: a cell of the store.
+/// A control run: a cell of the trained networks' store, so that studies share it.
 struct Control {
   std::string kind;    ///< "positive" or "null"
   std::string attack;  ///< for the reader: "residual"
@@ -15,14 +15,13 @@ struct Control {
 };
 
 /// The controls that a study runs, for each kind of attack in it (functional and objective):
-/// - positive: an untrained LeNet on the study's first image, which gives its images away (Zhu et al. 2019); at least 1,000
-///   iterations and 2 restarts, so that it fails where the attack is broken and not where the study is small. Must reach 30 dB.
+/// - positive: an untrained LeNet, which gives its images away (Zhu et al. 2019), on the study's images until one is read back, four at most; at least 2,000
+///   iterations and 4 restarts, so that it fails where the attack is broken and not where the study is small. Must reach 30 dB.
 /// - null: a random gradient of the same norm in every tensor, from the first network that the study attacks so, on its first images
 ///   (four at most), as long as the study attacks. Must not beat the mean training image.
-/// @param networks what `measured` said, by training and checkpoint; where it failed there is no null control.
 [[nodiscard]] std::vector<Control> controls(const Study& study, Datasets& datasets);
 
-/// Runs one. @return {"value": dB: the score, or for the null control the mean gain over the mean image, "n"}, or "failed".
+/// Runs one. @return {"value": dB: the best score, or for the null control the mean gain over the mean image, "n"}, or "failed".
 [[nodiscard]] core::Json run_control(const Study& study, const Control& control, const std::filesystem::path& trained, Datasets& datasets);
 
 /// What they say, with the guess control (the mean image's mean score) from the cells: rows of "controls" in result.json.

@@ -44,7 +44,7 @@ double training_seconds(const Training& training, Datasets& datasets) {
 }
 
 double reading_seconds(const Settings& s, Datasets& datasets) {
-  constexpr std::int64_t kIterations = 10;
+  constexpr std::int64_t kIterations = 30;
   const auto& set = datasets.test(s);
   const auto net = architecture(s, set);
   nets::Network network{.architecture = net, .state = nets::initialise(net, 0)};

@@ -136,7 +136,7 @@ class Work {
       if (!ready(b)) continue;
       for (std::int64_t i = 0; i < study_.images; ++i) reading(b, i) = cells_.find(name(b, i));
     }
-    for (std::size_t c = 0; c < controls_.size(); ++c) control_results_[c] = cells_.find(cell_name(controls_[c].determinants));
+    for (std::size_t c = 0; c < controls_.size(); ++c) control_results_[c] = trained_.find(cell_name(controls_[c].determinants));
   }
 
   [[nodiscard]] std::vector<Cell> cells() const {
@@ -269,7 +269,7 @@ class Work {
       auto& slot = control_results_[static_cast<std::size_t>(c)];
       const auto network = find_measured(control.training, trained_);
       if (slot || !network) return;
-      slot = cells_.try_cell(control.determinants, [&] { return run_control(study_, control, folders_.trained, datasets_); });
+      slot = trained_.try_cell(control.determinants, [&] { return run_control(study_, control, folders_.trained, datasets_); });
     });
   }
 
@@ -301,7 +301,8 @@ Outline Work::outline() {
     Json kind = training::to_json(training.settings.training);
     for (const char* key : {"seed", "learning_rate", "checkpoint_steps", "test_attack"}) kind.erase(key);
     for (const char* key : {"epsilon", "step"}) kind["attack"].erase(key);
-    if (!networks_[t]) item.seconds = once({training.settings.net, training.settings.data, kind}, [&] { return training_seconds(training, datasets_); });
+    const bool trained = std::filesystem::exists(folders_.trained / training.id / "model.safetensors");
+    if (!networks_[t] && !trained) item.seconds = once({training.settings.net, training.settings.data, kind}, [&] { return training_seconds(training, datasets_); });
     result.trainings.push_back(std::move(item));
   }
   for (std::size_t g = 0; g < study_.groups.size(); ++g) {
@@ -463,9 +464,9 @@ Json run_study(const Study& study, const Folders& folders, const core::Run& run,
   if (!processes.first()) return {};
 
   const auto cells = work.cells();
-  const Json rows = cell_rows(cells), trainings = work.training_rows();
+  const Json rows = cell_rows(cells), trainings = work.training_rows(), controls = work.control_rows(cells);
   // What is finished and has been summed up is not summed up again.
-  const std::string inputs = core::sha256(Json{core::version(), study.document, rows, trainings}.dump());
+  const std::string inputs = core::sha256(Json{core::version(), study.document, rows, trainings, controls}.dump());
   const auto path = folders.run / "result.json";
   if (std::filesystem::exists(path)) {
     const Json kept = core::read_json(path);
@@ -474,7 +475,6 @@ Json run_study(const Study& study, const Folders& folders, const core::Run& run,
   run.report({.task = "sum up", .unit = ""});
   Json parts = analyse(study, cells);
   work.add_accuracies(parts["groups"]);
-  const Json controls = work.control_rows(cells);
   Json environment = core::environment(run.threads);
   environment["seconds"] = std::chrono::duration<double>(Clock::now() - begin).count();
   Json settings = Json::object();

@@ -40,7 +40,8 @@ TEST(PairsNeeded, FollowsTheFormula) {
   const double spread = 2 / std::sqrt(4.0 / 3);
   EXPECT_EQ(pairs_needed(std::vector{1 - spread, 1 + spread, 1 - spread, 1 + spread}), 33);
   EXPECT_EQ(pairs_needed(std::vector{-1 + spread, -1 - spread, -1 + spread, -1 - spread}), 33) << "whichever is the better";
-  EXPECT_EQ(pairs_needed(std::vector{1.0, 1.0, 1.0}), 2);
+  EXPECT_EQ(pairs_needed(std::vector{1.0, 1.0, 1.0}), 6) << "2 / 2^6 is the first below 0.05";
+  EXPECT_EQ(pairs_needed(std::vector{1.0, 1.0, 1.0}, 0.8, 0.005), 9);
   EXPECT_EQ(pairs_needed(std::vector{-1.0, 1.0}), std::nullopt);
   EXPECT_EQ(pairs_needed(std::vector{1.0}), std::nullopt);
 }
