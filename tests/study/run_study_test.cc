@@ -1,0 +1,193 @@
+#include "pellucid/study/run_study.h"
+
+#include "pellucid/core/file.h"
+#include "pellucid/core/stop.h"
+#include "pellucid/report/html.h"
+
+#include "tests/core/expect_error.h"
+#include "tests/core/folder.h"
+
+#include <algorithm>
+
+namespace pellucid::study {
+namespace {
+
+using core::ErrorKind;
+using core::Json;
+
+constexpr std::string_view kTiny = R"(
+title = "Tiny"
+compare = "mode"
+images = 2
+seeds = 2
+[model]
+data = "digits"
+net = "lenet"
+train_images = 64
+test_images = 32
+judge_images = 4
+[training]
+epochs = 1
+batch_size = 8
+checkpoint_steps = [0]
+test_attack_images = 0
+[training.attack]
+iterations = 1
+[training.test_attack]
+iterations = 1
+[attack]
+iterations = 5
+restarts = 1
+[[axis]]
+name = "mode"
+levels = [{ label = "standard" }, { label = "adversarial", training.method = "adversarial" }]
+[[axis]]
+name = "attack"
+levels = [{ label = "ours", attack.preset = "residual" }, { label = "theirs", attack.preset = "ig" }]
+)";
+
+// Networks and controls are made once for all tests, as studies do.
+const std::filesystem::path& trained() {
+  static const core::Folder folder;
+  return folder.path();
+}
+
+struct RunStudy : testing::Test {
+  core::Folder folder;
+  const Folders folders{.run = folder.path() / "run", .trained = trained()};
+
+  Study read(const std::vector<std::string>& changes = {}) {
+    core::write_file(folder.path() / "tiny.toml", kTiny);
+    return read_study(folder.path() / "tiny.toml", "", changes);
+  }
+  Json run(const Study& study) { return run_study(study, folders, {.threads = 2}); }
+  std::string cells() { return core::read_text(folders.run / "cells.jsonl"); }
+  void TearDown() override { core::request_stop(false); }
+};
+
+Json without_dates(Json result) {
+  result.erase("environment");
+  return result;
+}
+
+TEST_F(RunStudy, MakesEveryCellAndAReport) {
+  const auto study = read();
+  const Json result = run(study);
+  EXPECT_EQ(result["schema"], "pellucid.study/1");
+  EXPECT_EQ(result["trainings"].size(), 4u) << "two modes by two seeds; the attacks share them";
+  EXPECT_EQ(result["groups"].size(), 4u);
+  EXPECT_EQ(result["contrasts"].size(), 2u);
+  ASSERT_EQ(result["cells"].size(), 16u);
+  for (const auto& cell : result["cells"]) {
+    EXPECT_EQ(cell["status"], "ok");
+    EXPECT_NEAR(cell["gain"].get<double>(), cell["psnr"].get<double>() - cell["guess_psnr"].get<double>(), 1e-9);
+  }
+  ASSERT_EQ(result["controls"].size(), 5u) << "positive and null of two attacks, and the guess";
+  for (const auto& control : result["controls"]) EXPECT_NE(control["passed"], false) << control;
+  EXPECT_EQ(result["gallery"].size(), 2u);
+  EXPECT_EQ(result["gallery"][0]["readings"].size(), 4u);
+  for (const char* kind : {"natural", "robust"}) EXPECT_GT(result["groups"][0][kind]["n"], 0);
+  EXPECT_THAT(report::render(result, folders.run), testing::HasSubstr("Tiny"));
+}
+
+TEST_F(RunStudy, ComputesNothingTwice) {
+  const auto study = read();
+  const Json first = run(study);
+  const auto before = cells();
+  EXPECT_EQ(run(study), first) << "dates too: what is finished is not summed up again";
+  EXPECT_EQ(cells(), before);
+  const Json more = run(read({"images = 3"}));
+  EXPECT_EQ(std::count(before.begin(), before.end(), '\n'), 16);
+  const auto after = cells();
+  EXPECT_EQ(std::count(after.begin(), after.end(), '\n'), 24) << "the images that were there are taken up";
+  EXPECT_EQ(more["cells"].size(), 24u);
+}
+
+TEST_F(RunStudy, PairsBySeedAndStartNoise) {
+  // A descent that does not move ends where it began.
+  const Json result = run(read({"attack.learning_rate = 0.0", "attack.l1 = 0.0", "attack.start = \"uniform\""}));
+  std::map<std::int64_t, std::set<std::string>> pictures;
+  for (const auto& image : result["gallery"]) {
+    for (const auto& r : image["readings"]) pictures[image["image"]].insert(r["png"].get<std::string>());
+  }
+  ASSERT_EQ(pictures.size(), 2u);
+  EXPECT_EQ(pictures[0].size(), 1u) << "every mode and attack began at the same noise";
+  EXPECT_NE(pictures[0], pictures[1]);
+}
+
+TEST_F(RunStudy, GoesOnAfterStopsToTheSameResult) {
+  const Json expected = run(read());
+  const core::Folder other;
+  const Folders here{.run = other.path() / "run", .trained = other.path() / "trained"};
+  const auto study = read();
+  int stops = 0;
+  Json result;
+  for (int tries = 0; tries < 100 && result.is_null(); ++tries) {
+    int reports = 0;
+    const core::Run stopping{.progress = [&](const core::Progress&) { if (++reports == 3) core::request_stop(); }, .threads = 2};
+    try {
+      result = run_study(study, here, stopping);
+    } catch (const core::Error& error) {
+      ASSERT_EQ(error.kind(), ErrorKind::kStopped) << error.what();
+      ++stops;
+    }
+    core::request_stop(false);
+  }
+  EXPECT_GT(stops, 3);
+  EXPECT_EQ(without_dates(result), without_dates(expected));
+}
+
+TEST_F(RunStudy, AFailureIsARowWithItsReason) {
+  // Of these trainings one loses its mind at once; the other is a network like any.
+  const Json result = run(read({"seeds = 1", R"(axis = [{ name = "rate", levels = [{ label = "sound" }, { label = "mad", training.optimiser = "sgd", training.learning_rate = 1000.0 }] }])",
+                                "compare = \"rate\""}));
+  ASSERT_EQ(result["trainings"].size(), 2u);
+  EXPECT_EQ(result["trainings"][0]["status"], "ok");
+  EXPECT_EQ(result["trainings"][1]["status"], "failed");
+  EXPECT_THAT(result["trainings"][1]["reason"].get<std::string>(), testing::HasSubstr("learning"));
+  EXPECT_EQ(result["groups"][1]["failed"], 2);
+  EXPECT_THAT(result["cells"][2]["reason"].get<std::string>(), testing::HasSubstr("training: "));
+  EXPECT_TRUE(result["contrasts"][0]["difference"].is_null());
+  EXPECT_THAT(result["warnings"].dump(), testing::HasSubstr("2 of 4 cells failed"));
+  EXPECT_THAT(report::render(result, folders.run), testing::HasSubstr("failed"));
+}
+
+TEST_F(RunStudy, ReadsFromTheCheckpointThatIsNamed) {
+  const Json result = run(read({R"(axis = [{ name = "stage", levels = [{ label = "begin", client.checkpoint = "step 0" }, { label = "end" }] }])", "compare = \"stage\"",
+                                "seeds = 1"}));
+  ASSERT_EQ(result["trainings"].size(), 2u);
+  EXPECT_EQ(result["trainings"][0]["id"], result["trainings"][1]["id"]) << "one training, two looks at it";
+  EXPECT_NE(result["cells"][0]["gradient_norm"], result["cells"][2]["gradient_norm"]);
+}
+
+TEST_F(RunStudy, ScalesTheLogitsAndNothingElse) {
+  const Json result = run(read({R"(axis = [{ name = "scale", levels = [{ label = "1" }, { label = "3", client.logit_scale = 3.0 }] }])", "compare = \"scale\"", "seeds = 1"}));
+  EXPECT_NEAR(result["cells"][2]["margin"].get<double>(), 3 * result["cells"][0]["margin"].get<double>(), 1e-4);
+  EXPECT_EQ(result["groups"][0]["natural"], result["groups"][1]["natural"]);
+}
+
+TEST_F(RunStudy, SaysAtOnceWhatDataAreMissing) {
+  core::expect_error([&] { (void)run(read({"model.data = \"/nowhere/at/all\""})); }, ErrorKind::kData, "/nowhere/at/all");
+}
+
+TEST_F(RunStudy, OutlinesWithoutChangingAnything) {
+  const auto study = read();
+  const Folders none{.run = folder.path() / "run", .trained = folder.path() / "trained"};
+  const auto before = outline(study, none, {.threads = 2});
+  EXPECT_FALSE(std::filesystem::exists(none.run));
+  EXPECT_FALSE(std::filesystem::exists(none.trained));
+  ASSERT_EQ(before.trainings.size(), 4u);
+  ASSERT_EQ(before.readings.size(), 4u);
+  EXPECT_EQ(before.trainings[0].done, 0);
+  EXPECT_GT(before.trainings[0].seconds, 0);
+  EXPECT_EQ(before.readings[0].total, 4);
+  EXPECT_GT(before.readings[0].seconds, 0);
+  (void)run(study);
+  const auto after = outline(study, folders, {.threads = 2});
+  EXPECT_EQ(after.trainings[3].done, 1);
+  EXPECT_EQ(after.readings[3].done, 4);
+  EXPECT_EQ(after.readings[3].seconds, 0);
+}
+
+}  // namespace
+}  // namespace pellucid::study
