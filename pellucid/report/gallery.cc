@@ -48,13 +48,6 @@ std::string reconstruction_picture(const Node* node, const std::filesystem::path
   return image;
 }
 
-std::string scores(const Node& reconstruction) {
-  const Value psnr = reconstruction["psnr"].number();
-  if (!psnr) return "";
-  return fmt::format("<span><b>{}</b> dB</span><span>SSIM <b>{}</b></span>", decimals(psnr, 1),
-                     decimals(reconstruction["ssim"].number(), 2));
-}
-
 std::string reconstruction_figure(const Comparison& c, std::size_t model, const Node* node,
                                   const std::string& subject) {
   const std::string label = c.models[model]["label"].html();
@@ -63,7 +56,7 @@ std::string reconstruction_figure(const Comparison& c, std::size_t model, const 
 <figcaption><span class="name"><i class="swatch"></i>{}</span>{}</figcaption></figure>
 )",
       series_class(model), reconstruction_picture(node, c.folder, subject + " as read back from " + label), label,
-      node == nullptr ? "" : scores(*node));
+      node == nullptr ? "" : scores((*node)["psnr"].number(), (*node)["ssim"].number()));
 }
 
 // Why something failed, what the diagnosis is and what to beware of, one entry each.

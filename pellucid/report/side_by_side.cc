@@ -165,7 +165,8 @@ std::string render_side_by_side(const RunResult& a, const RunResult& b) {
                         root["title"].html(), escape(run->folder.string()), root["environment"]["date"].html(), root["headline"].html());
   }
   return whole_page({.title = "Two runs side by side",
-                     .header = "<header>\n<p class=\"brand\">Pellucid</p>\n<h1>Two runs side by side</h1>\n<div class=\"cards\">\n" + runs + "</div></header>\n",
+                     .header = "<header>\n<p class=\"brand\">Pellucid</p>\n<h1>Two runs side by side</h1>\n<div class=\"cards\">\n" + runs +
+                               "</div></header>\n",
                      .sections = std::move(sections),
                      .footer = "Every figure on this page is in the two runs' result.json."});
 }

@@ -135,7 +135,8 @@
 
     const {rows, lines} = data;
     const names_above = {mirror: true, labelOffset: -15, padding: -4, autoSkip: false, font: {size: 12}};
-    const scales = rows ? {x: axis(data.y, {grid: {}}), y: axis(data.x, {reverse: true, grid: {display: false, drawBorder: false}, ticks: names_above})}
+    const bare = {display: false, drawBorder: false};
+    const scales = rows ? {x: axis(data.y, {grid: {}}), y: axis(data.x, {reverse: true, grid: bare, ticks: names_above})}
                         : {x: axis(data.x, {grid: {display: false}}), y: axis(data.y, {grid: {drawBorder: false}})};
     if (data.right) scales.right = axis(data.right, {position: 'right', grid: {drawOnChartArea: false, drawBorder: false}});
     const few = lines.length <= 6 && lines.every(line => line.joined);

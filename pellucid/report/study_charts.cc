@@ -183,7 +183,8 @@ std::string distribution_chart(const Study& s) {
     const Interval value = mean(group, psnr);
     chart.x_ticks.push_back({row, group.label()});
     chart.lines.push_back({.label = group.label(), .style = style, .x = {}, .y = {}, .joined = false});
-    means.push_back({.label = group.label() + ", mean", .style = style + " mean", .x = {row + 0.12}, .y = {value.value}, .low = {value.low}, .high = {value.high},
+    means.push_back({.label = group.label() + ", mean", .style = style + " mean", .x = {row + 0.12}, .y = {value.value},
+                     .low = {value.low}, .high = {value.high},
                      .notes = {fmt::format("{}: mean {}, n = {}", group.label(), in_words(value, psnr.unit), sample(group))}, .joined = false});
   }
   for (const Node& cell : s.cells) {
@@ -248,8 +249,8 @@ std::string training_chart(const Study& s) {
     if (entry == chart.frame.legend.size()) chart.frame.legend.push_back({label, series_class(entry)});
     const std::vector<Value> epochs = curve["epoch"].numbers();
     for (const auto& [field, kind, dash] : {std::tuple("natural", "clean", ""), std::tuple("robust", "attacked", " dashed")}) {
-      Line line{.label = fmt::format("{}, {}", training["label"].text(), kind), .style = series_class(entry) + dash, .x = epochs, .y = curve[field].numbers(),
-                .entry = entry};
+      Line line{.label = fmt::format("{}, {}", training["label"].text(), kind), .style = series_class(entry) + dash, .x = epochs,
+                .y = curve[field].numbers(), .entry = entry};
       if (line.y.size() != epochs.size()) curve[field].fail(fmt::format("as many values as epoch has: {}", epochs.size()));
       for (std::size_t i = 0; i < epochs.size(); ++i) {
         line.notes.push_back(fmt::format("{}, epoch {}: {}", line.label, count(epochs[i]), percent(line.y[i])));

@@ -17,7 +17,8 @@ struct Kind {
 constexpr Kind kControls[] = {{"positive", "Positive control"}, {"null", "Null control"}, {"guess", "A guess"}};
 
 std::string control_card(const Node& control) {
-  const auto* kind = std::find_if(std::begin(kControls), std::end(kControls), [name = control["kind"].text()](const Kind& k) { return k.name == name; });
+  const std::string name = control["kind"].text();
+  const auto* kind = std::find_if(std::begin(kControls), std::end(kControls), [&](const Kind& k) { return k.name == name; });
   if (kind == std::end(kControls)) control["kind"].fail("\"positive\", \"null\" or \"guess\"");
   const Node passed = control["passed"];
   const char* verdict = passed.is_null() ? "for reference" : passed.boolean() ? "passed" : "failed";
@@ -63,7 +64,7 @@ std::string picture(const Node& node, const std::string& alt) {
 std::string reading(const Study& s, const Node& node, const std::string& subject) {
   const std::size_t place = s.group(node["group"]);
   const std::string label = escape(s.groups[place].label());
-  const Value psnr = node["psnr"].number(), ssim = node["ssim"].number();
+  const Value psnr = node["psnr"].number();
   const std::string status = status_text(node["status"]);
   std::string frame = missing_picture(status);
   if (!node["png"].is_null()) {
@@ -73,8 +74,14 @@ std::string reading(const Study& s, const Node& node, const std::string& subject
   return fmt::format(R"(<figure title="{}, cell {}"><div class="frame">{}</div>
 <figcaption><span>{}</span>{}</figcaption></figure>
 )",
-                     label, node["cell"].html(), frame, label,
-                     psnr ? fmt::format("<span><b>{}</b> dB</span><span>SSIM <b>{}</b></span>", decimals(psnr, 1), decimals(ssim, 2)) : "");
+                     label, node["cell"].html(), frame, label, scores(psnr, node["ssim"].number()));
+}
+
+// The images come sorted by score, the best first.
+std::string rank(std::size_t place, std::size_t images) {
+  if (images < 2) return "";
+  const char* name = place == 0 ? "best" : place + 1 == images ? "worst" : place == (images - 1) / 2 ? "median" : nullptr;
+  return name == nullptr ? "" : fmt::format(" <span class=\"rank\">{}</span>", name);
 }
 
 std::string gallery(const Study& s) {
@@ -82,15 +89,17 @@ std::string gallery(const Study& s) {
   std::string strips;
   for (std::size_t i = 0; i < images.size(); ++i) {
     const Node& image = images[i];
-    const char* rank = images.size() < 2 ? "" : i == 0 ? "best" : i + 1 == images.size() ? "worst" : i == (images.size() - 1) / 2 ? "median" : "";
-    const std::string mark = *rank ? fmt::format(" <span class=\"rank\">{}</span>", rank) : "";
+    const std::string mark = rank(i, images.size());
     const std::string subject = fmt::format("Image {} (class {})", image["image"].whole(), image["class"].html());
     std::string figures = fmt::format(
         R"(<figure><div class="frame">{}</div><figcaption><span class="name">Original</span></figcaption></figure>
 )",
         picture(image["original"], subject + ", original"));
     for (const Node& node : image["readings"].items()) figures += reading(s, node, subject);
-    strips += fmt::format("<article class=\"cell\"><h4>Image {} <span class=\"muted\">class {}</span>{}</h4>\n<div class=\"strip many\">\n{}</div></article>\n",
+    strips += fmt::format(R"(<article class="cell"><h4>Image {} <span class="muted">class {}</span>{}</h4>
+<div class="strip many">
+{}</div></article>
+)",
                           image["image"].whole(), image["class"].html(), mark, figures);
   }
   return "<p class=\"lede\">Each strip: the image whose gradient was shared, and what was made of that gradient in each group, from networks of "
@@ -112,11 +121,11 @@ std::string study_header(const Study& s) {
   const Node& first = contrasts.front();
   const StudyMetric& m = s.metric(first["metric"]);
   const std::string details =
-      fmt::format("{} images × {} seeds, {}, <span class=\"nowrap\">p {}</span>, <span class=\"nowrap\">Holm {}</span>", count(first["images"].number()),
-                  count(first["seeds"].number()), first["test"].html(), escape(p_value(first["p_value"].number())),
+      fmt::format("{} images × {} seeds, {}, <span class=\"nowrap\">p {}</span>, <span class=\"nowrap\">Holm {}</span>",
+                  count(first["images"].number()), count(first["seeds"].number()), first["test"].html(), escape(p_value(first["p_value"].number())),
                   escape(p_value(first["p_holm"].number())));
-  return page_header(s.root, question,
-                     key_interval(fmt::format("{}, {}", escape(m.label), first["label"].html()), m.label, m.unit, interval(first["difference"]), details));
+  const std::string text = fmt::format("{}, {}", escape(m.label), first["label"].html());
+  return page_header(s.root, question, key_interval(text, m.label, m.unit, interval(first["difference"]), details));
 }
 
 std::vector<Section> study_sections(const Study& s) {

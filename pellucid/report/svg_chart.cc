@@ -252,7 +252,8 @@ std::string line_chart(const LineChart& chart) {
   const std::vector<Tick> x_ticks = x_axis_ticks(chart, axes.x);
   const std::string drawing =
       chart.rows ? x_axis(axes.y, ticks(axes.y), chart.frame.y_label, bottom + 6) + row_names(axes.x, x_ticks)
-                 : y_axis(axes.y, chart.frame.y_label, axes.x.to) + (chart.right_label.empty() ? "" : y_axis(axes.right, chart.right_label, axes.x.to, true)) +
+                 : y_axis(axes.y, chart.frame.y_label, axes.x.to) +
+                       (chart.right_label.empty() ? "" : y_axis(axes.right, chart.right_label, axes.x.to, true)) +
                        x_axis(axes.x, x_ticks, chart.frame.x_label, kBottom);
   return figure(chart.frame, drawing + "\n" + marks, bottom + kHeight - kBottom + (chart.rows ? 6 : 0),
                 chart.interactive ? data_block(chart, axes, x_ticks) : "");

@@ -44,8 +44,9 @@ std::string latex_number(const std::string& text) {
   std::string number = replaced(text.substr(0, power), {{"−", "-"}, {"–", "\\text{--}"}});
   if (power != std::string::npos) {
     number += "\\times10^{" + replaced(std::string_view(text).substr(power + 4),
-                                       {{"⁻", "-"}, {"⁰", "0"}, {"¹", "1"}, {"²", "2"}, {"³", "3"}, {"⁴", "4"}, {"⁵", "5"}, {"⁶", "6"}, {"⁷", "7"},
-                                        {"⁸", "8"}, {"⁹", "9"}}) + "}";
+                                       {{"⁻", "-"}, {"⁰", "0"}, {"¹", "1"}, {"²", "2"}, {"³", "3"}, {"⁴", "4"},
+                                        {"⁵", "5"}, {"⁶", "6"}, {"⁷", "7"}, {"⁸", "8"}, {"⁹", "9"}}) +
+              "}";
   }
   return number;
 }
@@ -53,9 +54,9 @@ std::string latex_number(const std::string& text) {
 std::string latex_estimate(const Interval& value, const std::string& unit) {
   if (!value.value) return "--";
   auto number = [&](Value v) { return latex_number(metric(v, unit)); };
-  std::string text = "$" + number(value.value) + "$";
-  if (value.low && value.high) text += " {\\footnotesize$[" + number(value.low) + ", " + number(value.high) + "]$}";
-  return text;
+  const std::string text = fmt::format("${}$", number(value.value));
+  if (!value.low || !value.high) return text;
+  return fmt::format("{} {{\\footnotesize$[{}, {}]$}}", text, number(value.low), number(value.high));
 }
 
 // "64" or "32 to 64": what the groups have of something.
@@ -94,7 +95,9 @@ std::string csv(const Study& study) {
 
 std::string latex(const Study& study) {
   const std::vector<StudyMetric> metrics = main_metrics(study);
-  std::string head = "Group", body, intervals;
+  std::string head = "Group", body;
+  std::vector<std::string> caption = {study.root["title"].text(), "Means and, in brackets, their intervals;", range_of(study, "images"), "images and",
+                                      range_of(study, "seeds"), "training seeds a group."};
   for (const StudyMetric& metric : metrics) {
     head += " & " + latex_text(metric.unit.empty() ? metric.label : fmt::format("{} ({})", metric.label, metric.unit));
   }
@@ -104,12 +107,12 @@ std::string latex(const Study& study) {
     body += " \\\\\n";
   }
   for (const Node& convention : study.root["conventions"].items()) {
-    if (convention.text().find("nterval") != std::string::npos) intervals += " " + latex_text(convention.text());
+    if (convention.text().find("nterval") != std::string::npos) caption.push_back(convention.text());
   }
   return fmt::format(R"(% Needs \usepackage{{amsmath, booktabs}}.
 \begin{{table}}
 \centering
-\caption{{{} Means and, in brackets, their intervals; {} images and {} training seeds a group.{}}}
+\caption{{{}}}
 \begin{{tabular}}{{l{}}}
 \toprule
 {} \\
@@ -118,8 +121,7 @@ std::string latex(const Study& study) {
 \end{{tabular}}
 \end{{table}}
 )",
-                     latex_text(study.root["title"].text()), range_of(study, "images"), range_of(study, "seeds"), intervals,
-                     std::string(metrics.size(), 'r'), head, body);
+                     latex_text(fmt::format("{}", fmt::join(caption, " "))), std::string(metrics.size(), 'r'), head, body);
 }
 
 void write_events(const Study& study, const std::filesystem::path& folder) {

@@ -1,6 +1,5 @@
 #include "pellucid/report/study.h"
 
-#include "pellucid/core/events.h"
 #include "pellucid/report/format.h"
 #include "pellucid/report/html.h"
 #include "pellucid/report/side_by_side.h"
