@@ -1,7 +1,6 @@
 #include "pellucid/report/format.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
 #include <cmath>
 #include <cstdlib>
@@ -87,14 +86,6 @@ std::string metric(Value value, std::string_view unit) {
 
 std::string signed_metric(Value value, std::string_view unit) {
   return fmt::format("{}{}", value && *value > 0 ? "+" : "", metric(value, unit));
-}
-
-std::string base64(const core::Bytes& content) {
-  std::string text((content.size() + 2) / 3 * 4 + 1, '\0');
-  const int size =
-      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), content.data(), static_cast<int>(content.size()));
-  text.resize(static_cast<std::size_t>(size));
-  return text;
 }
 
 }  // namespace pellucid::report

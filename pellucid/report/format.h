@@ -44,7 +44,5 @@ template <typename Format>
   return fmt::format("[{}, {}]", format(interval.low), format(interval.high));
 }
 
-/// Base64 with padding (RFC 4648).
-[[nodiscard]] std::string base64(const core::Bytes& content);
 
 }  // namespace pellucid::report

@@ -35,7 +35,7 @@ core::Bytes read_png(const Node& file, const std::filesystem::path& folder) {
 }
 
 std::string picture(const Node& file, const std::filesystem::path& folder, const std::string& alt) {
-  return fmt::format(R"(<img alt="{}" src="data:image/png;base64,{}">)", alt, base64(read_png(file, folder)));
+  return fmt::format(R"(<img alt="{}" src="data:image/png;base64,{}">)", alt, core::base64(read_png(file, folder)));
 }
 
 std::string reconstruction_picture(const Node* node, const std::filesystem::path& folder, const std::string& subject) {

@@ -1,3 +1,4 @@
+#include "pellucid/core/file.h"
 #include "pellucid/report/page.h"
 
 #include "pellucid/report/embedded.h"
@@ -20,7 +21,7 @@ std::string policy(const std::vector<std::string_view>& scripts) {
     const std::string hex = core::sha256(script);
     core::Bytes digest;
     for (std::size_t i = 0; i < hex.size(); i += 2) digest.push_back(static_cast<std::uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
-    allowed += fmt::format(" 'sha256-{}'", base64(digest));
+    allowed += fmt::format(" 'sha256-{}'", core::base64(digest));
   }
   return "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'" +
          (allowed.empty() ? "" : "; script-src" + allowed);

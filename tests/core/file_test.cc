@@ -104,5 +104,12 @@ TEST(Sha256, KnownAnswers) {
   EXPECT_EQ(sha256(Bytes(1'000'000, 'a')), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+TEST(Base64, MatchesTheVectorsOfRfc4648) {
+  EXPECT_EQ(base64(Bytes{}), "");
+  EXPECT_EQ(base64(Bytes{'f'}), "Zg==");
+  EXPECT_EQ(base64(Bytes{'f', 'o'}), "Zm8=");
+  EXPECT_EQ(base64(Bytes{'f', 'o', 'o', 'b', 'a', 'r'}), "Zm9vYmFy");
+}
+
 }  // namespace
 }  // namespace pellucid::core

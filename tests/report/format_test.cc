@@ -75,12 +75,5 @@ TEST(Bounds, AreLeftOutWhereAnEndIsMissing) {
   EXPECT_EQ(bounds({1.0, 0.5, std::nullopt}, percent), "");
 }
 
-TEST(Base64, MatchesTheVectorsOfRfc4648) {
-  EXPECT_EQ(base64({}), "");
-  EXPECT_EQ(base64({'f'}), "Zg==");
-  EXPECT_EQ(base64({'f', 'o'}), "Zm8=");
-  EXPECT_EQ(base64({'f', 'o', 'o', 'b', 'a', 'r'}), "Zm9vYmFy");
-}
-
 }  // namespace
 }  // namespace pellucid::report

@@ -143,11 +143,11 @@ TEST(Render, InlinesTheBytesOfEachImage) {
   const Json result = fixture();
   const std::string page = render(result, kFixture);
   for (const Json& image : result["images"]) {
-    EXPECT_THAT(page, HasSubstr(base64(core::read_file(kFixture / image["original"].get<std::string>()))));
+    EXPECT_THAT(page, HasSubstr(core::base64(core::read_file(kFixture / image["original"].get<std::string>()))));
   }
   for (const Json& node : result["reconstructions"]) {
     if (node["file"].is_null()) continue;
-    EXPECT_THAT(page, HasSubstr(base64(core::read_file(kFixture / node["file"].get<std::string>()))));
+    EXPECT_THAT(page, HasSubstr(core::base64(core::read_file(kFixture / node["file"].get<std::string>()))));
   }
 }
 

@@ -139,7 +139,7 @@ TEST_F(RunStudy, GoesOnAfterStopsToTheSameResult) {
 
 TEST_F(RunStudy, AFailureIsARowWithItsReason) {
   // Of these trainings one loses its mind at once; the other is a network like any.
-  const Json result = run(read({"seeds = 1", R"(axis = [{ name = "rate", levels = [{ label = "sound" }, { label = "mad", training.optimiser = "sgd", training.learning_rate = 1000.0 }] }])",
+  const Json result = run(read({"seeds = 1", R"(axis = [{ name = "rate", levels = [{ label = "sound" }, { label = "mad", model.net = "small_cnn", training.optimiser = "sgd", training.learning_rate = 1000.0 }] }])",
                                 "compare = \"rate\""}));
   ASSERT_EQ(result["trainings"].size(), 2u);
   EXPECT_EQ(result["trainings"][0]["status"], "ok");
