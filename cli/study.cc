@@ -151,10 +151,12 @@ struct StudyVerb {
     if (!processes.first()) run.progress = {};
     const Json result = study::run_study(study, folders, run, processes);
     if (!processes.first()) return;
-    const auto report = report::write_report(folders.run);
+    const auto page = folders.run / "report.html";
+    const bool stands = fs::exists(page) && fs::last_write_time(page) >= fs::last_write_time(folders.run / "result.json");
+    if (!stands) report::write_report(folders.run);
     if (print_json(common, result)) return;
     print_result(result);
-    fmt::print("\n{}\n", report.string());
+    fmt::print("\n{}\n", page.string());
   }
 };
 

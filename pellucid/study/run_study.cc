@@ -116,7 +116,8 @@ class Work {
         controls_(controls(study, datasets_)),
         networks_(plan_.trainings.size()),
         readings_(plan_.blocks.size() * static_cast<std::size_t>(study.images)),
-        control_results_(controls_.size()) {}
+        control_results_(controls_.size()),
+        names_(readings_.size()) {}
 
   // Everything that can be done here now. True once nothing is missing.
   bool advance() {
@@ -176,9 +177,12 @@ class Work {
   }
 
   // A cell's name; of one whose network failed, nothing.
-  [[nodiscard]] std::string name(std::size_t b, std::int64_t i) const {
-    if (network(b)["status"] != "ok") return "";
-    return cell_name(determinants(study_, plan_.blocks[b], network(b), study_.first_image + i, datasets_));
+  [[nodiscard]] const std::string& name(std::size_t b, std::int64_t i) const {
+    std::string& known = names_[b * static_cast<std::size_t>(study_.images) + static_cast<std::size_t>(i)];
+    if (known.empty() && network(b)["status"] == "ok") {
+      known = cell_name(determinants(study_, plan_.blocks[b], network(b), study_.first_image + i, datasets_));
+    }
+    return known;
   }
 
   // The settings of a block with the seed in them.
@@ -216,7 +220,6 @@ class Work {
     struct Missing {
       std::size_t block;
       std::int64_t image;
-      Json determinants;
     };
     std::vector<Missing> missing;
     std::int64_t done = 0;
@@ -226,9 +229,8 @@ class Work {
         auto& slot = reading(b, i);
         if (!slot && network(b)["status"] != "ok") slot = Json{{"status", "failed"}, {"reason", "training: " + network(b)["reason"].get<std::string>()}};
         if (!slot) {
-          Json from = determinants(study_, plan_.blocks[b], network(b), study_.first_image + i, datasets_);
-          slot = cells_.find(cell_name(from));
-          if (!slot) missing.push_back({b, i, std::move(from)});
+          slot = cells_.find(name(b, i));
+          if (!slot) missing.push_back({b, i});
         }
         if (slot) ++done;
       }
@@ -244,10 +246,10 @@ class Work {
     std::mutex mutex;
     run_.report({.task = "read back", .done = done, .total = total, .unit = "images"});
     core::parallel_for(static_cast<std::int64_t>(missing.size()), run_.threads, [&](std::int64_t m) {
-      const auto& [b, i, from] = missing[static_cast<std::size_t>(m)];
+      const auto& [b, i] = missing[static_cast<std::size_t>(m)];
       const auto& block = plan_.blocks[b];
       const auto image = study_.first_image + i;
-      auto result = cells_.try_cell(from, [&] {
+      auto result = cells_.try_cell(determinants(study_, block, network(b), image, datasets_), [&] {
         return attempt([&] {
           const auto network = networks.get(training(block), folders_.trained);
           return read_cell(*network, study_.groups[block.group].settings, image, datasets_);
@@ -281,6 +283,7 @@ class Work {
   Plan plan_;
   std::vector<Control> controls_;
   std::vector<std::optional<Json>> networks_, readings_, control_results_;
+  mutable std::vector<std::string> names_;  ///< of the readings, each made when it is first asked for
 };
 
 Outline Work::outline() {
@@ -407,7 +410,8 @@ Json Work::gallery(const std::vector<Cell>& cells) {
 Json Work::data_row() {
   const auto& settings = study_.groups.front().settings;
   const auto &train = datasets_.train(settings), &test = datasets_.test(settings);
-  return {{"name", test.name}, {"source", test.source}, {"train_images", train.size()}, {"test_images", test.size()}, {"note", ""}};
+  // Of a path the last part: a report is passed on, and whose folder it was is nobody's business.
+  return {{"name", test.name}, {"source", std::filesystem::path(test.source).filename().string()}, {"train_images", train.size()}, {"test_images", test.size()}, {"note", ""}};
 }
 
 Json cell_rows(const std::vector<Cell>& cells) {

@@ -83,7 +83,14 @@ const Tensor& Datasets::mean_image(const Settings& s) {
   return mean;
 }
 
-std::string Datasets::identity(const Settings& s) {
+const std::string& Datasets::identity(const Settings& s) {
+  const std::lock_guard guard(identity_mutex_);
+  std::string& identity = identities_[s.data + " " + s.data_dir];
+  if (identity.empty()) identity = identify(s);
+  return identity;
+}
+
+std::string Datasets::identify(const Settings& s) {
   const auto known = data::list(s.data_dir);
   if (std::any_of(known.begin(), known.end(), [&](const auto& f) { return f.name == s.data; })) return s.data;
   const Tensor images = load(s, data::Split::kTest, 0).images.contiguous();

@@ -20,12 +20,15 @@ class Datasets {
   /// (1, C, H, W) in [0, 1]: the mean of the training images, which is the best guess without any gradient, in squared error.
   const Tensor& mean_image(const Settings& settings);
   /// What tells the data from others: the name of a set that is known by name; of a folder, also a hash of its test images.
-  std::string identity(const Settings& settings);
+  const std::string& identity(const Settings& settings);
 
  private:
   std::mutex mutex_;
   std::map<std::string, data::Dataset> sets_;
   std::map<std::string, Tensor> means_;
+  std::mutex identity_mutex_;
+  std::map<std::string, std::string> identities_;
+  std::string identify(const Settings& settings);
   const data::Dataset& load(const Settings& settings, data::Split split, std::int64_t most);
 };
 
