@@ -201,7 +201,9 @@ class Verbs(Case):
             file.write("".join(cells[:-1]) + cells[-1][:40])
         again = json.loads(self.ok(*attack))
         self.assertEqual(first["evaluation"]["broken_by"], again["evaluation"]["broken_by"])
-        self.assertEqual(self.lines("e", "cells.jsonl"), [*cells[:-1], cells[-1][:40] + "\n", cells[-1]])
+        after = self.lines("e", "cells.jsonl")
+        self.assertEqual(after[:-1], [*cells[:-1], cells[-1][:40] + "\n"], "what was whole was not judged again")
+        self.assertEqual(json.loads(after[-1])["name"], json.loads(cells[-1])["name"])
 
     def test_evade_refuses_what_makes_no_sense(self):
         self.train(self.path("r"))
