@@ -271,6 +271,10 @@ class Work {
       auto& slot = control_results_[static_cast<std::size_t>(c)];
       const auto network = find_measured(control.training, trained_);
       if (slot || !network) return;
+      if (control.kind == "null" && (*network)["status"] != "ok") {
+        slot = Json{{"status", "failed"}, {"reason", "training: " + (*network)["reason"].get<std::string>()}};
+        return;
+      }
       slot = trained_.try_cell(control.determinants, [&] { return run_control(study_, control, folders_.trained, datasets_); });
     });
   }

@@ -41,7 +41,11 @@ Json train_and_measure(const Training& training, const fs::path& folder, Dataset
   nets::Spec spec{.net = s.net, .input = train_set.images.sizes().slice(1).vec(), .classes = static_cast<std::int64_t>(train_set.classes.size())};
   if (s.normalise) std::tie(spec.mean, spec.deviation) = data::channel_statistics(train_set);
   const auto trained = training::train(spec, train_set, test_set, s.training, folder, run);
-  auto network = nets::on(nets::load_network(folder / weight_file(s.checkpoint)), torch::Device(run.device));
+  const auto weights = folder / weight_file(s.checkpoint);
+  if (!fs::exists(weights)) {
+    throw Error(ErrorKind::kModel, "{}: no such weights: the training ended after epoch {} of {}", s.checkpoint, trained.curve.size(), s.training.epochs);
+  }
+  auto network = nets::on(nets::load_network(weights), torch::Device(run.device));
   Json json = {{"status", "ok"}, {"reason", ""}, {"fingerprint", nets::fingerprint(network)}};
   json["natural"] = evasion::to_json(evasion::natural_accuracy(network, test_set, run));
   json["robust"] = evasion::to_json(

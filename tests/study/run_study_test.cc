@@ -152,6 +152,27 @@ TEST_F(RunStudy, AFailureIsARowWithItsReason) {
   EXPECT_THAT(report::render(result, folders.run), testing::HasSubstr("failed"));
 }
 
+TEST_F(RunStudy, WithoutItsNetworkANullControlIsNotRun) {
+  const Json result = run(read({"seeds = 1", R"(axis = [{ name = "rate", levels = [{ label = "mad", model.net = "small_cnn", training.optimiser = "sgd", training.learning_rate = 1000.0 }] }])",
+                                "compare = \"\""}));
+  EXPECT_EQ(result["groups"][0]["failed"], 2);
+  ASSERT_EQ(result["controls"][1]["kind"], "null");
+  EXPECT_TRUE(result["controls"][1]["passed"].is_null());
+  EXPECT_THAT(result["controls"][1]["sentence"].get<std::string>(), testing::StartsWith("not run: training: "));
+  EXPECT_EQ(result["headline"], "No image came out.");
+  EXPECT_THAT(report::render(result, folders.run), testing::HasSubstr("not run"));
+}
+
+// The guard may end a training before the epoch whose weights a level names.
+TEST_F(RunStudy, ACheckpointThatWasNotReachedIsARowWithItsReason) {
+  const Json result = run(read({"seeds = 1", "training.method = \"adversarial\"", "training.epochs = 12", "training.guard_images = 64", "training.guard_fall = 0.0", "training.learning_rate = 0.1", "training.schedule = \"constant\"",
+                                R"(axis = [{ name = "stage", levels = [{ label = "end" }, { label = "last", client.checkpoint = "epoch 12" }] }])",
+                                "compare = \"stage\""}));
+  EXPECT_EQ(result["trainings"][0]["status"], "ok");
+  EXPECT_EQ(result["trainings"][1]["status"], "failed") << "no epoch was worse than the one before: the test needs a training that the guard ends";
+  EXPECT_THAT(result["trainings"][1]["reason"].get<std::string>(), testing::StartsWith("epoch 12: no such weights: the training ended after epoch"));
+}
+
 TEST_F(RunStudy, ReadsFromTheCheckpointThatIsNamed) {
   const Json result = run(read({R"(axis = [{ name = "stage", levels = [{ label = "begin", client.checkpoint = "step 0" }, { label = "end" }] }])", "compare = \"stage\"",
                                 "seeds = 1"}));
