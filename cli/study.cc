@@ -21,7 +21,8 @@ using core::Json;
 // The studies that come with Pellucid, by name.
 std::vector<std::string> studies() {
   std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(PELLUCID_STUDIES "/grids")) {
+  std::error_code none;  // a program that was moved away from its studies still runs files
+  for (const auto& entry : fs::directory_iterator(PELLUCID_STUDIES "/grids", none)) {
     const auto stem = entry.path().stem().string();
     if (entry.path().extension() == ".toml" && stem != "base") names.push_back(stem);
   }
@@ -127,7 +128,7 @@ struct StudyVerb {
         ->group("What")
         ->allow_extra_args(false);
     settings.add({"",
-                  {core::field("scale", scale, "smoke (seconds, no figure means anything), laptop (two cores, half an hour) or paper (a GPU); none is the file as it is"),
+                  {core::field("scale", scale, "smoke (seconds, no figure means anything), laptop (two cores, half an hour), cifar (the same on CIFAR-10) or paper (a GPU); none is the file as it is"),
                    core::field("out", out, "run folder; a study that was interrupted there goes on; none is runs/NAME-SCALE"),
                    core::field("trained", trained, "folder of the trained networks, which studies share; none is trained/ beside the run folder"),
                    core::field("dry_run", dry_run, "say what is done and what is still to do, and about how long it takes; change nothing")}},
@@ -138,7 +139,8 @@ struct StudyVerb {
   void run() {
     settings.apply();
     const auto study = study::read_study(study_file(name), scale, changes);
-    study::Folders folders{.run = out, .trained = trained};
+    study::Folders folders{.run = fs::path(out).lexically_normal(), .trained = trained};
+    if (!folders.run.has_filename()) folders.run = folders.run.parent_path();  // out/ is out
     if (out.empty()) folders.run = fs::path("runs") / (study.name + (scale.empty() ? "" : "-" + scale));
     if (trained.empty()) folders.trained = folders.run.parent_path() / "trained";
     core::Run run = make_run(common, /*lines=*/true);

@@ -7,6 +7,7 @@
 #include "pellucid/core/environment.h"
 #include "pellucid/core/file.h"
 #include "pellucid/data/catalog.h"
+#include "pellucid/inversion/engine.h"
 #include "pellucid/training/train.h"
 
 #include <memory>
@@ -54,6 +55,9 @@ struct Train {
     const auto processes = core::Processes::from_environment(torch::Device(run.device));
     if (processes.first()) core::write_file(std::filesystem::path(out) / "config.json", core::to_text(settings.resolved()));
     if (!processes.first()) run.progress = {};
+    if (options.precision == training::Precision::kMixed && torch::Device(run.device).is_cpu() && !inversion::has_brain_floats()) {
+      run.report({.task = "train", .unit = "", .finished = "This processor has no brain floats: precision mixed is emulated here, ten times slower than float32."});
+    }
     const auto trained = training::train(spec, train_set, test_set, options, out, run, processes);
     if (processes.first()) finish(trained, test_set, run);
   }

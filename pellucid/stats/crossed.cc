@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <optional>
 
 namespace pellucid::stats {
@@ -22,26 +23,41 @@ std::vector<double> present(const Crossed& sample) {
   return values;
 }
 
-template <typename Estimate, typename OneSeed>
-Interval crossed_interval(const Crossed& sample, const BootstrapOptions& options, Estimate estimate, OneSeed one_seed) {
+void check(const Crossed& sample) {
   if (sample.values.size() != sample.images * sample.seeds) {
     throw Error(ErrorKind::kInternal, "crossed sample: got {} values, expected {} images x {} seeds", sample.values.size(), sample.images,
                 sample.seeds);
   }
+  if (std::any_of(sample.values.begin(), sample.values.end(), [](double x) { return std::isinf(x); })) {
+    throw Error(ErrorKind::kInternal, "crossed sample: got an infinite value");
+  }
+}
+
+// Places in the values of a table whose images and seeds were drawn independently of one another.
+std::vector<std::size_t> draw(const Crossed& sample, core::Stream& stream) {
+  std::vector<std::size_t> seeds(sample.seeds), places;
+  for (auto& seed : seeds) seed = stream.below(sample.seeds);
+  places.reserve(sample.values.size());
+  for (std::size_t i = 0; i < sample.images; ++i) {
+    const auto image = stream.below(sample.images);
+    for (const auto seed : seeds) places.push_back(image * sample.seeds + seed);
+  }
+  return places;
+}
+
+template <typename Estimate, typename OneSeed>
+Interval crossed_interval(const Crossed& sample, const BootstrapOptions& options, Estimate estimate, OneSeed one_seed) {
+  check(sample);
   const auto all = present(sample);
   if (sample.seeds == 1) return one_seed(all, options);
   core::Stream stream(options.seed, "crossed bootstrap");
   std::vector<double> drawn;
   return percentile_interval(estimate(all), options, [&] {
-    std::vector<std::size_t> seeds(sample.seeds);
     do {  // a draw of nothing but missing values says nothing
       drawn.clear();
-      for (auto& seed : seeds) seed = stream.below(sample.seeds);
-      for (std::size_t i = 0; i < sample.images; ++i) {
-        const auto image = stream.below(sample.images);
-        for (const auto seed : seeds) drawn.push_back(sample.at(image, seed));
+      for (const auto place : draw(sample, stream)) {
+        if (!std::isnan(sample.values[place])) drawn.push_back(sample.values[place]);
       }
-      std::erase_if(drawn, [](double x) { return std::isnan(x); });
     } while (drawn.empty());
     return estimate(drawn);
   });
@@ -51,15 +67,17 @@ struct Line {
   double intercept, slope;
 };
 
-// Nothing where all x are equal.
+// Nothing where there are fewer than three points, or all x are equal but for rounding.
 std::optional<Line> fit(std::span<const double> x, std::span<const double> y) {
+  if (x.size() < 3) return std::nullopt;
   const double mean_x = mean(x), mean_y = mean(y);
-  double xx = 0, xy = 0;
+  double xx = 0, xy = 0, size = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
     xx += (x[i] - mean_x) * (x[i] - mean_x);
     xy += (x[i] - mean_x) * (y[i] - mean_y);
+    size += x[i] * x[i];
   }
-  if (xx <= 0) return std::nullopt;
+  if (xx <= 1e-20 * size) return std::nullopt;
   return Line{mean_y - xy / xx * mean_x, xy / xx};
 }
 
@@ -87,23 +105,30 @@ Interval median_interval(const Crossed& sample, const BootstrapOptions& options)
                           [](const auto& values, const auto& o) { return median_interval(std::span(values), o); });
 }
 
-Interval intercept_interval(std::span<const double> x, std::span<const double> y, const BootstrapOptions& options) {
-  if (x.size() != y.size()) throw Error(ErrorKind::kInternal, "line: got {} x and {} y", x.size(), y.size());
+Interval intercept_interval(const Crossed& x, const Crossed& y, const BootstrapOptions& options) {
+  check(x), check(y);
+  if (x.images != y.images || x.seeds != y.seeds) {
+    throw Error(ErrorKind::kInternal, "line: got {} x {} x and {} x {} y", x.images, x.seeds, y.images, y.seeds);
+  }
+  std::vector<double> xs, ys;
+  const auto line_through = [&](const std::vector<std::size_t>& places) {
+    xs.clear(), ys.clear();
+    for (const auto place : places) {
+      if (std::isnan(x.values[place]) || std::isnan(y.values[place])) continue;
+      xs.push_back(x.values[place]);
+      ys.push_back(y.values[place]);
+    }
+    return fit(xs, ys);
+  };
+  std::vector<std::size_t> all(x.values.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
   constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-  const auto line = x.size() < 3 ? std::nullopt : fit(x, y);
+  const auto line = line_through(all);
   if (!line) return {kNone, kNone, kNone, options.level};
   core::Stream stream(options.seed, "regression bootstrap");
-  std::vector<double> xs(x.size()), ys(y.size());
   return percentile_interval(line->intercept, options, [&] {
     std::optional<Line> drawn;
-    while (!drawn) {
-      for (std::size_t i = 0; i < x.size(); ++i) {
-        const auto k = stream.below(x.size());
-        xs[i] = x[k];
-        ys[i] = y[k];
-      }
-      drawn = fit(xs, ys);
-    }
+    while (!drawn) drawn = line_through(draw(x, stream));
     return drawn->intercept;
   });
 }

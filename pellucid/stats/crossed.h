@@ -3,7 +3,6 @@
 
 #include "pellucid/stats/interval.h"
 
-#include <span>
 #include <vector>
 
 namespace pellucid::stats {
@@ -34,12 +33,13 @@ struct Crossed {
 /// The median of all values, likewise.
 [[nodiscard]] Interval median_interval(const Crossed& sample, const BootstrapOptions& options = {});
 
-/// The intercept of the least-squares line of `y` on `x`, with a percentile interval over resampled pairs: what y is where
-/// x = 0. With y the differences in a score and x the differences in a covariate, it is the difference at equal covariate.
+/// The intercept of the least-squares line of `y` on `x` through all (image, seed) that have both, with a percentile interval over
+/// images and seeds, resampled as in `mean_interval`: what y is where x = 0. With y the differences in a score and x the
+/// differences in a covariate, it is the difference at equal covariate.
 ///
 /// What it does not show: the line is extrapolated where no x is near 0, and the interval does not know that it may not be straight.
 /// Without at least three pairs and two different x there is no line, and all three numbers are NaN.
-/// @throws Error(kInternal) if the sizes differ or a value is not finite.
-[[nodiscard]] Interval intercept_interval(std::span<const double> x, std::span<const double> y, const BootstrapOptions& options = {});
+/// @throws Error(kInternal) if the sizes differ or a value is infinite.
+[[nodiscard]] Interval intercept_interval(const Crossed& x, const Crossed& y, const BootstrapOptions& options = {});
 
 }  // namespace pellucid::stats

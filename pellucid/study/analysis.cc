@@ -51,7 +51,7 @@ using Groups = std::vector<std::vector<const Cell*>>;
 Json group_rows(const Study& study, const Groups& cells) {
   Json rows = Json::array();
   for (std::size_t g = 0; g < study.groups.size(); ++g) {
-    const auto failed = std::count_if(cells[g].begin(), cells[g].end(), [](const Cell* c) { return !c->result.contains("psnr") || c->result["psnr"].is_null(); });
+    const auto failed = std::count_if(cells[g].begin(), cells[g].end(), [](const Cell* c) { return nothing_came_out(*c); });
     Json row = {{"id", g},
                 {"label", describe(study, study.groups[g])},
                 {"levels", labels(study, study.groups[g])},
@@ -94,9 +94,9 @@ std::string contrast_label(const Study& study, const Pair& pair) {
     const auto& axis = study.axes[a];
     const auto& label = axis.levels[group.levels[a]].label;
     if (axis.name == study.compare) {
-      what = fmt::format("{} minus {}", label, axis.levels[reference.levels[a]].label);
+      what = fmt::format("{} minus {}", name_of(axis, label), axis.levels[reference.levels[a]].label);
     } else if (axis.levels.size() > 1) {
-      where.push_back(label);
+      where.push_back(name_of(axis, label));
     }
   }
   return where.empty() ? what : fmt::format("{}: {}", what, fmt::join(where, ", "));
@@ -106,8 +106,8 @@ Json contrast_row(const Study& study, const Pair& pair, const Groups& cells, std
   const auto difference = minus(crossed(study, cells[pair.group], "psnr"), crossed(study, cells[pair.reference], "psnr"));
   Json row = {{"group", pair.group},   {"reference", pair.reference}, {"label", contrast_label(study, pair)}, {"metric", "psnr"},
               {"difference", Json()},  {"p_value", Json()},           {"p_holm", Json()},                     {"effect", Json()},
-              {"images", 0},           {"seeds", study.seeds},        {"test", "no pairs"},                   {"needed", Json()},
-              {"at_equal_margin", Json()}};
+              {"images", 0},           {"seeds", study.seeds},        {"test", "no pairs"},                   {"told", false},
+              {"needed", Json()},      {"at_equal_margin", Json()}};
   if (empty(difference)) return row;
   differences = stats::image_means(difference);
   const std::vector<double> zeros(differences.size(), 0.0);
@@ -117,14 +117,8 @@ Json contrast_row(const Study& study, const Pair& pair, const Groups& cells, std
   row["p_value"] = test.p_value;
   row["effect"] = test.rank_biserial;
   row["test"] = test.test;
-  // Where either value is missing, so is the difference: the means are over the same images.
-  auto margin = minus(crossed(study, cells[pair.group], "margin"), crossed(study, cells[pair.reference], "margin"));
-  for (std::size_t i = 0; i < margin.values.size(); ++i) {
-    if (std::isnan(difference.values[i])) margin.values[i] = kNone;
-  }
-  const auto margins = stats::image_means(margin);
-  if (margins.size() != differences.size()) return row;
-  const auto equal = stats::intercept_interval(margins, differences);
+  const auto margin = minus(crossed(study, cells[pair.group], "margin"), crossed(study, cells[pair.reference], "margin"));
+  const auto equal = stats::intercept_interval(margin, difference);
   if (std::isfinite(equal.value)) row["at_equal_margin"] = to_json(equal);
   return row;
 }
@@ -146,8 +140,12 @@ Json contrast_rows(const Study& study, const Groups& cells) {
   for (std::size_t i = 0; i < tested.size(); ++i) {
     Json& row = rows[tested[i]];
     row["p_holm"] = corrected[i];
-    if (corrected[i] < kLevel) continue;
-    if (const auto needed = stats::pairs_needed(differences[i], 0.8, kLevel / static_cast<double>(p.size()))) row["needed"] = *needed;
+    // A difference is one only where the corrected test and the interval agree.
+    const double low = row["difference"]["low"], high = row["difference"]["high"];
+    row["told"] = corrected[i] < kLevel && (low > 0 || high < 0);
+    if (row["told"]) continue;
+    const auto needed = stats::pairs_needed(differences[i], 0.8, kLevel / static_cast<double>(p.size()));
+    if (needed && *needed > study.images) row["needed"] = *needed;  // else it is for other reasons that nothing is told
   }
   return rows;
 }
@@ -175,13 +173,12 @@ Json diagnosis_rows(const std::vector<Cell>& cells) {
   return rows;
 }
 
-// What a comparison says, in words: a verdict only where the corrected test and the interval agree.
+// What a comparison says, in words.
 std::string verdict(const Json& c) {
   if (c["difference"].is_null()) return fmt::format("{}: no image came out.", c["label"].get<std::string>());
   const double value = c["difference"]["value"], low = c["difference"]["low"], high = c["difference"]["high"];
-  const bool told = c["p_holm"].get<double>() < kLevel && (low > 0 || high < 0);
   std::string text = fmt::format("{}: {:+.1f} dB [{:+.1f}, {:+.1f}]", c["label"].get<std::string>(), value, low, high);
-  if (!told) text += ", which is not told from nothing";
+  if (!c["told"]) text += ", which is not told from nothing";
   if (!c["needed"].is_null()) text += fmt::format(" (about {} images would)", c["needed"].get<std::int64_t>());
   return text + ".";
 }
@@ -192,9 +189,7 @@ std::string headline(const Study& study, const Json& groups, const Json& contras
   if (!contrasts.empty()) {
     std::int64_t more = 0, less = 0, open = 0;
     for (const auto& c : contrasts) {
-      const bool told = !c["difference"].is_null() && c["p_holm"].get<double>() < kLevel &&
-                        (c["difference"]["low"].get<double>() > 0 || c["difference"]["high"].get<double>() < 0);
-      ++(!told ? open : c["difference"]["value"].get<double>() > 0 ? more : less);
+      ++(!c["told"] ? open : c["difference"]["value"].get<double>() > 0 ? more : less);
     }
     if (contrasts.size() <= 3) {
       for (const auto& c : contrasts) text += verdict(c) + " ";
@@ -227,6 +222,11 @@ std::string headline(const Study& study, const Json& groups, const Json& contras
 }
 
 }  // namespace
+
+bool nothing_came_out(const Cell& cell) {
+  const auto psnr = cell.result.find("psnr");
+  return psnr == cell.result.end() || !psnr->is_number();
+}
 
 Json metrics() {
   const auto metric = [](const char* key, const char* label, const char* unit, const char* better, bool oracle = false) {

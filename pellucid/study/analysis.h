@@ -13,6 +13,9 @@ struct Cell {
   core::Json result;  ///< as `read_back` gives it, with "guess_psnr" and "gain"; or {"status": "failed", "reason"}
 };
 
+/// True for a cell without an image: it failed, or the attack does not apply. One rule for every count of failures.
+[[nodiscard]] bool nothing_came_out(const Cell& cell);
+
 /// The parts of result.json that follow from the cells: "metrics", "groups", "contrasts", "diagnoses", "headline".
 ///
 /// Groups: mean and median of each score with intervals over images and training seeds (`stats::Crossed`).

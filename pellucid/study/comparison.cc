@@ -209,15 +209,14 @@ Comparison compare(const std::vector<Subject>& subjects, const std::vector<Attac
   return result;
 }
 
-Json conventions() {
+Json conventions(const std::string& intervals, const std::string& mode) {
   return {"PSNR: pixels clamped to [0, 1], peak 1, for each image, then averaged.",
           "SSIM: Wang et al. 2004, Gaussian window 11x11 of deviation 1.5, on [0, 1].",
           "FMSE (logits): mean squared difference of the logits, as the published code has it; FMSE (features): of what the last "
           "layer takes.",
-          "Intervals: 95 %; bootstrap (BCa) over images for scores, Clopper-Pearson for accuracies. One training seed: they say nothing "
-          "about other trainings.",
+          intervals,
           "The restart is chosen by the lowest matching loss, which the attacker sees; the oracle's choice, by PSNR, is another column.",
-          "Updates are computed in float32 by the framework's cross-entropy, in evaluation mode, one image each; labels are not shared."};
+          fmt::format("Updates are computed in float32 by the framework's cross-entropy, in {}, one image each; labels are not shared.", mode)};
 }
 
 }  // namespace pellucid::study

@@ -42,6 +42,7 @@ struct Comparison {
                                  const std::filesystem::path& folder, const core::Run& run);
 
 /// How PSNR and the other scores are taken, for the reader.
-[[nodiscard]] core::Json conventions();
+/// @param intervals the sentence on what they are over.   @param mode "evaluation mode": how the clients evaluate their network.
+[[nodiscard]] core::Json conventions(const std::string& intervals, const std::string& mode);
 
 }  // namespace pellucid::study

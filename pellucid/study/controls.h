@@ -24,8 +24,9 @@ struct Control {
 /// Runs one. @return {"value": dB: the best score, or for the null control the mean gain over the mean image, "n"}, or "failed".
 [[nodiscard]] core::Json run_control(const Study& study, const Control& control, const std::filesystem::path& trained, Datasets& datasets);
 
-/// What they say, with the guess control (the mean image's mean score) from the cells: rows of "controls" in result.json.
+/// What they say, with the guess control (the mean image's mean score on each data set) from the cells: rows of "controls" in result.json.
 /// @param results of `run_control`, in order.
-[[nodiscard]] core::Json control_rows(const std::vector<Control>& controls, const std::vector<core::Json>& results, const std::vector<Cell>& cells);
+[[nodiscard]] core::Json control_rows(const Study& study, const std::vector<Control>& controls, const std::vector<core::Json>& results,
+                                      const std::vector<Cell>& cells);
 
 }  // namespace pellucid::study

@@ -5,6 +5,7 @@
 #include "pellucid/core/file.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace pellucid::study {
 namespace {
@@ -61,12 +62,17 @@ Json nested(const std::string& key, const Json& value) {
   return {{key.substr(0, dot), nested(key.substr(dot + 1), value)}};
 }
 
-Json read_with_base(const fs::path& file) {
+Json read_with_base(const fs::path& file, std::vector<fs::path> extended = {}) {
+  const auto itself = fs::weakly_canonical(file);
+  if (std::find(extended.begin(), extended.end(), itself) != extended.end()) {
+    throw Error(ErrorKind::kUsage, "{}: extends: got a file that extends itself, expected an end", file.string());
+  }
+  extended.push_back(itself);
   Json document = core::read_toml(file);
   const Json base = take(document, "extends");
   if (base.is_null()) return document;
   if (!base.is_string()) throw Error(ErrorKind::kUsage, "{}: extends: got {}, expected a file's name", file.string(), base.dump());
-  Json whole = read_with_base(file.parent_path() / base.get<std::string>());
+  Json whole = read_with_base(file.parent_path() / base.get<std::string>(), std::move(extended));
   whole.merge_patch(document);
   return whole;
 }
@@ -127,16 +133,12 @@ void without_what_does_not_matter(training::TrainingOptions& o) {
 }
 
 void check_checkpoint(const Settings& s, const std::string& where) {
-  const auto expect = [&](const char* kind, std::int64_t most) {
-    const std::string prefix = std::string(kind) + " ";
-    if (!s.checkpoint.starts_with(prefix)) return false;
-    const auto number = number_of(s.checkpoint.substr(prefix.size()));
-    return number && *number >= 0 && *number <= static_cast<double>(most);
-  };
   const auto& steps = s.training.checkpoint_steps;
-  const bool step = expect("step", INT64_MAX) &&
-                    std::find(steps.begin(), steps.end(), static_cast<std::int64_t>(*number_of(s.checkpoint.substr(5)))) != steps.end();
-  if (s.checkpoint == "end" || step || (expect("epoch", s.training.epochs) && s.checkpoint != "epoch 0")) return;
+  const auto at = checkpoint(s.checkpoint);
+  if (s.checkpoint == "end" || (at && at->kind == "epoch" && 1 <= at->number && at->number <= s.training.epochs) ||
+      (at && at->kind == "step" && std::find(steps.begin(), steps.end(), at->number) != steps.end())) {
+    return;
+  }
   throw Error(ErrorKind::kUsage, "{}: client.checkpoint: got \"{}\", expected end, epoch 1 to {}, or step {}", where, s.checkpoint,
               s.training.epochs, fmt::join(steps, ", "));
 }
@@ -178,7 +180,34 @@ void check_axis(const Study& study, const char* key, const std::string& name, co
               core::suggestion(name, names));
 }
 
+// Images are paired: what is compared reads the same ones.
+void check_pairs(const Study& study, const std::string& where) {
+  for (std::size_t a = 0; a < study.axes.size(); ++a) {
+    if (study.axes[a].name != study.compare) continue;
+    for (const auto& group : study.groups) {
+      for (const auto& other : study.groups) {
+        auto levels = group.levels;
+        levels[a] = other.levels[a];
+        const auto &s = group.settings, &t = other.settings;
+        if (levels != other.levels || (s.data == t.data && s.data_dir == t.data_dir)) continue;
+        throw Error(ErrorKind::kUsage, "{}: compare: got the axis \"{}\", whose levels read different data ({}, {}); expected one along which images are the same",
+                    where, study.compare, s.data, t.data);
+      }
+    }
+  }
+}
+
 }  // namespace
+
+std::optional<Checkpoint> checkpoint(const std::string& text) {
+  const auto space = text.find(' ');
+  if (space == std::string::npos) return std::nullopt;
+  Checkpoint found{.kind = text.substr(0, space)};
+  const char *begin = text.data() + space + 1, *end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, found.number);
+  if (error != std::errc() || stop != end || found.number < 0 || (found.kind != "epoch" && found.kind != "step")) return std::nullopt;
+  return found;
+}
 
 Json to_json(const Settings& settings) {
   Settings copy = settings;
@@ -214,10 +243,19 @@ Study read_study(const fs::path& file, const std::string& scale, const std::vect
   }
   for (const auto& change : changes) document.merge_patch(core::parse_toml(change, "--set " + change));
 
-  Study study{.name = file.stem().string(), .scale = scale, .published = take(document, "published"), .document = document};
+  Study study;
+  study.name = file.stem().string();
+  study.scale = scale;
+  study.published = take(document, "published");
+  study.document = document;
   const Json axes = take(document, "axis");
   if (!axes.is_null() && !axes.is_array()) throw Error(ErrorKind::kUsage, "{}: axis: got {}, expected [[axis]] tables", where, axes.type_name());
-  for (const auto& axis : axes) study.axes.push_back(read_axis(axis, where + ": [[axis]]"));
+  for (const auto& table : axes) {
+    auto axis = read_axis(table, where + ": [[axis]]");
+    const auto same = [&](const Axis& other) { return other.name == axis.name; };
+    if (std::any_of(study.axes.begin(), study.axes.end(), same)) throw Error(ErrorKind::kUsage, "{}: [[axis]]: got the name \"{}\" twice", where, axis.name);
+    study.axes.push_back(std::move(axis));
+  }
   Json tables_of = Json::object(), top = Json::object();
   for (const auto& [key, value] : document.items()) (value.is_object() ? tables_of : top)[key] = value;
   core::assign(study_fields(study), top, where);
@@ -247,6 +285,7 @@ Study read_study(const fs::path& file, const std::string& scale, const std::vect
     group.settings = read_settings(std::move(settings), name.empty() ? where : where + ": " + name);
     study.groups.push_back(std::move(group));
   }
+  check_pairs(study, where);
   return study;
 }
 
@@ -256,13 +295,13 @@ Json labels(const Study& study, const Group& group) {
   return json;
 }
 
+std::string name_of(const Axis& axis, const std::string& label) { return number_of(Json(label)) ? axis.title + " " + label : label; }
+
 std::string describe(const Study& study, const Group& group) {
   std::vector<std::string> parts;
   for (std::size_t a = 0; a < study.axes.size(); ++a) {
     if (study.axes[a].levels.size() < 2) continue;
-    const auto& label = study.axes[a].levels[group.levels[a]].label;
-    // A bare number says nothing without its axis.
-    parts.push_back(number_of(Json(label)) ? study.axes[a].title + " " + label : label);
+    parts.push_back(name_of(study.axes[a], study.axes[a].levels[group.levels[a]].label));
   }
   return fmt::format("{}", fmt::join(parts, ", "));
 }

@@ -32,6 +32,15 @@ struct Settings {
   inversion::InversionOptions attack;
 };
 
+/// A moment of a training, of which it keeps the weights.
+struct Checkpoint {
+  std::string kind;  ///< "epoch" or "step"
+  std::int64_t number = 0;
+};
+
+/// "epoch 3", "step 100"; nothing for "end" and what is no checkpoint.
+[[nodiscard]] std::optional<Checkpoint> checkpoint(const std::string& text);
+
 /// One value that an axis takes.
 struct Level {
   std::string label;
@@ -74,8 +83,8 @@ struct Study {
 /// @param scale one of the file's, or empty for the file as it is.
 /// @param changes "key = value" in TOML, laid over last: "training.epochs = 3".
 /// @throws Error(kIo) if the file cannot be read.
-/// @throws Error(kUsage) for what is not TOML, an unknown key, scale or axis, or settings that do not go together, with the
-///   nearest name or what was expected.
+/// @throws Error(kUsage) for what is not TOML, an unknown key, scale or axis, files that extend one another, a comparison between data sets, or
+///   settings that do not go together, with the nearest name or what was expected.
 [[nodiscard]] Study read_study(const std::filesystem::path& file, const std::string& scale, const std::vector<std::string>& changes = {});
 
 /// The names of a file's scales.
@@ -86,6 +95,9 @@ struct Study {
 
 /// {axis: label} of a group.
 [[nodiscard]] core::Json labels(const Study& study, const Group& group);
+
+/// A level for the reader: its label; of a bare number, which says nothing without its axis, "Training epsilon 0.3".
+[[nodiscard]] std::string name_of(const Axis& axis, const std::string& label);
 
 /// "adversarial, residual": the labels of a group, those of the axes with more than one level.
 [[nodiscard]] std::string describe(const Study& study, const Group& group);

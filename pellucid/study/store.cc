@@ -11,9 +11,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace pellucid::study {
 namespace {
@@ -35,44 +37,60 @@ off_t lock_byte(const std::string& name) {
 std::string cell_name(const Json& determinants) { return core::sha256(determinants.dump()).substr(0, 16); }
 
 struct Store::File {
-  std::filesystem::path path;
-  std::function<bool(const std::string&)> first_to_ask;
-  int descriptor = -1;
-  mutable std::mutex mutex;  // of all below
+  // The cells of one process, or of all that see one another's locks.
+  struct Journal {
+    std::filesystem::path path;
+    int descriptor = -1;
+    off_t read_to = 0;
+  };
+
+  std::filesystem::path folder;
+  Together together;
+  mutable std::mutex mutex;                       // of all below
+  std::map<std::filesystem::path, Journal> journals;  // the first is cells.jsonl: on it locks are held
+  std::filesystem::path own;                      // the one that this process appends to
   std::unordered_map<std::string, Json> results;
-  off_t read_to = 0;
-  bool written = false;  // since then
+  std::unordered_set<std::string> held;  // by threads of this process, which do not see one another's locks
+  bool written = false;                  // since then
   Clock::time_point synced = Clock::now();
 
-  [[noreturn]] void fail(const char* what) const {
-    throw Error(ErrorKind::kIo, "{}: cannot {}: {}", path.string(), what, std::strerror(errno));
+  [[noreturn]] static void fail(const Journal& journal, const char* what) {
+    throw Error(ErrorKind::kIo, "{}: cannot {}: {}", journal.path.string(), what, std::strerror(errno));
+  }
+
+  // @return nothing where there is no such file and none may be made.
+  std::optional<Journal> open(const std::filesystem::path& path, int flags) const {
+    Journal journal{.path = path};
+    journal.descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
+    if (journal.descriptor < 0 && errno == ENOENT && (flags & O_CREAT) == 0) return std::nullopt;
+    if (journal.descriptor < 0) fail(journal, "open");
+    return journal;
   }
 
   // Open-file-description locks: they end with the process, and threads of one process do not see one another's.
   // True too where the file system has no locks.
-  bool lock(off_t byte, short type, bool wait) const {
+  static bool lock(const Journal& journal, off_t byte, short type, bool wait) {
     struct flock range = {};
     range.l_type = type;
     range.l_whence = SEEK_SET;
     range.l_start = byte;
     range.l_len = 1;
-    while (::fcntl(descriptor, wait ? F_OFD_SETLKW : F_OFD_SETLK, &range) != 0) {
+    while (::fcntl(journal.descriptor, wait ? F_OFD_SETLKW : F_OFD_SETLK, &range) != 0) {
       if (errno == EAGAIN || errno == EACCES) return false;
       if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS) return true;
-      if (errno != EINTR) fail("lock");
+      if (errno != EINTR) fail(journal, "lock");
     }
     return true;
   }
 
-  // Takes up whole lines from `read_to` on. @pre the mutex is held.
-  void read() {
-    if (descriptor < 0) return;
+  // Takes up whole lines from `read_to` on.
+  void read(Journal& journal) {
     struct stat status;
-    if (::fstat(descriptor, &status) != 0) fail("read");
-    if (status.st_size <= read_to) return;
-    std::string text(static_cast<std::size_t>(status.st_size - read_to), '\0');
-    const auto got = ::pread(descriptor, text.data(), text.size(), read_to);
-    if (got < 0) fail("read");
+    if (::fstat(journal.descriptor, &status) != 0) fail(journal, "read");
+    if (status.st_size <= journal.read_to) return;
+    std::string text(static_cast<std::size_t>(status.st_size - journal.read_to), '\0');
+    const auto got = ::pread(journal.descriptor, text.data(), text.size(), journal.read_to);
+    if (got < 0) fail(journal, "read");
     text.resize(static_cast<std::size_t>(got));
     std::size_t begin = 0;
     for (auto end = text.find('\n'); end != std::string::npos; begin = end + 1, end = text.find('\n', begin)) {
@@ -81,56 +99,71 @@ struct Store::File {
       if (!line.is_object() || !line.contains("name") || !line.contains("result")) continue;  // torn
       results.insert_or_assign(line["name"].get<std::string>(), std::move(line["result"]));
     }
-    read_to += static_cast<off_t>(begin);
+    journal.read_to += static_cast<off_t>(begin);
+  }
+
+  // @pre the mutex is held.
+  void read() {
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+      const auto name = entry.path().filename().string();
+      if (!name.starts_with("cells") || !name.ends_with(".jsonl") || journals.contains(entry.path())) continue;
+      if (auto other = open(entry.path(), O_RDONLY)) journals.emplace(entry.path(), *other);
+    }
+    for (auto& [path, journal] : journals) read(journal);
   }
 
   // Appends a line, whole or not at all. @pre the mutex is held.
   void append(std::string line) {
+    Journal& journal = journals.at(own);
     line += '\n';
-    lock(kAppend, F_WRLCK, /*wait=*/true);
+    lock(journal, kAppend, F_WRLCK, /*wait=*/true);
     struct stat status;
-    if (::fstat(descriptor, &status) != 0) fail("write");
+    if (::fstat(journal.descriptor, &status) != 0) fail(journal, "write");
     char last = '\n';
-    if (status.st_size > 0 && ::pread(descriptor, &last, 1, status.st_size - 1) == 1 && last != '\n') line.insert(0, 1, '\n');
+    if (status.st_size > 0 && ::pread(journal.descriptor, &last, 1, status.st_size - 1) == 1 && last != '\n') line.insert(0, 1, '\n');
     for (std::size_t done = 0; done < line.size();) {
-      const auto n = ::pwrite(descriptor, line.data() + done, line.size() - done, status.st_size + static_cast<off_t>(done));
+      const auto n = ::pwrite(journal.descriptor, line.data() + done, line.size() - done, status.st_size + static_cast<off_t>(done));
       if (n > 0) done += static_cast<std::size_t>(n);
       if (n >= 0 || errno == EINTR) continue;
       const int reason = errno;
-      (void)!::ftruncate(descriptor, status.st_size);
-      lock(kAppend, F_UNLCK, false);
+      (void)!::ftruncate(journal.descriptor, status.st_size);
+      lock(journal, kAppend, F_UNLCK, false);
       errno = reason;
-      fail("write");
+      fail(journal, "write");
     }
-    lock(kAppend, F_UNLCK, false);
-    if (read_to == status.st_size) read_to += static_cast<off_t>(line.size());  // else the lines before it are still to be read
+    lock(journal, kAppend, F_UNLCK, false);
+    if (journal.read_to == status.st_size) journal.read_to += static_cast<off_t>(line.size());  // else the lines before it are still to be read
     written = true;
-    if (Clock::now() - synced >= kSyncEvery) sync();
+    if (Clock::now() - synced >= kSyncEvery && !sync()) fail(journal, "write");
   }
 
-  void sync() {
+  bool sync() {
     written = false;
-    ::fdatasync(descriptor);
     synced = Clock::now();
+    return ::fdatasync(journals.at(own).descriptor) == 0;
   }
 };
 
-Store::Store(std::filesystem::path folder, std::function<bool(const std::string&)> first_to_ask, bool read_only) : file_(std::make_unique<File>()) {
-  file_->path = folder / "cells.jsonl";
-  file_->first_to_ask = std::move(first_to_ask);
-  std::error_code error;
-  if (!read_only) std::filesystem::create_directories(folder, error);
-  if (error) throw Error(ErrorKind::kIo, "{}: cannot make the folder: {}", folder.string(), error.message());
-  file_->descriptor = ::open(file_->path.c_str(), (read_only ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC, 0644);
-  if (read_only && errno == ENOENT && file_->descriptor < 0) return;
-  if (file_->descriptor < 0) file_->fail("open");
+Store::Store(std::filesystem::path folder, Together together, bool read_only) : file_(std::make_unique<File>()) {
+  file_->folder = folder;
+  file_->together = std::move(together);
+  const auto shared = folder / "cells.jsonl";
+  file_->own = file_->together.rank == 0 ? shared : folder / fmt::format("cells-{}.jsonl", file_->together.rank);
+  if (!read_only) {
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error) throw Error(ErrorKind::kIo, "{}: cannot make the folder: {}", folder.string(), error.message());
+    for (const auto& path : {shared, file_->own}) {
+      if (!file_->journals.contains(path)) file_->journals.emplace(path, *file_->open(path, O_RDWR | O_CREAT));
+    }
+  }
   refresh();
 }
 
 Store::~Store() {
-  if (file_->descriptor < 0) return;
-  if (file_->written) file_->sync();
-  ::close(file_->descriptor);
+  if (file_->written) (void)file_->sync();
+  for (auto& [path, journal] : file_->journals) ::close(journal.descriptor);
 }
 
 std::optional<Json> Store::find(const std::string& name) const {
@@ -145,10 +178,19 @@ void Store::refresh() {
 }
 
 bool Store::exclusively(const std::string& name, const std::function<void()>& work) {
+  {
+    const std::lock_guard guard(file_->mutex);
+    if (!file_->held.insert(name).second) return false;
+  }
+  const std::shared_ptr<void> leave(nullptr, [&](void*) {
+    const std::lock_guard guard(file_->mutex);
+    file_->held.erase(name);
+  });
+  const auto& journal = file_->journals.at(file_->folder / "cells.jsonl");
   const off_t byte = lock_byte(name);
-  if (!file_->lock(byte, F_WRLCK, /*wait=*/false)) return false;
-  const std::shared_ptr<void> unlock(nullptr, [&](void*) { (void)file_->lock(byte, F_UNLCK, false); });
-  if (file_->first_to_ask && !file_->first_to_ask(name)) return false;
+  if (!File::lock(journal, byte, F_WRLCK, /*wait=*/false)) return false;
+  const std::shared_ptr<void> unlock(nullptr, [&](void*) { (void)File::lock(journal, byte, F_UNLCK, false); });
+  if (file_->together.first_to_ask && !file_->together.first_to_ask(name)) return false;
   work();
   return true;
 }

@@ -20,13 +20,19 @@ using core::Json;
 
 constexpr int kVersion = 1;  // of what a training and its measurement are: a new one where old ones must not be taken up
 
-// "epoch 3" as a file of the training's folder.
-std::string weight_file(const std::string& checkpoint) {
-  if (checkpoint == "end") return "model.safetensors";
-  const auto space = checkpoint.find(' ');
-  const auto number = std::stoll(checkpoint.substr(space + 1));
-  return checkpoint.starts_with("epoch") ? fmt::format("checkpoints/epoch-{:03}.safetensors", number)
-                                         : fmt::format("checkpoints/step-{:06}.safetensors", number);
+// A checkpoint as a file of the training's folder.
+std::string weight_file(const std::string& name) {
+  const auto at = checkpoint(name);
+  if (!at) return "model.safetensors";
+  return at->kind == "epoch" ? fmt::format("checkpoints/epoch-{:03}.safetensors", at->number)
+                             : fmt::format("checkpoints/step-{:06}.safetensors", at->number);
+}
+
+nets::Spec spec_of(const Settings& s, Datasets& datasets) {
+  const auto& set = datasets.train(s);
+  nets::Spec spec{.net = s.net, .input = set.images.sizes().slice(1).vec(), .classes = static_cast<std::int64_t>(set.classes.size())};
+  if (s.normalise) std::tie(spec.mean, spec.deviation) = data::channel_statistics(set);
+  return spec;
 }
 
 Json determinants(const Training& training) {
@@ -34,16 +40,14 @@ Json determinants(const Training& training) {
           {"judge_images", training.settings.judge_images}};
 }
 
-Json train_and_measure(const Training& training, const fs::path& folder, Datasets& datasets, const core::Run& run) {
+Json train_and_measure(const Training& training, const nets::Spec& spec, const fs::path& folder, Datasets& datasets, const core::Run& run) {
   const Settings& s = training.settings;
   const auto& train_set = datasets.train(s);
   const auto& test_set = datasets.test(s);
-  nets::Spec spec{.net = s.net, .input = train_set.images.sizes().slice(1).vec(), .classes = static_cast<std::int64_t>(train_set.classes.size())};
-  if (s.normalise) std::tie(spec.mean, spec.deviation) = data::channel_statistics(train_set);
   const auto trained = training::train(spec, train_set, test_set, s.training, folder, run);
   const auto weights = folder / weight_file(s.checkpoint);
   if (!fs::exists(weights)) {
-    throw Error(ErrorKind::kModel, "{}: no such weights: the training ended after epoch {} of {}", s.checkpoint, trained.curve.size(), s.training.epochs);
+    return failed(fmt::format("{}: no such weights: the training ended after epoch {} of {}", s.checkpoint, trained.curve.size(), s.training.epochs));
   }
   auto network = nets::on(nets::load_network(weights), torch::Device(run.device));
   Json json = {{"status", "ok"}, {"reason", ""}, {"fingerprint", nets::fingerprint(network)}};
@@ -97,8 +101,14 @@ const std::string& Datasets::identity(const Settings& s) {
 std::string Datasets::identify(const Settings& s) {
   const auto known = data::list(s.data_dir);
   if (std::any_of(known.begin(), known.end(), [&](const auto& f) { return f.name == s.data; })) return s.data;
-  const Tensor images = load(s, data::Split::kTest, 0).images.contiguous();
-  return s.data + " " + core::sha256(std::span(images.data_ptr<std::uint8_t>(), static_cast<std::size_t>(images.numel())));
+  Json all = Json::array();
+  for (const auto split : {data::Split::kTrain, data::Split::kTest}) {
+    const auto& set = load(s, split, 0);
+    const Tensor images = set.images.contiguous(), labels = set.labels.contiguous();
+    all.push_back({set.classes, core::sha256(std::span(images.data_ptr<std::uint8_t>(), static_cast<std::size_t>(images.numel()))),
+                   core::sha256(std::span(static_cast<const std::uint8_t*>(labels.data_ptr()), labels.nbytes()))});
+  }
+  return s.data + " " + core::sha256(all.dump());
 }
 
 Training training_of(const Settings& settings, std::int64_t seed, Datasets& datasets) {
@@ -120,17 +130,24 @@ std::optional<Json> find_measured(const Training& training, const Store& store) 
 std::optional<Json> measured(const Training& training, Store& store, const fs::path& folder, Datasets& datasets, const core::Run& run) {
   std::optional<Json> result = find_measured(training, store);
   if (result) return result;
+  const auto spec = spec_of(training.settings, datasets);
+  (void)nets::build(spec);  // a network that does not exist is the study's mistake, not this training's failure
   // Checkpoints of one training share its folder: one process at a time.
   store.exclusively(training.id, [&] {
     result = store.try_cell(determinants(training), [&] {
-      return attempt([&] { return train_and_measure(training, folder / training.id, datasets, run); });
+      return attempt([&] { return train_and_measure(training, spec, folder / training.id, datasets, run); });
     });
   });
   return result;
 }
 
 nets::Network load(const Training& training, const fs::path& folder) {
-  auto network = nets::load_network(folder / training.id / weight_file(training.settings.checkpoint));
+  const auto file = folder / training.id / weight_file(training.settings.checkpoint);
+  if (!fs::exists(file)) {
+    throw Error(ErrorKind::kModel, "{}: no such weights, though {} says that they were trained; remove that file, and what is missing is trained again",
+                file.string(), (folder / "cells.jsonl").string());
+  }
+  auto network = nets::load_network(file);
   const double scale = training.settings.logit_scale;
   const auto& last = network.architecture.layers.back();
   if (scale == 1) return network;
@@ -144,17 +161,19 @@ nets::Network load(const Training& training, const fs::path& folder) {
   return network;
 }
 
+Json failed(const std::string& reason) { return {{"status", "failed"}, {"reason", reason}}; }
+
 Json attempt(const std::function<Json()>& work) {
-  std::string reason;
   try {
     return work();
   } catch (const Error& error) {
-    if (error.kind() == ErrorKind::kStopped || error.kind() == ErrorKind::kIo) throw;
-    reason = error.what();
+    if (error.kind() != ErrorKind::kUsage) throw;  // a file, the machine, a stop or a bug: not to be kept as this work's result
+    return failed(error.what());
   } catch (const c10::Error& error) {
-    reason = std::string("libtorch: ") + error.what_without_backtrace();
+    const std::string text = error.what_without_backtrace();
+    if (text.find("memory") != std::string::npos || text.find("CUDA error") != std::string::npos) throw Error(ErrorKind::kIo, "libtorch: {}", text);
+    return failed("libtorch: " + text);
   }
-  return {{"status", "failed"}, {"reason", reason}};
 }
 
 }  // namespace pellucid::study

@@ -69,8 +69,13 @@ TEST(Crossed, RefusesWhatIsNoSample) {
   EXPECT_THROW((void)mean_interval(Crossed{.images = 1, .seeds = 2, .values = {1, INFINITY}}, kSome), core::Error);
 }
 
+// One seed, unless it is said.
+Crossed table(std::vector<double> values, std::size_t seeds = 1) {
+  return {.images = values.size() / seeds, .seeds = seeds, .values = std::move(values)};
+}
+
 TEST(Intercept, IsWhatIsLeftAtZero) {
-  const auto exact = intercept_interval(std::vector{1.0, 2.0, 3.0, 5.0}, std::vector{1.0, 3.0, 5.0, 9.0}, kSome);  // 2x - 1
+  const auto exact = intercept_interval(table({1, 2, 3, 5, kNone, 7}), table({1, 3, 5, 9, 4, kNone}), kSome);  // 2x - 1
   EXPECT_NEAR(exact.value, -1, 1e-12);
   EXPECT_NEAR(exact.low, -1, 1e-12);
   EXPECT_NEAR(exact.high, -1, 1e-12);
@@ -80,16 +85,34 @@ TEST(Intercept, IsWhatIsLeftAtZero) {
     x.push_back(stream.normal());
     y.push_back(4 + 2 * x.back() + stream.normal());
   }
-  const auto noisy = intercept_interval(x, y, kSome);
+  const auto noisy = intercept_interval(table(x), table(y), kSome);
   EXPECT_LT(noisy.low, 4);
   EXPECT_GT(noisy.high, 4);
   EXPECT_NEAR(noisy.high - noisy.low, 2 * 1.96 / 10, 0.1);
 }
 
+TEST(Intercept, SeedsThatDifferWidenTheInterval) {
+  core::Stream stream(5, "line");
+  std::vector<double> x, alike, different;
+  for (int image = 0; image < 100; ++image) {
+    for (int seed = 0; seed < 4; ++seed) {
+      x.push_back(stream.normal());
+      alike.push_back(2 * x.back() + stream.normal());
+      different.push_back(alike.back() + 3 * seed);
+    }
+  }
+  const auto narrow = intercept_interval(table(x, 4), table(alike, 4), kSome), wide = intercept_interval(table(x, 4), table(different, 4), kSome);
+  EXPECT_NEAR(wide.value - narrow.value, 4.5, 1) << "the mean of what the seeds add";
+  EXPECT_GT(wide.high - wide.low, 5 * (narrow.high - narrow.low));
+}
+
 TEST(Intercept, NeedsALine) {
-  EXPECT_TRUE(std::isnan(intercept_interval(std::vector{1.0, 1.0, 1.0}, std::vector{1.0, 2.0, 3.0}, kSome).value));
-  EXPECT_TRUE(std::isnan(intercept_interval(std::vector{1.0, 2.0}, std::vector{1.0, 2.0}, kSome).value));
-  EXPECT_THROW((void)intercept_interval(std::vector{1.0, 2.0}, std::vector{1.0}, kSome), core::Error);
+  EXPECT_TRUE(std::isnan(intercept_interval(table({1, 1, 1}), table({1, 2, 3}), kSome).value));
+  const double third = 0.1 + 0.2;  // is not 0.3, but no line goes through their difference
+  EXPECT_TRUE(std::isnan(intercept_interval(table({0.3, third, 0.3}), table({1, 2, 3}), kSome).value));
+  EXPECT_TRUE(std::isnan(intercept_interval(table({1, 2}), table({1, 2}), kSome).value));
+  EXPECT_THROW((void)intercept_interval(table({1, 2}), table({1}), kSome), core::Error);
+  EXPECT_THROW((void)intercept_interval(table({1, 2, 3}), table({1, INFINITY, 3}), kSome), core::Error);
 }
 
 }  // namespace

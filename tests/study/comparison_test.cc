@@ -58,7 +58,7 @@ Json everything(const Comparison& c) {
 std::string page(const Comparison& c, const fs::path& folder) {
   Json document = core::read_json(PELLUCID_GOLDEN "/../report/fixture/result.json");
   document.update(everything(c));
-  document["conventions"] = conventions();
+  document["conventions"] = conventions("Intervals: 95 %.", "evaluation mode");
   return report::render(document, folder);
 }
 

@@ -3,6 +3,7 @@
 #include "pellucid/core/file.h"
 #include "pellucid/core/stop.h"
 #include "pellucid/report/html.h"
+#include "pellucid/study/trained.h"
 
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
@@ -103,6 +104,69 @@ TEST_F(RunStudy, ComputesNothingTwice) {
   EXPECT_EQ(more["cells"].size(), 24u);
 }
 
+// In the store of the trained networks: the lines that hold a network, and those that hold a control.
+std::int64_t lines_with(const std::string& what) {
+  const std::string text = core::read_text(trained() / "cells.jsonl");
+  std::int64_t count = 0;
+  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++count;
+  return count;
+}
+
+TEST_F(RunStudy, StudiesShareTrainingsAndControls) {
+  (void)run(read());
+  const auto networks = lines_with(R"("cell":{"checkpoint")"), controls = lines_with(R"("control":"positive")");
+  ASSERT_GE(networks, 4);
+  ASSERT_GE(controls, 2);
+  // The same networks, other images and another gallery: another study of another folder.
+  const Folders other{.run = folder.path() / "other", .trained = trained()};
+  const Json result = run_study(read({"first_image = 5", "compare = \"attack\""}), other, {.threads = 2});
+  EXPECT_EQ(result["trainings"].size(), 4u);
+  EXPECT_EQ(lines_with(R"("cell":{"checkpoint")"), networks) << "nothing was trained or measured again";
+  EXPECT_EQ(lines_with(R"("control":"positive")"), controls + 2) << "on other images controls are others";
+}
+
+// What one training is judged on may differ between two groups: both are measured, and the study ends.
+TEST_F(RunStudy, GroupsMayBeJudgedOnDifferentImages) {
+  const Json result = run(read({"seeds = 1", R"(axis = [{ name = "judge", key = "model.judge_images", values = [3, 5] }])", "compare = \"judge\""}));
+  ASSERT_EQ(result["trainings"].size(), 2u);
+  EXPECT_EQ(result["trainings"][0]["id"], result["trainings"][1]["id"]);
+  EXPECT_EQ(result["trainings"][0]["robust"]["n"], 3);
+  EXPECT_EQ(result["trainings"][1]["robust"]["n"], 5);
+  EXPECT_EQ(result["trainings"][1]["label"], "judge 5, seed 0");
+}
+
+TEST_F(RunStudy, RefusesImagesThatAreNotThere) {
+  core::expect_error([&] { (void)run(read({"first_image = 31"})); }, ErrorKind::kUsage, "expected test images below 32");
+  EXPECT_EQ(run(read({"first_image = 30", "seeds = 1"}))["cells"].size(), 8u);
+  core::expect_error([&] { (void)run(read({"first_image = 30", "seeds = 1", "images = 3"})); }, ErrorKind::kUsage, "expected test images below 32");
+}
+
+TEST_F(RunStudy, ANetworkThatDoesNotExistIsTheStudySMistake) {
+  core::expect_error([&] { (void)run(read({"model.net = \"lennet\""})); }, ErrorKind::kUsage, "did you mean lenet?");
+}
+
+TEST_F(RunStudy, SaysWhichWeightsAreGone) {
+  const core::Folder elsewhere;
+  const Folders here{.run = folder.path() / "run", .trained = elsewhere.path() / "trained"};
+  const Json result = run_study(read({"seeds = 1"}), here, {.threads = 2});
+  const auto weights = here.trained / result["trainings"][0]["id"].get<std::string>() / "model.safetensors";
+  std::filesystem::remove(weights);
+  core::expect_error([&] { (void)run_study(read({"seeds = 1", "images = 3"}), here, {.threads = 2}); }, ErrorKind::kModel, "no such weights");
+  std::filesystem::remove(here.trained / "cells.jsonl");
+  EXPECT_EQ(run_study(read({"seeds = 1", "images = 3"}), here, {.threads = 2})["cells"].size(), 12u) << "trained again, as it says";
+}
+
+// What the machine does to a cell is no result of the cell.
+TEST(Attempt, KeepsWhatIsTheWorksOwn) {
+  EXPECT_EQ(attempt([]() -> Json { throw core::Error(ErrorKind::kUsage, "diverged"); }), failed("diverged"));
+  for (const auto kind : {ErrorKind::kData, ErrorKind::kModel, ErrorKind::kIo, ErrorKind::kStopped, ErrorKind::kInternal}) {
+    core::expect_error([&] { (void)attempt([&]() -> Json { throw core::Error(kind, "no"); }); }, kind, "no");
+  }
+  EXPECT_THAT(attempt([]() -> Json { return torch::zeros({2}).sum().item<double>() + torch::zeros({2}).view({3}).numel(); })["reason"].get<std::string>(),
+              testing::StartsWith("libtorch: "));
+  core::expect_error([] { (void)attempt([]() -> Json { return torch::empty({std::int64_t{1} << 50}).numel(); }); }, ErrorKind::kIo, "memory");
+}
+
 TEST_F(RunStudy, PairsBySeedAndStartNoise) {
   // A descent that does not move ends where it began.
   const Json result = run(read({"attack.learning_rate = 0.0", "attack.l1 = 0.0", "attack.start = \"uniform\""}));
@@ -134,6 +198,8 @@ TEST_F(RunStudy, GoesOnAfterStopsToTheSameResult) {
     core::request_stop(false);
   }
   EXPECT_GT(stops, 3);
+  const auto weights = [&](const auto& entry) { return std::filesystem::exists(entry.path() / "model.safetensors"); };
+  EXPECT_EQ(std::count_if(std::filesystem::directory_iterator(here.trained), {}, weights), 4) << "two modes by two seeds: the attacks share them";
   EXPECT_EQ(without_dates(result), without_dates(expected));
 }
 
@@ -184,7 +250,13 @@ TEST_F(RunStudy, ReadsFromTheCheckpointThatIsNamed) {
 TEST_F(RunStudy, ScalesTheLogitsAndNothingElse) {
   const Json result = run(read({R"(axis = [{ name = "scale", levels = [{ label = "1" }, { label = "3", client.logit_scale = 3.0 }] }])", "compare = \"scale\"", "seeds = 1"}));
   EXPECT_NEAR(result["cells"][2]["margin"].get<double>(), 3 * result["cells"][0]["margin"].get<double>(), 1e-4);
-  EXPECT_EQ(result["groups"][0]["natural"], result["groups"][1]["natural"]);
+  Datasets datasets;
+  auto training = training_of(read().groups[0].settings, 0, datasets);
+  const auto plain = load(training, trained());
+  training.settings.logit_scale = 3;
+  const auto scaled = load(training, trained());
+  const Tensor images = data::pixels(datasets.test(training.settings), torch::arange(8));
+  EXPECT_TRUE(torch::allclose(nets::logits(scaled, images), 3 * nets::logits(plain, images), 1e-5, 1e-5));
 }
 
 TEST_F(RunStudy, SaysAtOnceWhatDataAreMissing) {

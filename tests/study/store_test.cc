@@ -166,9 +166,37 @@ TEST(Store, WaitingForAnotherEndsWithAStop) {
 
 TEST(Store, AsksWhoWasFirst) {
   const core::Folder folder;
-  Store store(folder.path(), [](const std::string& name) { return name != cell_name(number(0)); });
+  Store store(folder.path(), {.first_to_ask = [](const std::string& name) { return name != cell_name(number(0)); }});
   EXPECT_FALSE(store.try_cell(number(0), [] { return Json(5); }));
   EXPECT_TRUE(store.try_cell(number(1), [] { return Json(5); }));
+}
+
+TEST(Store, ThreadsOfOneProcessComputeNothingTwice) {
+  const core::Folder folder;
+  Store store(folder.path());
+  std::atomic<int> computed = 0;
+  core::parallel_for(8, 4, [&](std::int64_t) {
+    (void)store.cell(number(0), [&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      return Json(++computed);
+    });
+  });
+  EXPECT_EQ(computed, 1);
+}
+
+// A launcher's processes may not see one another's locks: none writes where another does.
+TEST(Store, ALauncherSProcessesWriteFilesOfTheirOwn) {
+  const core::Folder folder;
+  Store zero(folder.path()), one(folder.path(), {.rank = 1}), two(folder.path(), {.rank = 2});
+  (void)one.cell(number(1), [] { return Json(1); });
+  (void)two.cell(number(2), [] { return Json(2); });
+  EXPECT_FALSE(zero.find(cell_name(number(1))));
+  zero.refresh();
+  one.refresh();
+  EXPECT_EQ(zero.find(cell_name(number(1))), Json(1));
+  EXPECT_EQ(one.find(cell_name(number(2))), Json(2));
+  EXPECT_EQ(core::read_text(folder.path() / "cells.jsonl"), "");
+  EXPECT_EQ(Store(folder.path(), {}, /*read_only=*/true).find(cell_name(number(2))), Json(2));
 }
 
 TEST(Store, SaysWhereItCannotWrite) {

@@ -1,0 +1,240 @@
+#include "pellucid/study/result.h"
+
+#include "pellucid/core/environment.h"
+#include "pellucid/core/file.h"
+#include "pellucid/data/image_file.h"
+#include "pellucid/evasion/accuracy.h"
+#include "pellucid/study/comparison.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+namespace pellucid::study {
+namespace {
+
+using core::Json;
+
+// The levels that a training goes with: those of the axes along which it does not serve several groups.
+Json levels_of(const Study& study, const Parts& parts, std::size_t training) {
+  Json levels = Json::object();
+  for (std::size_t a = 0; a < study.axes.size(); ++a) {
+    std::set<std::size_t> taken;
+    for (const auto& block : parts.blocks) {
+      if (block.training == training) taken.insert(study.groups[block.group].levels[a]);
+    }
+    if (study.axes[a].levels.size() > 1 && taken.size() == 1) levels[study.axes[a].name] = study.axes[a].levels[*taken.begin()].label;
+  }
+  return levels;
+}
+
+Json training_rows(const Study& study, const Finished& finished) {
+  const auto& parts = finished.parts;
+  Json rows = Json::array();
+  for (std::size_t t = 0; t < parts.trainings.size(); ++t) {
+    const auto& training = parts.trainings[t];
+    const Json levels = levels_of(study, parts, t);
+    std::vector<std::string> names;
+    for (const auto& axis : study.axes) {
+      if (levels.contains(axis.name)) names.push_back(name_of(axis, levels[axis.name]));
+    }
+    names.push_back(fmt::format("seed {}", training.seed));
+    Json row = {{"id", training.id},        {"label", fmt::format("{}", fmt::join(names, ", "))},
+                {"levels", levels},         {"seed", training.seed},
+                {"natural", Json()},        {"robust", Json()},
+                {"robust_attack", ""},      {"description", ""},
+                {"parameters", Json()},     {"architecture", training.settings.net},
+                {"kept_epoch", Json()},     {"curve", Json()}};
+    row.update(finished.networks[t]);
+    row.erase("fingerprint");
+    if (training.settings.checkpoint != "end") row["curve"] = Json();  // it is the end's
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+// The mean over a group's trainings. They are measured on the same test images, so the interval is that of one of them, about the mean:
+// it knows of the choice of the images, not of the trainings' differences.
+Json accuracy(const Finished& finished, std::size_t group, const char* kind) {
+  std::int64_t correct = 0, n = 0, trainings = 0;
+  for (const auto& block : finished.parts.blocks) {
+    const Json& network = finished.networks[block.training];
+    if (block.group != group || network["status"] != "ok") continue;
+    correct += network[kind]["correct"].get<std::int64_t>();
+    n += network[kind]["n"].get<std::int64_t>();
+    ++trainings;
+  }
+  if (n == 0) return {};
+  const auto round = [&](std::int64_t total) { return std::llround(static_cast<double>(total) / static_cast<double>(trainings)); };
+  return evasion::to_json(evasion::Accuracy{round(correct), round(n)});
+}
+
+// The images of one data set, sorted by the first group's score on them: one order for all columns.
+Json gallery_of(const Study& study, const Finished& finished, std::size_t first_group, Datasets& datasets) {
+  const auto& settings = study.groups[first_group].settings;
+  const auto& identity = datasets.identity(settings);
+  struct Row {
+    std::int64_t image;
+    double score;
+    std::vector<const Cell*> cells;
+  };
+  std::vector<Row> rows;
+  for (std::int64_t i = 0; i < study.images; ++i) rows.push_back({study.first_image + i, -1e9, {}});
+  for (const auto& cell : finished.cells) {
+    if (cell.seed != 0 || datasets.identity(study.groups[cell.group].settings) != identity) continue;
+    auto& row = rows[static_cast<std::size_t>(cell.image - study.first_image)];
+    row.cells.push_back(&cell);
+    if (cell.group == first_group && !nothing_came_out(cell)) row.score = cell.result["psnr"];
+  }
+  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.score > b.score; });
+  const auto& set = datasets.test(settings);
+  const auto shown = std::min<std::size_t>(rows.size(), static_cast<std::size_t>(study.gallery));
+  Json list = Json::array();
+  for (std::size_t k = 0; k < shown; ++k) {  // from the best to the worst, evenly
+    const auto& row = rows[shown == 1 ? 0 : k * (rows.size() - 1) / (shown - 1)];
+    Json readings = Json::array();
+    for (const Cell* cell : row.cells) {
+      const auto get = [&](const char* key) { return cell->result.contains(key) ? cell->result[key] : Json(); };
+      readings.push_back({{"group", cell->group}, {"cell", cell->name}, {"psnr", get("psnr")}, {"ssim", get("ssim")}, {"png", get("png")},
+                          {"status", cell->result["status"]}});
+    }
+    list.push_back({{"image", row.image},
+                    {"class", set.classes[static_cast<std::size_t>(set.labels[row.image].item<std::int64_t>())]},
+                    {"original", core::base64(data::encode_png(set.images[row.image]))},
+                    {"readings", readings}});
+  }
+  return list;
+}
+
+// The first group of each data set.
+std::vector<std::size_t> by_data(const Study& study, Datasets& datasets) {
+  std::vector<std::size_t> first;
+  std::set<std::string> seen;
+  for (std::size_t g = 0; g < study.groups.size(); ++g) {
+    if (seen.insert(datasets.identity(study.groups[g].settings)).second) first.push_back(g);
+  }
+  return first;
+}
+
+Json gallery(const Study& study, const Finished& finished, Datasets& datasets) {
+  Json list = Json::array();
+  if (study.gallery == 0 || study.images == 0) return list;
+  for (const auto group : by_data(study, datasets)) {
+    for (auto& row : gallery_of(study, finished, group, datasets)) list.push_back(std::move(row));
+  }
+  return list;
+}
+
+// One object; where a study has several data sets, one that lists them.
+Json data_row(const Study& study, Datasets& datasets) {
+  Json rows = Json::array();
+  for (const auto group : by_data(study, datasets)) {
+    const auto& settings = study.groups[group].settings;
+    const auto &train = datasets.train(settings), &test = datasets.test(settings);
+    // Of a path the last part: a report is passed on, and whose folder it was is nobody's business.
+    rows.push_back({{"name", test.name}, {"source", std::filesystem::path(test.source).filename().string()}, {"train_images", train.size()},
+                    {"test_images", test.size()}, {"note", ""}});
+  }
+  if (rows.size() == 1) return rows.front();
+  Json all = Json::object();
+  for (auto& row : rows) all[row["name"].get<std::string>()] = row;
+  return all;
+}
+
+Json cell_rows(const std::vector<Cell>& cells) {
+  Json rows = Json::array();
+  for (const auto& cell : cells) {
+    Json row = {{"cell", cell.name}, {"group", cell.group}, {"seed", cell.seed}, {"image", cell.image}};
+    const auto& r = cell.result;
+    for (const char* key : {"label", "status", "reason", "psnr", "gain", "guess_psnr", "ssim", "mse", "fmse_logits", "fmse_features", "oracle_psnr",
+                            "matching_loss", "margin", "p_true", "gradient_norm", "restart", "restarts"}) {
+      row[key] = r.contains(key) ? r[key] : Json();
+    }
+    row["diagnoses"] = Json::array();
+    if (r.contains("diagnoses")) {
+      for (const auto& d : r["diagnoses"]) row["diagnoses"].push_back(d["code"]);
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+Json axis_rows(const Study& study) {
+  Json rows = Json::array();
+  for (const auto& axis : study.axes) {
+    Json levels = Json::array();
+    for (const auto& level : axis.levels) levels.push_back({{"label", level.label}, {"x", level.x ? Json(*level.x) : Json()}});
+    rows.push_back({{"name", axis.name}, {"title", axis.title}, {"levels", levels}});
+  }
+  return rows;
+}
+
+std::string modes(const Study& study) {
+  const auto training = std::count_if(study.groups.begin(), study.groups.end(), [](const Group& g) { return g.settings.mode == nets::Mode::kTraining; });
+  if (training == 0) return "evaluation mode";
+  return training == static_cast<std::ptrdiff_t>(study.groups.size()) ? "training mode" : "evaluation or training mode, as the group's settings say";
+}
+
+Json warnings(const Study& study, const Finished& finished) {
+  Json list = Json::array();
+  for (const auto& control : finished.controls) {
+    if (control["kind"] == "guess" || control["passed"] == true) continue;
+    list.push_back(fmt::format("The {} control of {} {}. {}", control["kind"].get<std::string>(), control["attack"].get<std::string>(),
+                               control["passed"] == false ? "failed" : "could not be run, so nothing vouches for the attack",
+                               control["sentence"].get<std::string>()));
+  }
+  const auto failed = std::count_if(finished.cells.begin(), finished.cells.end(), nothing_came_out);
+  if (failed > 0) list.push_back(fmt::format("Nothing came out of {} of {} cells; the table of all cells says why.", failed, finished.cells.size()));
+  if (study.scale == "smoke") list.push_back("This is the smoke scale: everything runs, and no figure means anything.");
+  return list;
+}
+
+}  // namespace
+
+std::string inputs(const Study& study, const Finished& finished) {
+  Json results = Json::array();  // the name says what was computed; the score whether it came out the same
+  for (const auto& cell : finished.cells) results.push_back({cell.name, cell.result["status"], cell.result.value("psnr", Json())});
+  return core::sha256(Json{core::version(), study.name, study.scale, study.document, study.published, finished.networks, finished.controls, results}.dump());
+}
+
+Json result_of(const Study& study, const Finished& finished, Datasets& datasets, const Json& environment) {
+  Json parts = analyse(study, finished.cells);
+  for (auto& group : parts["groups"]) {
+    for (const char* kind : {"natural", "robust"}) group[kind] = accuracy(finished, group["id"], kind);
+  }
+  Json settings = Json::object();
+  for (const auto& group : study.groups) {
+    const auto name = describe(study, group);
+    settings[name.empty() ? "all" : name] = to_json(group.settings);
+  }
+  return {{"schema", "pellucid.study/1"},
+          {"name", study.name},
+          {"scale", study.scale},
+          {"title", study.title.empty() ? study.name : study.title},
+          {"question", study.question},
+          {"headline", parts["headline"]},
+          {"warnings", warnings(study, finished)},
+          {"environment", environment},
+          {"inputs", inputs(study, finished)},
+          {"config", {{"study", study.document}, {"groups", settings}}},
+          {"data", data_row(study, datasets)},
+          {"axes", axis_rows(study)},
+          {"x", study.x.empty() ? Json() : Json(study.x)},
+          {"compare", study.compare.empty() ? Json() : Json(study.compare)},
+          {"metrics", parts["metrics"]},
+          {"published", study.published},
+          {"trainings", training_rows(study, finished)},
+          {"groups", parts["groups"]},
+          {"contrasts", parts["contrasts"]},
+          {"controls", finished.controls},
+          {"diagnoses", parts["diagnoses"]},
+          {"cells", cell_rows(finished.cells)},
+          {"gallery", gallery(study, finished, datasets)},
+          {"conventions",
+           conventions("Intervals: 95 %, over images and training seeds (percentiles of a bootstrap that resamples both; with one seed BCa over images). "
+                       "With two or three seeds they are somewhat narrow. Accuracies: Clopper-Pearson; a group's is its trainings' mean, with the "
+                       "interval that one test set of that accuracy has.",
+                       modes(study))}};
+}
+
+}  // namespace pellucid::study
