@@ -1,12 +1,12 @@
 // pellucid study: a grid of trainings and attacks, to a report.
-#include "cli/settings.h"
-#include "cli/terminal.h"
-#include "cli/verbs.h"
-
 #include "pellucid/core/error.h"
 #include "pellucid/core/progress.h"
 #include "pellucid/report/html.h"
 #include "pellucid/study/run_study.h"
+
+#include "cli/settings.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
 
 #include <algorithm>
 #include <memory>
@@ -33,22 +33,26 @@ std::vector<std::string> studies() {
 fs::path study_file(const std::string& name) {
   if (name.ends_with(".toml")) return name;
   const auto names = studies();
-  if (std::find(names.begin(), names.end(), name) != names.end()) return fs::path(PELLUCID_STUDIES "/grids") / (name + ".toml");
-  throw core::Error(core::ErrorKind::kUsage, "study: got \"{}\", expected {} or a file *.toml{}", name, core::join_choices(names),
-                    core::suggestion(name, names));
+  if (std::find(names.begin(), names.end(), name) != names.end())
+    return fs::path(PELLUCID_STUDIES "/grids") / (name + ".toml");
+  throw core::Error(core::ErrorKind::kUsage, "study: got \"{}\", expected {} or a file *.toml{}", name,
+                    core::join_choices(names), core::suggestion(name, names));
 }
 
 std::string interval(const Json& value) {
   if (value.is_null()) return "none";
-  return fmt::format("{:.1f} [{:.1f}, {:.1f}]", value["value"].get<double>(), value["low"].get<double>(), value["high"].get<double>());
+  return fmt::format("{:.1f} [{:.1f}, {:.1f}]", value["value"].get<double>(), value["low"].get<double>(),
+                     value["high"].get<double>());
 }
 
 void print_groups(const Json& result) {
-  std::vector<std::vector<std::string>> rows = {{"", "PSNR, dB", "over knowing nothing", "natural", "under attack", "failed"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"", "PSNR, dB", "over knowing nothing", "natural", "under attack", "failed"}};
   for (const auto& group : result["groups"]) {
     const auto& metrics = group["metrics"];
     rows.push_back({group["label"], interval(metrics["psnr"]["mean"]), interval(metrics["gain"]["mean"]),
-                    group["natural"].is_null() ? "" : percent(group["natural"]), group["robust"].is_null() ? "" : percent(group["robust"]),
+                    group["natural"].is_null() ? "" : percent(group["natural"]),
+                    group["robust"].is_null() ? "" : percent(group["robust"]),
                     fmt::format("{} of {}", group["failed"].get<std::int64_t>(), group["cells"].get<std::int64_t>())});
   }
   print_table(rows);
@@ -56,11 +60,15 @@ void print_groups(const Json& result) {
 
 void print_contrasts(const Json& result) {
   if (result["contrasts"].empty()) return;
-  std::vector<std::vector<std::string>> rows = {{"difference in PSNR", "dB", "p, Holm", "effect", "images that would tell", "at equal margin, dB"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"difference in PSNR", "dB", "p, Holm", "effect", "images that would tell", "at equal margin, dB"}};
   for (const auto& c : result["contrasts"]) {
-    const auto number = [](const Json& x, const char* format) { return x.is_null() ? std::string() : fmt::format(fmt::runtime(format), x.get<double>()); };
-    rows.push_back({c["label"], interval(c["difference"]), number(c["p_holm"], "{:.3g}"), number(c["effect"], "{:+.2f}"),
-                    c["needed"].is_null() ? "" : c["needed"].dump(), c["at_equal_margin"].is_null() ? "" : interval(c["at_equal_margin"])});
+    const auto number = [](const Json& x, const char* format) {
+      return x.is_null() ? std::string() : fmt::format(fmt::runtime(format), x.get<double>());
+    };
+    rows.push_back({c["label"], interval(c["difference"]), number(c["p_holm"], "{:.3g}"),
+                    number(c["effect"], "{:+.2f}"), c["needed"].is_null() ? "" : c["needed"].dump(),
+                    c["at_equal_margin"].is_null() ? "" : interval(c["at_equal_margin"])});
   }
   fmt::print("\n");
   print_table(rows);
@@ -72,7 +80,8 @@ void print_result(const Json& result) {
     std::vector<std::vector<std::string>> rows = {{"", "natural", "under attack"}};
     for (const auto& t : result["trainings"]) {
       const bool ok = t["status"] == "ok";
-      rows.push_back({t["label"], ok ? percent(t["natural"]) : "failed", ok ? percent(t["robust"]) : t["reason"].get<std::string>()});
+      rows.push_back({t["label"], ok ? percent(t["natural"]) : "failed",
+                      ok ? percent(t["robust"]) : t["reason"].get<std::string>()});
     }
     print_table(rows);
   } else {
@@ -82,7 +91,8 @@ void print_result(const Json& result) {
   fmt::print("\n");
   for (const auto& control : result["controls"]) {
     fmt::print("control, {}{}: {}\n", control["kind"].get<std::string>(),
-               control["attack"] == "" ? "" : ", " + control["attack"].get<std::string>(), control["sentence"].get<std::string>());
+               control["attack"] == "" ? "" : ", " + control["attack"].get<std::string>(),
+               control["sentence"].get<std::string>());
   }
   fmt::print("\n{}\n", bold(result["headline"].get<std::string>()));
   for (const auto& warning : result["warnings"]) fmt::print("\nNote: {}\n", warning.get<std::string>());
@@ -91,7 +101,8 @@ void print_result(const Json& result) {
 Json to_json(const study::Outline& outline) {
   const auto list = [](const std::vector<study::Outline::Item>& items) {
     Json rows = Json::array();
-    for (const auto& i : items) rows.push_back({{"id", i.id}, {"name", i.name}, {"done", i.done}, {"total", i.total}, {"seconds", i.seconds}});
+    for (const auto& i : items)
+      rows.push_back({{"id", i.id}, {"name", i.name}, {"done", i.done}, {"total", i.total}, {"seconds", i.seconds}});
     return rows;
   };
   return {{"trainings", list(outline.trainings)}, {"readings", list(outline.readings)}};
@@ -110,8 +121,9 @@ void print(const study::Outline& outline) {
   add(outline.trainings, "train");
   add(outline.readings, "read back");
   print_table(rows);
-  fmt::print("\nAbout {} on this machine with nothing beside it; controls and what is measured between epochs come on top.\n",
-             core::format_duration(seconds));
+  fmt::print(
+      "\nAbout {} on this machine with nothing beside it; controls and what is measured between epochs come on top.\n",
+      core::format_duration(seconds));
 }
 
 struct StudyVerb {
@@ -122,17 +134,25 @@ struct StudyVerb {
   Settings settings;
 
   explicit StudyVerb(CLI::App& app) : settings(app, /*takes_config=*/false) {
-    app.add_option("study", name, fmt::format("{}; or a file *.toml", fmt::join(studies(), ", ")))->required()->option_text("STUDY");
-    app.add_option("--set", changes, "changes a key of the study, as in its file: --set images=16 --set training.epochs=2")
+    app.add_option("study", name, fmt::format("{}; or a file *.toml", fmt::join(studies(), ", ")))
+        ->required()
+        ->option_text("STUDY");
+    app.add_option("--set", changes,
+                   "changes a key of the study, as in its file: --set images=16 --set training.epochs=2")
         ->option_text("KEY=VALUE")
         ->group("What")
         ->allow_extra_args(false);
-    settings.add({"",
-                  {core::field("scale", scale, "smoke (seconds, no figure means anything), laptop (two cores, half an hour), cifar (the same on CIFAR-10) or paper (a GPU); none is the file as it is"),
-                   core::field("out", out, "run folder; a study that was interrupted there goes on; none is runs/NAME-SCALE"),
-                   core::field("trained", trained, "folder of the trained networks, which studies share; none is trained/ beside the run folder"),
-                   core::field("dry_run", dry_run, "say what is done and what is still to do, and about how long it takes; change nothing")}},
-                 "What");
+    settings.add(
+        {"",
+         {core::field("scale", scale,
+                      "smoke (seconds, no figure means anything), laptop (two cores, half an hour), cifar (the same on "
+                      "CIFAR-10) or paper (a GPU); none is the file as it is"),
+          core::field("out", out, "run folder; a study that was interrupted there goes on; none is runs/NAME-SCALE"),
+          core::field("trained", trained,
+                      "folder of the trained networks, which studies share; none is trained/ beside the run folder"),
+          core::field("dry_run", dry_run,
+                      "say what is done and what is still to do, and about how long it takes; change nothing")}},
+        "What");
     settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
 
@@ -154,7 +174,8 @@ struct StudyVerb {
     const Json result = study::run_study(study, folders, run, processes);
     if (!processes.first()) return;
     const auto page = folders.run / "report.html";
-    const bool stands = fs::exists(page) && fs::last_write_time(page) >= fs::last_write_time(folders.run / "result.json");
+    const bool stands =
+        fs::exists(page) && fs::last_write_time(page) >= fs::last_write_time(folders.run / "result.json");
     if (!stands) report::write_report(folders.run);
     if (print_json(common, result)) return;
     print_result(result);
@@ -165,7 +186,8 @@ struct StudyVerb {
 }  // namespace
 
 void add_study(CLI::App& app) {
-  auto* verb = app.add_subcommand("study", "Runs a grid of trainings and attacks, resumable and shared between processes, to a report");
+  auto* verb = app.add_subcommand(
+      "study", "Runs a grid of trainings and attacks, resumable and shared between processes, to a report");
   auto study = std::make_shared<StudyVerb>(*verb);
   verb->callback([study] { study->run(); });
 }

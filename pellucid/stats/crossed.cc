@@ -25,8 +25,8 @@ std::vector<double> present(const Crossed& sample) {
 
 void check(const Crossed& sample) {
   if (sample.values.size() != sample.images * sample.seeds) {
-    throw Error(ErrorKind::kInternal, "crossed sample: got {} values, expected {} images x {} seeds", sample.values.size(), sample.images,
-                sample.seeds);
+    throw Error(ErrorKind::kInternal, "crossed sample: got {} values, expected {} images x {} seeds",
+                sample.values.size(), sample.images, sample.seeds);
   }
   if (std::any_of(sample.values.begin(), sample.values.end(), [](double x) { return std::isinf(x); })) {
     throw Error(ErrorKind::kInternal, "crossed sample: got an infinite value");
@@ -96,13 +96,15 @@ std::vector<double> image_means(const Crossed& sample) {
 }
 
 Interval mean_interval(const Crossed& sample, const BootstrapOptions& options) {
-  return crossed_interval(sample, options, [](const auto& values) { return mean(values); },
-                          [](const auto& values, const auto& o) { return mean_interval(std::span(values), o); });
+  return crossed_interval(
+      sample, options, [](const auto& values) { return mean(values); },
+      [](const auto& values, const auto& o) { return mean_interval(std::span(values), o); });
 }
 
 Interval median_interval(const Crossed& sample, const BootstrapOptions& options) {
-  return crossed_interval(sample, options, [](const auto& values) { return median(values); },
-                          [](const auto& values, const auto& o) { return median_interval(std::span(values), o); });
+  return crossed_interval(
+      sample, options, [](const auto& values) { return median(values); },
+      [](const auto& values, const auto& o) { return median_interval(std::span(values), o); });
 }
 
 Interval intercept_interval(const Crossed& x, const Crossed& y, const BootstrapOptions& options) {

@@ -20,10 +20,10 @@ struct Crossed {
 
 /// The mean of all values with an interval over images *and* seeds.
 ///
-/// With one seed it is `mean_interval`, over images alone. With several, images and seeds are resampled independently of one
-/// another and the interval is that of the percentiles (the pigeonhole bootstrap).
-/// What it does not show: with r seeds the part of the variance that is theirs is estimated too small by a factor of
-/// (r - 1)/r, so an interval over two or three seeds is somewhat narrow. It is never narrower for more seeds' sake alone.
+/// With one seed it is `mean_interval`, over images alone. With several, images and seeds are resampled independently
+/// of one another and the interval is that of the percentiles (the pigeonhole bootstrap). What it does not show: with r
+/// seeds the part of the variance that is theirs is estimated too small by a factor of (r - 1)/r, so an interval over
+/// two or three seeds is somewhat narrow. It is never narrower for more seeds' sake alone.
 ///
 /// Source: Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2).
 /// @throws Error(kInternal) if there is no value, one is infinite, or there are not images * seeds of them.
@@ -33,12 +33,12 @@ struct Crossed {
 /// The median of all values, likewise.
 [[nodiscard]] Interval median_interval(const Crossed& sample, const BootstrapOptions& options = {});
 
-/// The intercept of the least-squares line of `y` on `x` through all (image, seed) that have both, with a percentile interval over
-/// images and seeds, resampled as in `mean_interval`: what y is where x = 0. With y the differences in a score and x the
-/// differences in a covariate, it is the difference at equal covariate.
+/// The intercept of the least-squares line of `y` on `x` through all (image, seed) that have both, with a percentile
+/// interval over images and seeds, resampled as in `mean_interval`: what y is where x = 0. With y the differences in a
+/// score and x the differences in a covariate, it is the difference at equal covariate.
 ///
-/// What it does not show: the line is extrapolated where no x is near 0, and the interval does not know that it may not be straight.
-/// Without at least three pairs and two different x there is no line, and all three numbers are NaN.
+/// What it does not show: the line is extrapolated where no x is near 0, and the interval does not know that it may not
+/// be straight. Without at least three pairs and two different x there is no line, and all three numbers are NaN.
 /// @throws Error(kInternal) if the sizes differ or a value is infinite.
 [[nodiscard]] Interval intercept_interval(const Crossed& x, const Crossed& y, const BootstrapOptions& options = {});
 

@@ -15,24 +15,28 @@ namespace {
 using core::Json;
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-constexpr double kLevel = 0.05;  // of the tests
+constexpr double kLevel = 0.05;                                    // of the tests
 constexpr stats::BootstrapOptions kSummary = {.resamples = 2000};  // there are many, and they are looked at, not tested
 
 Json to_json(const stats::Interval& i) { return {{"value", i.value}, {"low", i.low}, {"high", i.high}}; }
 
 // One score of one group over (image, seed).
 stats::Crossed crossed(const Study& study, const std::vector<const Cell*>& cells, const std::string& key) {
-  stats::Crossed sample{.images = static_cast<std::size_t>(study.images), .seeds = static_cast<std::size_t>(study.seeds), .values = {}};
+  stats::Crossed sample{
+      .images = static_cast<std::size_t>(study.images), .seeds = static_cast<std::size_t>(study.seeds), .values = {}};
   sample.values.assign(sample.images * sample.seeds, kNone);
   for (const Cell* cell : cells) {
     const auto found = cell->result.find(key);
     if (found == cell->result.end() || !found->is_number()) continue;
-    sample.values[static_cast<std::size_t>(cell->image - study.first_image) * sample.seeds + static_cast<std::size_t>(cell->seed)] = *found;
+    sample.values[static_cast<std::size_t>(cell->image - study.first_image) * sample.seeds +
+                  static_cast<std::size_t>(cell->seed)] = *found;
   }
   return sample;
 }
 
-bool empty(const stats::Crossed& sample) { return std::all_of(sample.values.begin(), sample.values.end(), [](double x) { return std::isnan(x); }); }
+bool empty(const stats::Crossed& sample) {
+  return std::all_of(sample.values.begin(), sample.values.end(), [](double x) { return std::isnan(x); });
+}
 
 stats::Crossed minus(stats::Crossed a, const stats::Crossed& b) {
   for (std::size_t i = 0; i < a.values.size(); ++i) a.values[i] -= b.values[i];
@@ -43,7 +47,10 @@ Json summary(const stats::Crossed& sample) {
   if (empty(sample)) return {{"mean", Json()}, {"median", Json()}, {"min", Json()}, {"max", Json()}};
   double low = kNone, high = kNone;
   for (const double x : sample.values) low = std::fmin(low, x), high = std::fmax(high, x);
-  return {{"mean", to_json(stats::mean_interval(sample, kSummary))}, {"median", to_json(stats::median_interval(sample, kSummary))}, {"min", low}, {"max", high}};
+  return {{"mean", to_json(stats::mean_interval(sample, kSummary))},
+          {"median", to_json(stats::median_interval(sample, kSummary))},
+          {"min", low},
+          {"max", high}};
 }
 
 using Groups = std::vector<std::vector<const Cell*>>;
@@ -51,7 +58,8 @@ using Groups = std::vector<std::vector<const Cell*>>;
 Json group_rows(const Study& study, const Groups& cells) {
   Json rows = Json::array();
   for (std::size_t g = 0; g < study.groups.size(); ++g) {
-    const auto failed = std::count_if(cells[g].begin(), cells[g].end(), [](const Cell* c) { return nothing_came_out(*c); });
+    const auto failed =
+        std::count_if(cells[g].begin(), cells[g].end(), [](const Cell* c) { return nothing_came_out(*c); });
     Json row = {{"id", g},
                 {"label", describe(study, study.groups[g])},
                 {"levels", labels(study, study.groups[g])},
@@ -60,7 +68,8 @@ Json group_rows(const Study& study, const Groups& cells) {
                 {"cells", cells[g].size()},
                 {"failed", failed},
                 {"metrics", Json::object()}};
-    for (const auto& metric : metrics()) row["metrics"][metric["key"].get<std::string>()] = summary(crossed(study, cells[g], metric["key"]));
+    for (const auto& metric : metrics())
+      row["metrics"][metric["key"].get<std::string>()] = summary(crossed(study, cells[g], metric["key"]));
     rows.push_back(std::move(row));
   }
   return rows;
@@ -73,14 +82,16 @@ struct Pair {
 // Each group whose level on the compared axis is not the first, with the one that differs from it in that level alone.
 std::vector<Pair> pairs(const Study& study) {
   std::vector<Pair> list;
-  const auto axis = std::find_if(study.axes.begin(), study.axes.end(), [&](const Axis& a) { return a.name == study.compare; });
+  const auto axis =
+      std::find_if(study.axes.begin(), study.axes.end(), [&](const Axis& a) { return a.name == study.compare; });
   if (axis == study.axes.end()) return list;
   const auto a = static_cast<std::size_t>(axis - study.axes.begin());
   for (std::size_t g = 0; g < study.groups.size(); ++g) {
     if (study.groups[g].levels[a] == 0) continue;
     auto levels = study.groups[g].levels;
     levels[a] = 0;
-    const auto reference = std::find_if(study.groups.begin(), study.groups.end(), [&](const Group& other) { return other.levels == levels; });
+    const auto reference = std::find_if(study.groups.begin(), study.groups.end(),
+                                        [&](const Group& other) { return other.levels == levels; });
     list.push_back({g, static_cast<std::size_t>(reference - study.groups.begin())});
   }
   return list;
@@ -103,11 +114,22 @@ std::string contrast_label(const Study& study, const Pair& pair) {
 }
 
 Json contrast_row(const Study& study, const Pair& pair, const Groups& cells, std::vector<double>& differences) {
-  const auto difference = minus(crossed(study, cells[pair.group], "psnr"), crossed(study, cells[pair.reference], "psnr"));
-  Json row = {{"group", pair.group},   {"reference", pair.reference}, {"label", contrast_label(study, pair)}, {"metric", "psnr"},
-              {"difference", Json()},  {"p_value", Json()},           {"p_holm", Json()},                     {"effect", Json()},
-              {"images", 0},           {"seeds", study.seeds},        {"test", "no pairs"},                   {"told", false},
-              {"needed", Json()},      {"at_equal_margin", Json()}};
+  const auto difference =
+      minus(crossed(study, cells[pair.group], "psnr"), crossed(study, cells[pair.reference], "psnr"));
+  Json row = {{"group", pair.group},
+              {"reference", pair.reference},
+              {"label", contrast_label(study, pair)},
+              {"metric", "psnr"},
+              {"difference", Json()},
+              {"p_value", Json()},
+              {"p_holm", Json()},
+              {"effect", Json()},
+              {"images", 0},
+              {"seeds", study.seeds},
+              {"test", "no pairs"},
+              {"told", false},
+              {"needed", Json()},
+              {"at_equal_margin", Json()}};
   if (empty(difference)) return row;
   differences = stats::image_means(difference);
   const std::vector<double> zeros(differences.size(), 0.0);
@@ -117,7 +139,8 @@ Json contrast_row(const Study& study, const Pair& pair, const Groups& cells, std
   row["p_value"] = test.p_value;
   row["effect"] = test.rank_biserial;
   row["test"] = test.test;
-  const auto margin = minus(crossed(study, cells[pair.group], "margin"), crossed(study, cells[pair.reference], "margin"));
+  const auto margin =
+      minus(crossed(study, cells[pair.group], "margin"), crossed(study, cells[pair.reference], "margin"));
   const auto equal = stats::intercept_interval(margin, difference);
   if (std::isfinite(equal.value)) row["at_equal_margin"] = to_json(equal);
   return row;
@@ -184,7 +207,8 @@ std::string verdict(const Json& c) {
 }
 
 std::string headline(const Study& study, const Json& groups, const Json& contrasts) {
-  if (study.images == 0) return fmt::format("{} networks trained.", study.groups.size() * static_cast<std::size_t>(study.seeds));
+  if (study.images == 0)
+    return fmt::format("{} networks trained.", study.groups.size() * static_cast<std::size_t>(study.seeds));
   std::string text;
   if (!contrasts.empty()) {
     std::int64_t more = 0, less = 0, open = 0;
@@ -195,11 +219,15 @@ std::string headline(const Study& study, const Json& groups, const Json& contras
       for (const auto& c : contrasts) text += verdict(c) + " ";
     } else {
       const auto widest = [](const Json& a, const Json& b) {
-        const auto size = [](const Json& c) { return c["difference"].is_null() ? 0.0 : std::abs(c["difference"]["value"].get<double>()); };
+        const auto size = [](const Json& c) {
+          return c["difference"].is_null() ? 0.0 : std::abs(c["difference"]["value"].get<double>());
+        };
         return size(a) < size(b);
       };
-      text = fmt::format("Of {} comparisons, {} give away more than their reference, {} less, and {} cannot be told. The largest difference: {} ",
-                         contrasts.size(), more, less, open, verdict(*std::max_element(contrasts.begin(), contrasts.end(), widest)));
+      text = fmt::format(
+          "Of {} comparisons, {} give away more than their reference, {} less, and {} cannot be told. The largest "
+          "difference: {} ",
+          contrasts.size(), more, less, open, verdict(*std::max_element(contrasts.begin(), contrasts.end(), widest)));
     }
     text += fmt::format("n = {} images x {} training{}.", study.images, study.seeds, study.seeds == 1 ? "" : "s");
     return text;
@@ -214,11 +242,11 @@ std::string headline(const Study& study, const Json& groups, const Json& contras
   const auto shown = [](const Json& g) {
     const Json& m = g["metrics"]["psnr"]["mean"];
     return m.is_null() ? g["label"].get<std::string>() + ": nothing"
-                       : fmt::format("{}: {:.1f} dB [{:.1f}, {:.1f}]", g["label"].get<std::string>(), m["value"].get<double>(), m["low"].get<double>(),
-                                     m["high"].get<double>());
+                       : fmt::format("{}: {:.1f} dB [{:.1f}, {:.1f}]", g["label"].get<std::string>(),
+                                     m["value"].get<double>(), m["low"].get<double>(), m["high"].get<double>());
   };
-  return fmt::format("Most comes back with {}; least with {}. n = {} images x {} training{}.", shown(*best), shown(*worst), study.images, study.seeds,
-                     study.seeds == 1 ? "" : "s");
+  return fmt::format("Most comes back with {}; least with {}. n = {} images x {} training{}.", shown(*best),
+                     shown(*worst), study.images, study.seeds, study.seeds == 1 ? "" : "s");
 }
 
 }  // namespace
@@ -229,7 +257,8 @@ bool nothing_came_out(const Cell& cell) {
 }
 
 Json metrics() {
-  const auto metric = [](const char* key, const char* label, const char* unit, const char* better, bool oracle = false) {
+  const auto metric = [](const char* key, const char* label, const char* unit, const char* better,
+                         bool oracle = false) {
     return Json{{"key", key}, {"label", label}, {"unit", unit}, {"better", better}, {"oracle", oracle}};
   };
   return {metric("psnr", "PSNR", "dB", "higher"),

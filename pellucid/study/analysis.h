@@ -19,11 +19,11 @@ struct Cell {
 /// The parts of result.json that follow from the cells: "metrics", "groups", "contrasts", "diagnoses", "headline".
 ///
 /// Groups: mean and median of each score with intervals over images and training seeds (`stats::Crossed`).
-/// Contrasts, if the study compares along an axis: each of its levels against the first one, all else equal, paired by image and seed;
-/// Wilcoxon's test over the images' means, Holm's correction over all contrasts of the study in PSNR, the images needed
-/// where no difference could be told, and the difference at equal margin: the intercept of the regression of the differences in PSNR
-/// on those in logit margin.
-/// What it does not show: seeds and images beyond the study's; the tests take the trainings as given.
+/// Contrasts, if the study compares along an axis: each of its levels against the first one, all else equal, paired by
+/// image and seed; Wilcoxon's test over the images' means, Holm's correction over all contrasts of the study in PSNR,
+/// the images needed where no difference could be told, and the difference at equal margin: the intercept of the
+/// regression of the differences in PSNR on those in logit margin. What it does not show: seeds and images beyond the
+/// study's; the tests take the trainings as given.
 [[nodiscard]] core::Json analyse(const Study& study, const std::vector<Cell>& cells);
 
 /// The scores that are summarised, PSNR first: {"key", "label", "unit", "better", "oracle"}.

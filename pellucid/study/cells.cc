@@ -19,7 +19,8 @@ Parts parts_of(const Study& study, Datasets& datasets) {
   for (std::size_t g = 0; g < study.groups.size(); ++g) {
     for (std::int64_t seed = 0; seed < study.seeds; ++seed) {
       auto training = training_of(study.groups[g].settings, seed, datasets);
-      const auto key = fmt::format("{} {} {}", training.id, training.settings.checkpoint, training.settings.judge_images);
+      const auto key =
+          fmt::format("{} {} {}", training.id, training.settings.checkpoint, training.settings.judge_images);
       const auto [found, fresh] = known.emplace(key, parts.trainings.size());
       if (fresh) parts.trainings.push_back(std::move(training));
       parts.blocks.push_back({g, found->second, seed});
@@ -58,7 +59,8 @@ Json read_cell(const nets::Network& network, const Settings& s, std::int64_t ima
   json["guess_psnr"] = guess;
   json["gain"] = json["psnr"].is_number() ? Json(json["psnr"].get<double>() - guess) : Json();
   if (json["label_read"].is_number() && json["label_read"] != label) {
-    json["diagnoses"].push_back({{"code", "label-wrong"}, {"sentence", "the label read off the last layer's gradient is not the image's"}});
+    json["diagnoses"].push_back(
+        {{"code", "label-wrong"}, {"sentence", "the label read off the last layer's gradient is not the image's"}});
   }
   json["png"] = picture.defined() ? Json(core::base64(data::encode_png(picture))) : Json();
   return json;

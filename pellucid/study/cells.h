@@ -13,8 +13,9 @@ struct Block {
 };
 
 struct Parts {
-  std::vector<Training> trainings;  ///< each (training, checkpoint, images that judge it) once, in the order of the groups
-  std::vector<Block> blocks;        ///< one a (group, seed), the seed fastest
+  std::vector<Training>
+      trainings;              ///< each (training, checkpoint, images that judge it) once, in the order of the groups
+  std::vector<Block> blocks;  ///< one a (group, seed), the seed fastest
 };
 
 [[nodiscard]] Parts parts_of(const Study& study, Datasets& datasets);
@@ -24,11 +25,14 @@ struct Parts {
 
 /// All that determines a cell's result.
 /// @param network of the block's training, as `measured` gives it.
-[[nodiscard]] core::Json determinants(const Study& study, const Block& block, const core::Json& network, std::int64_t image, Datasets& datasets);
+[[nodiscard]] core::Json determinants(const Study& study, const Block& block, const core::Json& network,
+                                      std::int64_t image, Datasets& datasets);
 
 /// Computes a cell: reads test image `image` back from the network's update and scores it.
-/// @return what `read_back` says, without the curve, with "label", "guess_psnr" (of the mean training image), "gain" over it, and
+/// @return what `read_back` says, without the curve, with "label", "guess_psnr" (of the mean training image), "gain"
+/// over it, and
 ///   "png" in base64 or null.
-[[nodiscard]] core::Json read_cell(const nets::Network& network, const Settings& settings, std::int64_t image, Datasets& datasets);
+[[nodiscard]] core::Json read_cell(const nets::Network& network, const Settings& settings, std::int64_t image,
+                                   Datasets& datasets);
 
 }  // namespace pellucid::study

@@ -15,7 +15,7 @@ namespace {
 using core::Json;
 
 constexpr int kVersion = 2;
-constexpr double kMustReach = 30;          // dB, the positive control
+constexpr double kMustReach = 30;           // dB, the positive control
 constexpr std::int64_t kControlImages = 4;  // at most
 
 Json attack_json(inversion::InversionOptions options) { return core::to_json(inversion::fields(options)); }
@@ -46,7 +46,8 @@ double positive(const Study& study, const Control& control, Datasets& datasets) 
   return best;
 }
 
-std::vector<double> null_gains(const Study& study, const Control& control, const std::filesystem::path& trained, Datasets& datasets) {
+std::vector<double> null_gains(const Study& study, const Control& control, const std::filesystem::path& trained,
+                               Datasets& datasets) {
   const auto& settings = control.training.settings;
   const auto& set = datasets.test(settings);
   const auto network = load(control.training, trained);
@@ -54,15 +55,20 @@ std::vector<double> null_gains(const Study& study, const Control& control, const
   for (std::int64_t i = 0; i < std::min(study.images, kControlImages); ++i) {
     const auto index = study.first_image + i;
     const auto truth = truth_of(set, index);
-    sharing::Observation observation{.network = network, .update = sharing::compute_update(network, truth.images, truth.labels), .labels = {}, .id = index};
+    sharing::Observation observation{.network = network,
+                                     .update = sharing::compute_update(network, truth.images, truth.labels),
+                                     .labels = {},
+                                     .id = index};
     std::uint64_t number = 0;
     for (auto& [name, tensor] : observation.update.gradient) {
-      const Tensor noise = core::normal(core::Stream(static_cast<std::uint64_t>(index), "null control", number++), tensor.sizes());
+      const Tensor noise =
+          core::normal(core::Stream(static_cast<std::uint64_t>(index), "null control", number++), tensor.sizes());
       tensor = noise * (tensor.norm() / noise.norm());
     }
     const auto read = read_back(observation, truth, settings.attack);
     if (!read.image.defined()) continue;  // nothing came out, as it should
-    gains.push_back(read.result["psnr"].get<double>() - metrics::psnr(datasets.mean_image(settings)[0], truth.images[0]));
+    gains.push_back(read.result["psnr"].get<double>() -
+                    metrics::psnr(datasets.mean_image(settings)[0], truth.images[0]));
   }
   return gains;
 }
@@ -79,13 +85,28 @@ std::vector<Control> controls(const Study& study, Datasets& datasets) {
     if (std::find(kinds.begin(), kinds.end(), kind) != kinds.end()) continue;
     kinds.push_back(kind);
     const auto training = training_of(group.settings, 0, datasets);
-    std::string name = fmt::format("{} ({}, {})", group.settings.preset, kind[1].get<std::string>(), kind[2].get<std::string>());
-    const Json data = {{"data", datasets.identity(group.settings)}, {"first_image", study.first_image}, {"images", std::min(study.images, kControlImages)}};
-    list.push_back({"positive", name, training,
-                    {{"control", "positive"}, {"version", kVersion}, {"attack", attack_json(strong(group.settings.attack))}, {"on", data}}});
-    list.push_back({"null", name, training,
-                    {{"control", "null"}, {"version", kVersion}, {"attack", attack}, {"on", data},
-                     {"training", training.id}, {"checkpoint", training.settings.checkpoint}, {"logit_scale", training.settings.logit_scale},
+    std::string name =
+        fmt::format("{} ({}, {})", group.settings.preset, kind[1].get<std::string>(), kind[2].get<std::string>());
+    const Json data = {{"data", datasets.identity(group.settings)},
+                       {"first_image", study.first_image},
+                       {"images", std::min(study.images, kControlImages)}};
+    list.push_back({"positive",
+                    name,
+                    training,
+                    {{"control", "positive"},
+                     {"version", kVersion},
+                     {"attack", attack_json(strong(group.settings.attack))},
+                     {"on", data}}});
+    list.push_back({"null",
+                    name,
+                    training,
+                    {{"control", "null"},
+                     {"version", kVersion},
+                     {"attack", attack},
+                     {"on", data},
+                     {"training", training.id},
+                     {"checkpoint", training.settings.checkpoint},
+                     {"logit_scale", training.settings.logit_scale},
                      {"train_images", training.settings.train_images}}});
   }
   return list;
@@ -99,7 +120,8 @@ Json run_control(const Study& study, const Control& control, const std::filesyst
   });
 }
 
-Json control_rows(const Study& study, const std::vector<Control>& controls, const std::vector<Json>& results, const std::vector<Cell>& cells) {
+Json control_rows(const Study& study, const std::vector<Control>& controls, const std::vector<Json>& results,
+                  const std::vector<Cell>& cells) {
   Json rows = Json::array();
   for (std::size_t i = 0; i < controls.size(); ++i) {
     const auto& control = controls[i];
@@ -107,21 +129,30 @@ Json control_rows(const Study& study, const std::vector<Control>& controls, cons
     const bool positive = control.kind == "positive";
     const bool failed = result["status"] == "failed";
     const Json value = failed ? Json() : result["value"];
-    const Json passed = failed ? Json() : Json(positive ? value.get<double>() >= kMustReach : value.is_null() || value.get<double>() <= 0);
+    const Json passed =
+        failed ? Json()
+               : Json(positive ? value.get<double>() >= kMustReach : value.is_null() || value.get<double>() <= 0);
     std::string sentence;
     if (failed) {
       sentence = "not run: " + result["reason"].get<std::string>();
     } else if (positive) {
-      sentence = fmt::format("An untrained LeNet's gradient gives an image away at {:.1f} dB; {}.", value.get<double>(),
-                             passed.get<bool>() ? "the attack works" : "the attack is too weak for any failure to mean something");
+      sentence = fmt::format(
+          "An untrained LeNet's gradient gives an image away at {:.1f} dB; {}.", value.get<double>(),
+          passed.get<bool>() ? "the attack works" : "the attack is too weak for any failure to mean something");
     } else if (value.is_null()) {
       sentence = "Nothing came out of a random gradient, as it should be.";
     } else {
-      sentence = fmt::format("From a random gradient the attack makes an image {:.1f} dB {} than the mean training image.",
-                             std::abs(value.get<double>()), passed.get<bool>() ? "worse" : "BETTER");
+      sentence =
+          fmt::format("From a random gradient the attack makes an image {:.1f} dB {} than the mean training image.",
+                      std::abs(value.get<double>()), passed.get<bool>() ? "worse" : "BETTER");
     }
-    rows.push_back({{"kind", control.kind}, {"attack", control.attack}, {"value", value}, {"threshold", positive ? kMustReach : 0.0},
-                    {"passed", passed}, {"n", failed ? Json() : result["n"]}, {"sentence", sentence}});
+    rows.push_back({{"kind", control.kind},
+                    {"attack", control.attack},
+                    {"value", value},
+                    {"threshold", positive ? kMustReach : 0.0},
+                    {"passed", passed},
+                    {"n", failed ? Json() : result["n"]},
+                    {"sentence", sentence}});
   }
   // One guess a data set: the cells of the first group that reads it.
   std::set<std::string> seen;
@@ -130,13 +161,22 @@ Json control_rows(const Study& study, const std::vector<Control>& controls, cons
     if (!seen.insert(settings.data + " " + settings.data_dir).second) continue;
     std::vector<double> guesses;
     for (const auto& cell : cells) {
-      if (cell.group == g && cell.seed == 0 && cell.result.contains("guess_psnr")) guesses.push_back(cell.result["guess_psnr"]);
+      if (cell.group == g && cell.seed == 0 && cell.result.contains("guess_psnr"))
+        guesses.push_back(cell.result["guess_psnr"]);
     }
     if (guesses.empty()) continue;
     const double value = stats::mean(guesses);
-    rows.push_back({{"kind", "guess"}, {"attack", ""}, {"value", value}, {"threshold", Json()}, {"passed", Json()}, {"n", guesses.size()},
-                    {"sentence", fmt::format("Who knows nothing of the gradient and answers with the mean training image of {} scores {:.1f} dB.",
-                                             std::filesystem::path(settings.data).filename().string(), value)}});
+    rows.push_back(
+        {{"kind", "guess"},
+         {"attack", ""},
+         {"value", value},
+         {"threshold", Json()},
+         {"passed", Json()},
+         {"n", guesses.size()},
+         {"sentence",
+          fmt::format(
+              "Who knows nothing of the gradient and answers with the mean training image of {} scores {:.1f} dB.",
+              std::filesystem::path(settings.data).filename().string(), value)}});
   }
   return rows;
 }

@@ -20,7 +20,8 @@ using Tables = std::vector<std::pair<std::string, core::Fields>>;
 
 Tables tables(Settings& s) {
   return {{"model",
-           {core::field("data", s.data, "data set"), core::field("data_dir", s.data_dir, "where it lies"), core::field("net", s.net, "network"),
+           {core::field("data", s.data, "data set"), core::field("data_dir", s.data_dir, "where it lies"),
+            core::field("net", s.net, "network"),
             core::field("normalise", s.normalise, "standardise in the network's first layer"),
             core::field("train_images", s.train_images, "train on the first images only; 0 is all", 0, INT64_MAX),
             core::field("test_images", s.test_images, "measure on the first test images only; 0 is all", 0, INT64_MAX),
@@ -71,7 +72,8 @@ Json read_with_base(const fs::path& file, std::vector<fs::path> extended = {}) {
   Json document = core::read_toml(file);
   const Json base = take(document, "extends");
   if (base.is_null()) return document;
-  if (!base.is_string()) throw Error(ErrorKind::kUsage, "{}: extends: got {}, expected a file's name", file.string(), base.dump());
+  if (!base.is_string())
+    throw Error(ErrorKind::kUsage, "{}: extends: got {}, expected a file's name", file.string(), base.dump());
   Json whole = read_with_base(file.parent_path() / base.get<std::string>(), std::move(extended));
   whole.merge_patch(document);
   return whole;
@@ -100,7 +102,8 @@ Axis read_axis(Json table, const std::string& where) {
     for (const auto& value : values) axis.levels.push_back({text_of(value), number_of(value), nested(key, value)});
   } else if (levels.is_array() && key.is_null() && values.is_null()) {
     for (Json level : levels) {
-      if (!level.is_object()) throw Error(ErrorKind::kUsage, "{}: got a level {}, expected a table with a label", here, level.dump());
+      if (!level.is_object())
+        throw Error(ErrorKind::kUsage, "{}: got a level {}, expected a table with a label", here, level.dump());
       const Json label = take(level, "label"), x = take(level, "x");
       if (label.is_null()) throw Error(ErrorKind::kUsage, "{}: got a level without label, expected one", here);
       axis.levels.push_back({text_of(label), number_of(x.is_null() ? label : x), level});
@@ -111,7 +114,8 @@ Axis read_axis(Json table, const std::string& where) {
   if (axis.levels.empty()) throw Error(ErrorKind::kUsage, "{}: got no levels, expected at least one", here);
   for (std::size_t i = 0; i < axis.levels.size(); ++i) {
     for (std::size_t k = 0; k < i; ++k) {
-      if (axis.levels[i].label == axis.levels[k].label) throw Error(ErrorKind::kUsage, "{}: got the label \"{}\" twice", here, axis.levels[i].label);
+      if (axis.levels[i].label == axis.levels[k].label)
+        throw Error(ErrorKind::kUsage, "{}: got the label \"{}\" twice", here, axis.levels[i].label);
     }
   }
   return axis;
@@ -139,8 +143,8 @@ void check_checkpoint(const Settings& s, const std::string& where) {
       (at && at->kind == "step" && std::find(steps.begin(), steps.end(), at->number) != steps.end())) {
     return;
   }
-  throw Error(ErrorKind::kUsage, "{}: client.checkpoint: got \"{}\", expected end, epoch 1 to {}, or step {}", where, s.checkpoint,
-              s.training.epochs, fmt::join(steps, ", "));
+  throw Error(ErrorKind::kUsage, "{}: client.checkpoint: got \"{}\", expected end, epoch 1 to {}, or step {}", where,
+              s.checkpoint, s.training.epochs, fmt::join(steps, ", "));
 }
 
 Settings read_settings(Json document, const std::string& where) {
@@ -176,8 +180,8 @@ void check_axis(const Study& study, const char* key, const std::string& name, co
   std::vector<std::string> names;
   for (const auto& axis : study.axes) names.push_back(axis.name);
   if (name.empty() || std::find(names.begin(), names.end(), name) != names.end()) return;
-  throw Error(ErrorKind::kUsage, "{}: {}: got \"{}\", expected an axis: {}{}", where, key, name, core::join_choices(names),
-              core::suggestion(name, names));
+  throw Error(ErrorKind::kUsage, "{}: {}: got \"{}\", expected an axis: {}{}", where, key, name,
+              core::join_choices(names), core::suggestion(name, names));
 }
 
 // Images are paired: what is compared reads the same ones.
@@ -190,7 +194,9 @@ void check_pairs(const Study& study, const std::string& where) {
         levels[a] = other.levels[a];
         const auto &s = group.settings, &t = other.settings;
         if (levels != other.levels || (s.data == t.data && s.data_dir == t.data_dir)) continue;
-        throw Error(ErrorKind::kUsage, "{}: compare: got the axis \"{}\", whose levels read different data ({}, {}); expected one along which images are the same",
+        throw Error(ErrorKind::kUsage,
+                    "{}: compare: got the axis \"{}\", whose levels read different data ({}, {}); expected one along "
+                    "which images are the same",
                     where, study.compare, s.data, t.data);
       }
     }
@@ -205,7 +211,8 @@ std::optional<Checkpoint> checkpoint(const std::string& text) {
   Checkpoint found{.kind = text.substr(0, space)};
   const char *begin = text.data() + space + 1, *end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(begin, end, found.number);
-  if (error != std::errc() || stop != end || found.number < 0 || (found.kind != "epoch" && found.kind != "step")) return std::nullopt;
+  if (error != std::errc() || stop != end || found.number < 0 || (found.kind != "epoch" && found.kind != "step"))
+    return std::nullopt;
   return found;
 }
 
@@ -237,7 +244,8 @@ Study read_study(const fs::path& file, const std::string& scale, const std::vect
         for (const auto& [name, unused] : by_scale.items()) names.push_back(name);
       }
       throw Error(ErrorKind::kUsage, "{}: scale: got \"{}\", expected {}{}", where, scale,
-                  names.empty() ? "none: the file has no scales" : core::join_choices(names), core::suggestion(scale, names));
+                  names.empty() ? "none: the file has no scales" : core::join_choices(names),
+                  core::suggestion(scale, names));
     }
     document.merge_patch(by_scale[scale]);
   }
@@ -249,11 +257,13 @@ Study read_study(const fs::path& file, const std::string& scale, const std::vect
   study.published = take(document, "published");
   study.document = document;
   const Json axes = take(document, "axis");
-  if (!axes.is_null() && !axes.is_array()) throw Error(ErrorKind::kUsage, "{}: axis: got {}, expected [[axis]] tables", where, axes.type_name());
+  if (!axes.is_null() && !axes.is_array())
+    throw Error(ErrorKind::kUsage, "{}: axis: got {}, expected [[axis]] tables", where, axes.type_name());
   for (const auto& table : axes) {
     auto axis = read_axis(table, where + ": [[axis]]");
     const auto same = [&](const Axis& other) { return other.name == axis.name; };
-    if (std::any_of(study.axes.begin(), study.axes.end(), same)) throw Error(ErrorKind::kUsage, "{}: [[axis]]: got the name \"{}\" twice", where, axis.name);
+    if (std::any_of(study.axes.begin(), study.axes.end(), same))
+      throw Error(ErrorKind::kUsage, "{}: [[axis]]: got the name \"{}\" twice", where, axis.name);
     study.axes.push_back(std::move(axis));
   }
   Json tables_of = Json::object(), top = Json::object();
@@ -272,15 +282,18 @@ Study read_study(const fs::path& file, const std::string& scale, const std::vect
   check_tables(tables_of, where);
   std::size_t groups = 1;
   for (const auto& axis : study.axes) {
-    for (const auto& level : axis.levels) check_tables(level.settings, fmt::format("{}: {} = {}", where, axis.name, level.label));
+    for (const auto& level : axis.levels)
+      check_tables(level.settings, fmt::format("{}: {} = {}", where, axis.name, level.label));
     groups *= axis.levels.size();
   }
   for (std::size_t g = 0; g < groups; ++g) {
     Group group{.levels = std::vector<std::size_t>(study.axes.size()), .settings = {}};
     std::size_t rest = g;
-    for (std::size_t a = study.axes.size(); a-- > 0; rest /= study.axes[a].levels.size()) group.levels[a] = rest % study.axes[a].levels.size();
+    for (std::size_t a = study.axes.size(); a-- > 0; rest /= study.axes[a].levels.size())
+      group.levels[a] = rest % study.axes[a].levels.size();
     Json settings = tables_of;
-    for (std::size_t a = 0; a < study.axes.size(); ++a) settings.merge_patch(study.axes[a].levels[group.levels[a]].settings);
+    for (std::size_t a = 0; a < study.axes.size(); ++a)
+      settings.merge_patch(study.axes[a].levels[group.levels[a]].settings);
     const auto name = describe(study, group);
     group.settings = read_settings(std::move(settings), name.empty() ? where : where + ": " + name);
     study.groups.push_back(std::move(group));
@@ -291,11 +304,14 @@ Study read_study(const fs::path& file, const std::string& scale, const std::vect
 
 Json labels(const Study& study, const Group& group) {
   Json json = Json::object();
-  for (std::size_t a = 0; a < study.axes.size(); ++a) json[study.axes[a].name] = study.axes[a].levels[group.levels[a]].label;
+  for (std::size_t a = 0; a < study.axes.size(); ++a)
+    json[study.axes[a].name] = study.axes[a].levels[group.levels[a]].label;
   return json;
 }
 
-std::string name_of(const Axis& axis, const std::string& label) { return number_of(Json(label)) ? axis.title + " " + label : label; }
+std::string name_of(const Axis& axis, const std::string& label) {
+  return number_of(Json(label)) ? axis.title + " " + label : label;
+}
 
 std::string describe(const Study& study, const Group& group) {
   std::vector<std::string> parts;

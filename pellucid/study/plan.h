@@ -20,7 +20,8 @@ struct Settings {
   std::int64_t test_images = 0;   ///< measure accuracy on the first test images; 0: all
   std::int64_t judge_images = 1000;  ///< accuracy under attack is measured on the first of them
 
-  training::TrainingOptions training;  ///< [training], [training.attack], [training.test_attack]; its seed is added to the study's
+  training::TrainingOptions
+      training;  ///< [training], [training.attack], [training.test_attack]; its seed is added to the study's
 
   // [client]
   std::string checkpoint = "end";  ///< whose weights: "end", "epoch N" or "step N"
@@ -60,32 +61,34 @@ struct Group {
 };
 
 struct Study {
-  std::string name, scale;      ///< the file's stem, and which of its scales
+  std::string name, scale;  ///< the file's stem, and which of its scales
   std::string title, question;
-  std::string compare;          ///< the axis whose levels are compared with its first one; may be empty
-  std::string x;                ///< the axis that charts run along; may be empty
-  std::int64_t images = 8;      ///< test images to read back; 0: only train
-  std::int64_t first_image = 0; ///< the first of them
-  std::int64_t seeds = 1;       ///< trainings, with seeds 0, 1, ...
-  std::int64_t gallery = 12;    ///< images that the report shows
+  std::string compare;           ///< the axis whose levels are compared with its first one; may be empty
+  std::string x;                 ///< the axis that charts run along; may be empty
+  std::int64_t images = 8;       ///< test images to read back; 0: only train
+  std::int64_t first_image = 0;  ///< the first of them
+  std::int64_t seeds = 1;        ///< trainings, with seeds 0, 1, ...
+  std::int64_t gallery = 12;     ///< images that the report shows
   std::vector<Axis> axes;
-  std::vector<Group> groups;    ///< the cross product, the last axis fastest
-  core::Json published;         ///< figures of others to stand beside, or null
-  core::Json document;          ///< the file as it was used: scale and changes laid over it
+  std::vector<Group> groups;  ///< the cross product, the last axis fastest
+  core::Json published;       ///< figures of others to stand beside, or null
+  core::Json document;        ///< the file as it was used: scale and changes laid over it
 };
 
 /// Reads a study.
 ///
-/// A file may extend another (`extends = "other.toml"`, beside it) and holds scales ([scale.smoke], ...): tables that are laid
-/// over the whole (RFC 7396: tables merge, everything else is replaced). An axis is {name, title, levels = [{label, x, settings}]}, or
-/// {name, title, key = "training.attack.epsilon", values = [...]}.
+/// A file may extend another (`extends = "other.toml"`, beside it) and holds scales ([scale.smoke], ...): tables that
+/// are laid over the whole (RFC 7396: tables merge, everything else is replaced). An axis is {name, title, levels =
+/// [{label, x, settings}]}, or {name, title, key = "training.attack.epsilon", values = [...]}.
 ///
 /// @param scale one of the file's, or empty for the file as it is.
 /// @param changes "key = value" in TOML, laid over last: "training.epochs = 3".
 /// @throws Error(kIo) if the file cannot be read.
-/// @throws Error(kUsage) for what is not TOML, an unknown key, scale or axis, files that extend one another, a comparison between data sets, or
+/// @throws Error(kUsage) for what is not TOML, an unknown key, scale or axis, files that extend one another, a
+/// comparison between data sets, or
 ///   settings that do not go together, with the nearest name or what was expected.
-[[nodiscard]] Study read_study(const std::filesystem::path& file, const std::string& scale, const std::vector<std::string>& changes = {});
+[[nodiscard]] Study read_study(const std::filesystem::path& file, const std::string& scale,
+                               const std::vector<std::string>& changes = {});
 
 /// The names of a file's scales.
 [[nodiscard]] std::vector<std::string> scales(const std::filesystem::path& file);

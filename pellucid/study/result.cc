@@ -23,7 +23,8 @@ Json levels_of(const Study& study, const Parts& parts, std::size_t training) {
     for (const auto& block : parts.blocks) {
       if (block.training == training) taken.insert(study.groups[block.group].levels[a]);
     }
-    if (study.axes[a].levels.size() > 1 && taken.size() == 1) levels[study.axes[a].name] = study.axes[a].levels[*taken.begin()].label;
+    if (study.axes[a].levels.size() > 1 && taken.size() == 1)
+      levels[study.axes[a].name] = study.axes[a].levels[*taken.begin()].label;
   }
   return levels;
 }
@@ -39,12 +40,12 @@ Json training_rows(const Study& study, const Finished& finished) {
       if (levels.contains(axis.name)) names.push_back(name_of(axis, levels[axis.name]));
     }
     names.push_back(fmt::format("seed {}", training.seed));
-    Json row = {{"id", training.id},        {"label", fmt::format("{}", fmt::join(names, ", "))},
-                {"levels", levels},         {"seed", training.seed},
-                {"natural", Json()},        {"robust", Json()},
-                {"robust_attack", ""},      {"description", ""},
-                {"parameters", Json()},     {"architecture", training.settings.net},
-                {"kept_epoch", Json()},     {"curve", Json()}};
+    Json row = {{"id", training.id},    {"label", fmt::format("{}", fmt::join(names, ", "))},
+                {"levels", levels},     {"seed", training.seed},
+                {"natural", Json()},    {"robust", Json()},
+                {"robust_attack", ""},  {"description", ""},
+                {"parameters", Json()}, {"architecture", training.settings.net},
+                {"kept_epoch", Json()}, {"curve", Json()}};
     row.update(finished.networks[t]);
     row.erase("fingerprint");
     if (training.settings.checkpoint != "end") row["curve"] = Json();  // it is the end's
@@ -53,8 +54,8 @@ Json training_rows(const Study& study, const Finished& finished) {
   return rows;
 }
 
-// The mean over a group's trainings. They are measured on the same test images, so the interval is that of one of them, about the mean:
-// it knows of the choice of the images, not of the trainings' differences.
+// The mean over a group's trainings. They are measured on the same test images, so the interval is that of one of them,
+// about the mean: it knows of the choice of the images, not of the trainings' differences.
 Json accuracy(const Finished& finished, std::size_t group, const char* kind) {
   std::int64_t correct = 0, n = 0, trainings = 0;
   for (const auto& block : finished.parts.blocks) {
@@ -65,7 +66,9 @@ Json accuracy(const Finished& finished, std::size_t group, const char* kind) {
     ++trainings;
   }
   if (n == 0) return {};
-  const auto round = [&](std::int64_t total) { return std::llround(static_cast<double>(total) / static_cast<double>(trainings)); };
+  const auto round = [&](std::int64_t total) {
+    return std::llround(static_cast<double>(total) / static_cast<double>(trainings));
+  };
   return evasion::to_json(evasion::Accuracy{round(correct), round(n)});
 }
 
@@ -95,7 +98,11 @@ Json gallery_of(const Study& study, const Finished& finished, std::size_t first_
     Json readings = Json::array();
     for (const Cell* cell : row.cells) {
       const auto get = [&](const char* key) { return cell->result.contains(key) ? cell->result[key] : Json(); };
-      readings.push_back({{"group", cell->group}, {"cell", cell->name}, {"psnr", get("psnr")}, {"ssim", get("ssim")}, {"png", get("png")},
+      readings.push_back({{"group", cell->group},
+                          {"cell", cell->name},
+                          {"psnr", get("psnr")},
+                          {"ssim", get("ssim")},
+                          {"png", get("png")},
                           {"status", cell->result["status"]}});
     }
     list.push_back({{"image", row.image},
@@ -132,8 +139,11 @@ Json data_row(const Study& study, Datasets& datasets) {
     const auto& settings = study.groups[group].settings;
     const auto &train = datasets.train(settings), &test = datasets.test(settings);
     // Of a path the last part: a report is passed on, and whose folder it was is nobody's business.
-    rows.push_back({{"name", test.name}, {"source", std::filesystem::path(test.source).filename().string()}, {"train_images", train.size()},
-                    {"test_images", test.size()}, {"note", ""}});
+    rows.push_back({{"name", test.name},
+                    {"source", std::filesystem::path(test.source).filename().string()},
+                    {"train_images", train.size()},
+                    {"test_images", test.size()},
+                    {"note", ""}});
   }
   if (rows.size() == 1) return rows.front();
   Json all = Json::object();
@@ -146,8 +156,9 @@ Json cell_rows(const std::vector<Cell>& cells) {
   for (const auto& cell : cells) {
     Json row = {{"cell", cell.name}, {"group", cell.group}, {"seed", cell.seed}, {"image", cell.image}};
     const auto& r = cell.result;
-    for (const char* key : {"label", "status", "reason", "psnr", "gain", "guess_psnr", "ssim", "mse", "fmse_logits", "fmse_features", "oracle_psnr",
-                            "matching_loss", "margin", "p_true", "gradient_norm", "restart", "restarts"}) {
+    for (const char* key :
+         {"label", "status", "reason", "psnr", "gain", "guess_psnr", "ssim", "mse", "fmse_logits", "fmse_features",
+          "oracle_psnr", "matching_loss", "margin", "p_true", "gradient_norm", "restart", "restarts"}) {
       row[key] = r.contains(key) ? r[key] : Json();
     }
     row["diagnoses"] = Json::array();
@@ -163,28 +174,35 @@ Json axis_rows(const Study& study) {
   Json rows = Json::array();
   for (const auto& axis : study.axes) {
     Json levels = Json::array();
-    for (const auto& level : axis.levels) levels.push_back({{"label", level.label}, {"x", level.x ? Json(*level.x) : Json()}});
+    for (const auto& level : axis.levels)
+      levels.push_back({{"label", level.label}, {"x", level.x ? Json(*level.x) : Json()}});
     rows.push_back({{"name", axis.name}, {"title", axis.title}, {"levels", levels}});
   }
   return rows;
 }
 
 std::string modes(const Study& study) {
-  const auto training = std::count_if(study.groups.begin(), study.groups.end(), [](const Group& g) { return g.settings.mode == nets::Mode::kTraining; });
+  const auto training = std::count_if(study.groups.begin(), study.groups.end(),
+                                      [](const Group& g) { return g.settings.mode == nets::Mode::kTraining; });
   if (training == 0) return "evaluation mode";
-  return training == static_cast<std::ptrdiff_t>(study.groups.size()) ? "training mode" : "evaluation or training mode, as the group's settings say";
+  return training == static_cast<std::ptrdiff_t>(study.groups.size())
+             ? "training mode"
+             : "evaluation or training mode, as the group's settings say";
 }
 
 Json warnings(const Study& study, const Finished& finished) {
   Json list = Json::array();
   for (const auto& control : finished.controls) {
     if (control["kind"] == "guess" || control["passed"] == true) continue;
-    list.push_back(fmt::format("The {} control of {} {}. {}", control["kind"].get<std::string>(), control["attack"].get<std::string>(),
-                               control["passed"] == false ? "failed" : "could not be run, so nothing vouches for the attack",
-                               control["sentence"].get<std::string>()));
+    list.push_back(fmt::format(
+        "The {} control of {} {}. {}", control["kind"].get<std::string>(), control["attack"].get<std::string>(),
+        control["passed"] == false ? "failed" : "could not be run, so nothing vouches for the attack",
+        control["sentence"].get<std::string>()));
   }
   const auto failed = std::count_if(finished.cells.begin(), finished.cells.end(), nothing_came_out);
-  if (failed > 0) list.push_back(fmt::format("Nothing came out of {} of {} cells; the table of all cells says why.", failed, finished.cells.size()));
+  if (failed > 0)
+    list.push_back(fmt::format("Nothing came out of {} of {} cells; the table of all cells says why.", failed,
+                               finished.cells.size()));
   if (study.scale == "smoke") list.push_back("This is the smoke scale: everything runs, and no figure means anything.");
   return list;
 }
@@ -193,8 +211,11 @@ Json warnings(const Study& study, const Finished& finished) {
 
 std::string inputs(const Study& study, const Finished& finished) {
   Json results = Json::array();  // the name says what was computed; the score whether it came out the same
-  for (const auto& cell : finished.cells) results.push_back({cell.name, cell.result["status"], cell.result.value("psnr", Json())});
-  return core::sha256(Json{core::version(), study.name, study.scale, study.document, study.published, finished.networks, finished.controls, results}.dump());
+  for (const auto& cell : finished.cells)
+    results.push_back({cell.name, cell.result["status"], cell.result.value("psnr", Json())});
+  return core::sha256(Json{core::version(), study.name, study.scale, study.document, study.published, finished.networks,
+                           finished.controls, results}
+                          .dump());
 }
 
 Json result_of(const Study& study, const Finished& finished, Datasets& datasets, const Json& environment) {
@@ -230,11 +251,12 @@ Json result_of(const Study& study, const Finished& finished, Datasets& datasets,
           {"diagnoses", parts["diagnoses"]},
           {"cells", cell_rows(finished.cells)},
           {"gallery", gallery(study, finished, datasets)},
-          {"conventions",
-           conventions("Intervals: 95 %, over images and training seeds (percentiles of a bootstrap that resamples both; with one seed BCa over images). "
-                       "With two or three seeds they are somewhat narrow. Accuracies: Clopper-Pearson; a group's is its trainings' mean, with the "
-                       "interval that one test set of that accuracy has.",
-                       modes(study))}};
+          {"conventions", conventions("Intervals: 95 %, over images and training seeds (percentiles of a bootstrap "
+                                      "that resamples both; with one seed BCa over images). "
+                                      "With two or three seeds they are somewhat narrow. Accuracies: Clopper-Pearson; "
+                                      "a group's is its trainings' mean, with the "
+                                      "interval that one test set of that accuracy has.",
+                                      modes(study))}};
 }
 
 }  // namespace pellucid::study

@@ -18,6 +18,7 @@ struct Finished {
 [[nodiscard]] std::string inputs(const Study& study, const Finished& finished);
 
 /// The result, of schema "pellucid.study/1", with "inputs" and "environment" in it.
-[[nodiscard]] core::Json result_of(const Study& study, const Finished& finished, Datasets& datasets, const core::Json& environment);
+[[nodiscard]] core::Json result_of(const Study& study, const Finished& finished, Datasets& datasets,
+                                   const core::Json& environment);
 
 }  // namespace pellucid::study

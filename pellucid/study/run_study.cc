@@ -42,7 +42,9 @@ class Networks {
     std::int64_t cells = 0;
     std::shared_ptr<const nets::Network> network = nullptr;
   };
-  static std::string key(const Training& t) { return fmt::format("{} {} {}", t.id, t.settings.checkpoint, t.settings.logit_scale); }
+  static std::string key(const Training& t) {
+    return fmt::format("{} {} {}", t.id, t.settings.checkpoint, t.settings.logit_scale);
+  }
   std::mutex mutex_;
   std::map<std::string, Slot> slots_;
 };
@@ -50,7 +52,8 @@ class Networks {
 // A study at work: what is finished, and the next step.
 class Work {
  public:
-  Work(const Study& study, const Folders& folders, const core::Run& run, const core::Processes& processes, bool read_only = false)
+  Work(const Study& study, const Folders& folders, const core::Run& run, const core::Processes& processes,
+       bool read_only = false)
       : study_(study),
         folders_(folders),
         run_(run),
@@ -70,7 +73,9 @@ class Work {
     train();
     read();
     control();
-    const auto missing = [](const auto& list) { return std::any_of(list.begin(), list.end(), [](const auto& x) { return !x; }); };
+    const auto missing = [](const auto& list) {
+      return std::any_of(list.begin(), list.end(), [](const auto& x) { return !x; });
+    };
     return !missing(networks_) && !missing(readings_) && !missing(control_results_);
   }
 
@@ -81,7 +86,8 @@ class Work {
       if (!ready(b)) continue;
       for (std::int64_t i = 0; i < study_.images; ++i) reading(b, i) = cells_.find(name(b, i));
     }
-    for (std::size_t c = 0; c < controls_.size(); ++c) control_results_[c] = trained_.find(cell_name(controls_[c].determinants));
+    for (std::size_t c = 0; c < controls_.size(); ++c)
+      control_results_[c] = trained_.find(cell_name(controls_[c].determinants));
   }
 
   // @pre nothing is missing.
@@ -91,8 +97,11 @@ class Work {
     for (std::size_t b = 0; b < parts_.blocks.size(); ++b) {
       const auto& block = parts_.blocks[b];
       for (std::int64_t i = 0; i < study_.images; ++i) {
-        finished.cells.push_back(
-            {.group = block.group, .seed = block.seed, .image = study_.first_image + i, .name = name(b, i), .result = *std::move(reading(b, i))});
+        finished.cells.push_back({.group = block.group,
+                                  .seed = block.seed,
+                                  .image = study_.first_image + i,
+                                  .name = name(b, i),
+                                  .result = *std::move(reading(b, i))});
       }
     }
     std::vector<Json> results;
@@ -107,12 +116,15 @@ class Work {
  private:
   static Together together(const core::Processes& processes) {
     if (processes.count() == 1) return {};
-    return {.rank = processes.rank(), .first_to_ask = [&processes](const std::string& name) { return processes.claim(name); }};
+    return {.rank = processes.rank(),
+            .first_to_ask = [&processes](const std::string& name) { return processes.claim(name); }};
   }
 
   [[nodiscard]] const Json& network(std::size_t block) const { return *networks_[parts_.blocks[block].training]; }
   [[nodiscard]] bool ready(std::size_t block) const { return networks_[parts_.blocks[block].training].has_value(); }
-  std::optional<Json>& reading(std::size_t block, std::int64_t i) { return readings_[block * static_cast<std::size_t>(study_.images) + static_cast<std::size_t>(i)]; }
+  std::optional<Json>& reading(std::size_t block, std::int64_t i) {
+    return readings_[block * static_cast<std::size_t>(study_.images) + static_cast<std::size_t>(i)];
+  }
   [[nodiscard]] const std::optional<Json>& reading(std::size_t block, std::int64_t i) const {
     return readings_[block * static_cast<std::size_t>(study_.images) + static_cast<std::size_t>(i)];
   }
@@ -137,8 +149,9 @@ class Work {
   void check_data(const Settings& settings) {
     const auto images = datasets_.test(settings).size();
     if (study_.first_image + study_.images <= images) return;
-    throw core::Error(core::ErrorKind::kUsage, "images: got {} from {} on, expected test images below {}, which is how many {} has here", study_.images,
-                      study_.first_image, images, settings.data);
+    throw core::Error(core::ErrorKind::kUsage,
+                      "images: got {} from {} on, expected test images below {}, which is how many {} has here",
+                      study_.images, study_.first_image, images, settings.data);
   }
 
   void train() {
@@ -147,10 +160,13 @@ class Work {
       const auto& training = parts_.trainings[t];
       check_data(training.settings);
       core::Run run = run_;
-      const auto block = std::find_if(parts_.blocks.begin(), parts_.blocks.end(), [&](const Block& b) { return b.training == t; });
+      const auto block =
+          std::find_if(parts_.blocks.begin(), parts_.blocks.end(), [&](const Block& b) { return b.training == t; });
       run.label = fmt::format("network {} of {}, {}", t + 1, networks_.size(), describe(study_, *block));
       networks_[t] = measured(training, trained_, folders_.trained, datasets_, run);
-      if (networks_[t]) run_.report({.task = "train", .unit = "", .finished = fmt::format("{}: {}", run.label, summary(*networks_[t]))});
+      if (networks_[t])
+        run_.report(
+            {.task = "train", .unit = "", .finished = fmt::format("{}: {}", run.label, summary(*networks_[t]))});
     }
   }
 
@@ -171,7 +187,8 @@ class Work {
       if (!ready(b)) continue;
       for (std::int64_t i = 0; i < study_.images; ++i) {
         auto& slot = reading(b, i);
-        if (!slot && network(b)["status"] != "ok") slot = failed("training: " + network(b)["reason"].get<std::string>());
+        if (!slot && network(b)["status"] != "ok")
+          slot = failed("training: " + network(b)["reason"].get<std::string>());
         if (!slot) {
           slot = cells_.find(name(b, i));
           if (!slot) missing.push_back({b, i});
@@ -205,7 +222,8 @@ class Work {
       if (!result) return;  // another process is at it
       std::string line = fmt::format("{}, image {}: ", describe(study_, block), image);
       const auto psnr = result->find("psnr");
-      line += psnr != result->end() && psnr->is_number() ? fmt::format("{:.1f} dB", psnr->get<double>()) : (*result)["status"].get<std::string>();
+      line += psnr != result->end() && psnr->is_number() ? fmt::format("{:.1f} dB", psnr->get<double>())
+                                                         : (*result)["status"].get<std::string>();
       reading(b, i) = std::move(result);
       run_.report({.task = "read back", .done = ++done, .total = total, .unit = "images", .finished = line});
     });
@@ -221,7 +239,8 @@ class Work {
         slot = failed("training: " + (*network)["reason"].get<std::string>());
         return;
       }
-      slot = trained_.try_cell(control.determinants, [&] { return run_control(study_, control, folders_.trained, datasets_); });
+      slot = trained_.try_cell(control.determinants,
+                               [&] { return run_control(study_, control, folders_.trained, datasets_); });
     });
   }
 
@@ -249,13 +268,16 @@ Outline Work::outline() {
     const auto& training = parts_.trainings[t];
     const auto same = [&](const Outline::Item& item) { return item.id == training.id; };
     if (std::any_of(result.trainings.begin(), result.trainings.end(), same)) continue;  // another checkpoint of it
-    const auto block = std::find_if(parts_.blocks.begin(), parts_.blocks.end(), [&](const Block& b) { return b.training == t; });
+    const auto block =
+        std::find_if(parts_.blocks.begin(), parts_.blocks.end(), [&](const Block& b) { return b.training == t; });
     Outline::Item item{.id = training.id, .name = describe(study_, *block), .done = networks_[t] ? 1 : 0, .total = 1};
     Json kind = training::to_json(training.settings.training);
     for (const char* key : {"seed", "learning_rate", "checkpoint_steps", "test_attack"}) kind.erase(key);
     for (const char* key : {"epsilon", "step"}) kind["attack"].erase(key);
     const bool trained = std::filesystem::exists(folders_.trained / training.id / "model.safetensors");
-    if (!networks_[t] && !trained) item.seconds = once({training.settings.net, training.settings.data, training.settings.train_images, kind}, [&] { return training_seconds(training, datasets_); });
+    if (!networks_[t] && !trained)
+      item.seconds = once({training.settings.net, training.settings.data, training.settings.train_images, kind},
+                          [&] { return training_seconds(training, datasets_); });
     result.trainings.push_back(std::move(item));
   }
   for (std::size_t g = 0; g < study_.groups.size(); ++g) {
@@ -282,7 +304,8 @@ Outline Work::outline() {
 Json run_study(const Study& study, const Folders& folders, const core::Run& run, const core::Processes& processes) {
   const auto begin = Clock::now();
   Work work(study, folders, run, processes);
-  if (processes.first()) core::write_file(folders.run / "study.json", core::to_text({{"study", study.document}, {"scale", study.scale}}));
+  if (processes.first())
+    core::write_file(folders.run / "study.json", core::to_text({{"study", study.document}, {"scale", study.scale}}));
   while (!work.advance()) {
     core::throw_if_stopped();
     std::this_thread::sleep_for(kPatience);

@@ -25,7 +25,8 @@ using core::ErrorKind;
 using core::Json;
 using Clock = std::chrono::steady_clock;
 
-constexpr off_t kAppend = 0;  // the byte that who appends locks; a cell locks the byte that its name says, beyond any content
+constexpr off_t kAppend =
+    0;  // the byte that who appends locks; a cell locks the byte that its name says, beyond any content
 constexpr auto kSyncEvery = std::chrono::seconds(1);
 
 off_t lock_byte(const std::string& name) {
@@ -46,9 +47,9 @@ struct Store::File {
 
   std::filesystem::path folder;
   Together together;
-  mutable std::mutex mutex;                       // of all below
+  mutable std::mutex mutex;                           // of all below
   std::map<std::filesystem::path, Journal> journals;  // the first is cells.jsonl: on it locks are held
-  std::filesystem::path own;                      // the one that this process appends to
+  std::filesystem::path own;                          // the one that this process appends to
   std::unordered_map<std::string, Json> results;
   std::unordered_set<std::string> held;  // by threads of this process, which do not see one another's locks
   bool written = false;                  // since then
@@ -94,7 +95,8 @@ struct Store::File {
     text.resize(static_cast<std::size_t>(got));
     std::size_t begin = 0;
     for (auto end = text.find('\n'); end != std::string::npos; begin = end + 1, end = text.find('\n', begin)) {
-      Json line = Json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin), text.begin() + static_cast<std::ptrdiff_t>(end), nullptr,
+      Json line = Json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
+                              text.begin() + static_cast<std::ptrdiff_t>(end), nullptr,
                               /*allow_exceptions=*/false);
       if (!line.is_object() || !line.contains("name") || !line.contains("result")) continue;  // torn
       results.insert_or_assign(line["name"].get<std::string>(), std::move(line["result"]));
@@ -121,9 +123,11 @@ struct Store::File {
     struct stat status;
     if (::fstat(journal.descriptor, &status) != 0) fail(journal, "write");
     char last = '\n';
-    if (status.st_size > 0 && ::pread(journal.descriptor, &last, 1, status.st_size - 1) == 1 && last != '\n') line.insert(0, 1, '\n');
+    if (status.st_size > 0 && ::pread(journal.descriptor, &last, 1, status.st_size - 1) == 1 && last != '\n')
+      line.insert(0, 1, '\n');
     for (std::size_t done = 0; done < line.size();) {
-      const auto n = ::pwrite(journal.descriptor, line.data() + done, line.size() - done, status.st_size + static_cast<off_t>(done));
+      const auto n = ::pwrite(journal.descriptor, line.data() + done, line.size() - done,
+                              status.st_size + static_cast<off_t>(done));
       if (n > 0) done += static_cast<std::size_t>(n);
       if (n >= 0 || errno == EINTR) continue;
       const int reason = errno;
@@ -133,7 +137,8 @@ struct Store::File {
       fail(journal, "write");
     }
     lock(journal, kAppend, F_UNLCK, false);
-    if (journal.read_to == status.st_size) journal.read_to += static_cast<off_t>(line.size());  // else the lines before it are still to be read
+    if (journal.read_to == status.st_size)
+      journal.read_to += static_cast<off_t>(line.size());  // else the lines before it are still to be read
     written = true;
     if (Clock::now() - synced >= kSyncEvery && !sync()) fail(journal, "write");
   }

@@ -1,4 +1,5 @@
-// Finished cells of a run folder, by name, shared by any number of threads and processes. What is there is never computed again.
+// Finished cells of a run folder, by name, shared by any number of threads and processes. What is there is never
+// computed again.
 #pragma once
 
 #include "pellucid/core/fields.h"
@@ -22,16 +23,18 @@ struct Together {
 
 /// The cells of one folder.
 ///
-/// They are lines of `folder`/cells.jsonl, {"name", "cell": determinants, "result"}, appended as they are finished. A line is
-/// whole or it does not count, so a process may die at any moment; a power failure takes the last second's cells at most.
-/// Who computes a cell holds a lock on it, which ends with its process: two processes on one folder share the work. Where the file
-/// system has no locks, or the processes do not see one another's, `Together` keeps them apart.
+/// They are lines of `folder`/cells.jsonl, {"name", "cell": determinants, "result"}, appended as they are finished. A
+/// line is whole or it does not count, so a process may die at any moment; a power failure takes the last second's
+/// cells at most. Who computes a cell holds a lock on it, which ends with its process: two processes on one folder
+/// share the work. Where the file system has no locks, or the processes do not see one another's, `Together` keeps them
+/// apart.
 class Store {
  public:
   using Compute = std::function<core::Json()>;
 
   /// Opens the store, or begins it.
-  /// @param read_only changes nothing, not even where there is no store yet; only `find` and `refresh` may be called then.
+  /// @param read_only changes nothing, not even where there is no store yet; only `find` and `refresh` may be called
+  /// then.
   /// @throws Error(kIo) if a file cannot be made or read.
   explicit Store(std::filesystem::path folder, Together together = {}, bool read_only = false);
   ~Store();

@@ -18,7 +18,8 @@ using core::Error;
 using core::ErrorKind;
 using core::Json;
 
-constexpr int kVersion = 1;  // of what a training and its measurement are: a new one where old ones must not be taken up
+constexpr int kVersion =
+    1;  // of what a training and its measurement are: a new one where old ones must not be taken up
 
 // A checkpoint as a file of the training's folder.
 std::string weight_file(const std::string& name) {
@@ -30,30 +31,36 @@ std::string weight_file(const std::string& name) {
 
 nets::Spec spec_of(const Settings& s, Datasets& datasets) {
   const auto& set = datasets.train(s);
-  nets::Spec spec{.net = s.net, .input = set.images.sizes().slice(1).vec(), .classes = static_cast<std::int64_t>(set.classes.size())};
+  nets::Spec spec{.net = s.net,
+                  .input = set.images.sizes().slice(1).vec(),
+                  .classes = static_cast<std::int64_t>(set.classes.size())};
   if (s.normalise) std::tie(spec.mean, spec.deviation) = data::channel_statistics(set);
   return spec;
 }
 
 Json determinants(const Training& training) {
-  return {{"network", kVersion}, {"training", training.id}, {"checkpoint", training.settings.checkpoint},
+  return {{"network", kVersion},
+          {"training", training.id},
+          {"checkpoint", training.settings.checkpoint},
           {"judge_images", training.settings.judge_images}};
 }
 
-Json train_and_measure(const Training& training, const nets::Spec& spec, const fs::path& folder, Datasets& datasets, const core::Run& run) {
+Json train_and_measure(const Training& training, const nets::Spec& spec, const fs::path& folder, Datasets& datasets,
+                       const core::Run& run) {
   const Settings& s = training.settings;
   const auto& train_set = datasets.train(s);
   const auto& test_set = datasets.test(s);
   const auto trained = training::train(spec, train_set, test_set, s.training, folder, run);
   const auto weights = folder / weight_file(s.checkpoint);
   if (!fs::exists(weights)) {
-    return failed(fmt::format("{}: no such weights: the training ended after epoch {} of {}", s.checkpoint, trained.curve.size(), s.training.epochs));
+    return failed(fmt::format("{}: no such weights: the training ended after epoch {} of {}", s.checkpoint,
+                              trained.curve.size(), s.training.epochs));
   }
   auto network = nets::on(nets::load_network(weights), torch::Device(run.device));
   Json json = {{"status", "ok"}, {"reason", ""}, {"fingerprint", nets::fingerprint(network)}};
   json["natural"] = evasion::to_json(evasion::natural_accuracy(network, test_set, run));
-  json["robust"] = evasion::to_json(
-      evasion::robust_accuracy(network, data::first(test_set, s.judge_images), s.training.test_attack, s.training.seed, run));
+  json["robust"] = evasion::to_json(evasion::robust_accuracy(network, data::first(test_set, s.judge_images),
+                                                             s.training.test_attack, s.training.seed, run));
   json.update({{"robust_attack", evasion::describe(s.training.test_attack)},
                {"description", training::describe(s.training)},
                {"architecture", s.net},
@@ -105,7 +112,8 @@ std::string Datasets::identify(const Settings& s) {
   for (const auto split : {data::Split::kTrain, data::Split::kTest}) {
     const auto& set = load(s, split, 0);
     const Tensor images = set.images.contiguous(), labels = set.labels.contiguous();
-    all.push_back({set.classes, core::sha256(std::span(images.data_ptr<std::uint8_t>(), static_cast<std::size_t>(images.numel()))),
+    all.push_back({set.classes,
+                   core::sha256(std::span(images.data_ptr<std::uint8_t>(), static_cast<std::size_t>(images.numel()))),
                    core::sha256(std::span(static_cast<const std::uint8_t*>(labels.data_ptr()), labels.nbytes()))});
   }
   return s.data + " " + core::sha256(all.dump());
@@ -125,9 +133,12 @@ Training training_of(const Settings& settings, std::int64_t seed, Datasets& data
   return training;
 }
 
-std::optional<Json> find_measured(const Training& training, const Store& store) { return store.find(cell_name(determinants(training))); }
+std::optional<Json> find_measured(const Training& training, const Store& store) {
+  return store.find(cell_name(determinants(training)));
+}
 
-std::optional<Json> measured(const Training& training, Store& store, const fs::path& folder, Datasets& datasets, const core::Run& run) {
+std::optional<Json> measured(const Training& training, Store& store, const fs::path& folder, Datasets& datasets,
+                             const core::Run& run) {
   std::optional<Json> result = find_measured(training, store);
   if (result) return result;
   const auto spec = spec_of(training.settings, datasets);
@@ -144,7 +155,9 @@ std::optional<Json> measured(const Training& training, Store& store, const fs::p
 nets::Network load(const Training& training, const fs::path& folder) {
   const auto file = folder / training.id / weight_file(training.settings.checkpoint);
   if (!fs::exists(file)) {
-    throw Error(ErrorKind::kModel, "{}: no such weights, though {} says that they were trained; remove that file, and what is missing is trained again",
+    throw Error(ErrorKind::kModel,
+                "{}: no such weights, though {} says that they were trained; remove that file, and what is missing is "
+                "trained again",
                 file.string(), (folder / "cells.jsonl").string());
   }
   auto network = nets::load_network(file);
@@ -152,7 +165,8 @@ nets::Network load(const Training& training, const fs::path& folder) {
   const auto& last = network.architecture.layers.back();
   if (scale == 1) return network;
   if (!std::holds_alternative<nets::Linear>(last.op)) {
-    throw Error(ErrorKind::kUsage, "client.logit_scale: got {} for {}, expected 1: its last layer is not linear", scale, training.settings.net);
+    throw Error(ErrorKind::kUsage, "client.logit_scale: got {} for {}, expected 1: its last layer is not linear", scale,
+                training.settings.net);
   }
   for (const char* part : {".weight", ".bias"}) {
     Tensor& tensor = network.state.at(last.name + part);
@@ -167,11 +181,13 @@ Json attempt(const std::function<Json()>& work) {
   try {
     return work();
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::kUsage) throw;  // a file, the machine, a stop or a bug: not to be kept as this work's result
+    if (error.kind() != ErrorKind::kUsage)
+      throw;  // a file, the machine, a stop or a bug: not to be kept as this work's result
     return failed(error.what());
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
-    if (text.find("memory") != std::string::npos || text.find("CUDA error") != std::string::npos) throw Error(ErrorKind::kIo, "libtorch: {}", text);
+    if (text.find("memory") != std::string::npos || text.find("CUDA error") != std::string::npos)
+      throw Error(ErrorKind::kIo, "libtorch: {}", text);
     return failed("libtorch: " + text);
   }
 }

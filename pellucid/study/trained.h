@@ -17,9 +17,11 @@ class Datasets {
   /// The images that the settings train on, and those that they measure on.
   const data::Dataset& train(const Settings& settings);
   const data::Dataset& test(const Settings& settings);
-  /// (1, C, H, W) in [0, 1]: the mean of the training images, which is the best guess without any gradient, in squared error.
+  /// (1, C, H, W) in [0, 1]: the mean of the training images, which is the best guess without any gradient, in squared
+  /// error.
   const Tensor& mean_image(const Settings& settings);
-  /// What tells the data from others: the name of a set that is known by name; of a folder, also a hash of its images, labels and classes.
+  /// What tells the data from others: the name of a set that is known by name; of a folder, also a hash of its images,
+  /// labels and classes.
   const std::string& identity(const Settings& settings);
 
  private:
@@ -41,29 +43,34 @@ struct Training {
 
 [[nodiscard]] Training training_of(const Settings& settings, std::int64_t seed, Datasets& datasets);
 
-/// A training's network at a checkpoint: {"status", "reason", "fingerprint", "natural", "robust", "robust_attack", "description",
-/// "architecture", "parameters", "kept_epoch", "curve"}. Trains it if that was not done, in `folder`/ID, and measures it.
-/// A training that fails for a reason of its own has the status "failed".
+/// A training's network at a checkpoint: {"status", "reason", "fingerprint", "natural", "robust", "robust_attack",
+/// "description", "architecture", "parameters", "kept_epoch", "curve"}. Trains it if that was not done, in `folder`/ID,
+/// and measures it. A training that fails for a reason of its own has the status "failed".
 ///
 /// @return nothing while another process is at it.
-/// @throws Error(kUsage) if there is no such network or data set.   @throws Error(kData) if the data are missing or damaged.
+/// @throws Error(kUsage) if there is no such network or data set.   @throws Error(kData) if the data are missing or
+/// damaged.
 /// @throws Error(kModel) if what a training left behind is damaged.   @throws Error(kStopped), Error(kIo).
-[[nodiscard]] std::optional<core::Json> measured(const Training& training, Store& store, const std::filesystem::path& folder,
-                                                 Datasets& datasets, const core::Run& run);
+[[nodiscard]] std::optional<core::Json> measured(const Training& training, Store& store,
+                                                 const std::filesystem::path& folder, Datasets& datasets,
+                                                 const core::Run& run);
 
 /// The same, if it was done before.
 [[nodiscard]] std::optional<core::Json> find_measured(const Training& training, const Store& store);
 
 /// The network, with the last layer scaled as the settings say. @pre `measured` has it, with status "ok".
-/// @throws Error(kModel) if its weights are gone or damaged.   @throws Error(kUsage) if the last layer is to be scaled and is not linear.
+/// @throws Error(kModel) if its weights are gone or damaged.   @throws Error(kUsage) if the last layer is to be scaled
+/// and is not linear.
 [[nodiscard]] nets::Network load(const Training& training, const std::filesystem::path& folder);
 
 /// {"status": "failed", "reason"}.
 [[nodiscard]] core::Json failed(const std::string& reason);
 
-/// Runs work that may fail for a reason of its own: settings that do not go together, a training that diverges, an operation without a result.
+/// Runs work that may fail for a reason of its own: settings that do not go together, a training that diverges, an
+/// operation without a result.
 /// @return its result, or `failed`.
-/// @throws every Error but kUsage, and Error(kIo) where memory or the device gave out: another try may succeed, so they are no result.
+/// @throws every Error but kUsage, and Error(kIo) where memory or the device gave out: another try may succeed, so they
+/// are no result.
 [[nodiscard]] core::Json attempt(const std::function<core::Json()>& work);
 
 }  // namespace pellucid::study

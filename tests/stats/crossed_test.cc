@@ -47,7 +47,8 @@ TEST(Crossed, HoldsTheMeanAboutAsOftenAsItSays) {
   int held = 0;
   constexpr int kStudies = 200;
   for (int study = 0; study < kStudies; ++study) {
-    const auto interval = mean_interval(sample(20, 10, 1, 1, core::Stream(7, "study", study)), {.resamples = 400, .seed = 3});
+    const auto interval =
+        mean_interval(sample(20, 10, 1, 1, core::Stream(7, "study", study)), {.resamples = 400, .seed = 3});
     held += interval.low <= 5 && 5 <= interval.high;
   }
   EXPECT_GT(held, 0.85 * kStudies);  // ten seeds: somewhat below 95 %, as the docstring says
@@ -101,7 +102,8 @@ TEST(Intercept, SeedsThatDifferWidenTheInterval) {
       different.push_back(alike.back() + 3 * seed);
     }
   }
-  const auto narrow = intercept_interval(table(x, 4), table(alike, 4), kSome), wide = intercept_interval(table(x, 4), table(different, 4), kSome);
+  const auto narrow = intercept_interval(table(x, 4), table(alike, 4), kSome),
+             wide = intercept_interval(table(x, 4), table(different, 4), kSome);
   EXPECT_NEAR(wide.value - narrow.value, 4.5, 1) << "the mean of what the seeds add";
   EXPECT_GT(wide.high - wide.low, 5 * (narrow.high - narrow.low));
 }

@@ -22,7 +22,8 @@ struct ReadStudy : testing::Test {
   Study read(std::string_view text, const std::string& scale = "", const std::vector<std::string>& changes = {}) {
     return read_study(write("study.toml", text), scale, changes);
   }
-  void refused(std::string_view text, const std::string& message, const std::string& scale = "", const std::vector<std::string>& changes = {}) {
+  void refused(std::string_view text, const std::string& message, const std::string& scale = "",
+               const std::vector<std::string>& changes = {}) {
     core::expect_error([&] { (void)read(text, scale, changes); }, ErrorKind::kUsage, message);
   }
 };
@@ -113,14 +114,18 @@ TEST_F(ReadStudy, RefusesWhatItDoesNotKnow) {
   refused("[[axis]]\nname = \"a\"\nlevels = []", "got no levels");
   refused("[[axis]]\nname = \"a\"\nlevels = [{ label = \"x\" }, { label = \"x\" }]", "got the label \"x\" twice");
   refused("[[axis]]\nname = \"a\"\nlevels = [{ x = 1 }]", "got a level without label");
-  refused("[[axis]]\nname = \"a\"\nlevels = [{ label = \"x\", trainign.epochs = 2 }]", "unknown table [trainign] (did you mean training?)");
+  refused("[[axis]]\nname = \"a\"\nlevels = [{ label = \"x\", trainign.epochs = 2 }]",
+          "unknown table [trainign] (did you mean training?)");
   refused("axis = 3", "expected [[axis]] tables");
   refused("extends = 3", "extends: got 3");
   refused("extends = \"study.toml\"", "extends itself");
-  refused("[[axis]]\nname = \"a\"\nlevels = [{ label = \"x\" }]\n[[axis]]\nname = \"a\"\nlevels = [{ label = \"y\" }]", "got the name \"a\" twice");
-  refused("compare = \"d\"\n[[axis]]\nname = \"d\"\nkey = \"model.data\"\nvalues = [\"mnist\", \"cifar10\"]", "whose levels read different data (mnist, cifar10)");
+  refused("[[axis]]\nname = \"a\"\nlevels = [{ label = \"x\" }]\n[[axis]]\nname = \"a\"\nlevels = [{ label = \"y\" }]",
+          "got the name \"a\" twice");
+  refused("compare = \"d\"\n[[axis]]\nname = \"d\"\nkey = \"model.data\"\nvalues = [\"mnist\", \"cifar10\"]",
+          "whose levels read different data (mnist, cifar10)");
   refused("[attack]\npreset = \"residaul\"", "did you mean residual?");
-  refused("[client]\ncheckpoint = \"step 7\"", "client.checkpoint: got \"step 7\", expected end, epoch 1 to 4, or step 0, 1, 10, 100");
+  refused("[client]\ncheckpoint = \"step 7\"",
+          "client.checkpoint: got \"step 7\", expected end, epoch 1 to 4, or step 0, 1, 10, 100");
   refused("[client]\ncheckpoint = \"epoch 5\"", "got \"epoch 5\"");
   for (const char* other : {"epoch 0", "epoch 1.5", "epoch 1x", "epoch -1", "epoch ", "epoch", "ends", "step 1e1"}) {
     refused(fmt::format("[client]\ncheckpoint = \"{}\"", other), fmt::format("got \"{}\"", other));

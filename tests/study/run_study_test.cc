@@ -127,7 +127,9 @@ TEST_F(RunStudy, StudiesShareTrainingsAndControls) {
 
 // What one training is judged on may differ between two groups: both are measured, and the study ends.
 TEST_F(RunStudy, GroupsMayBeJudgedOnDifferentImages) {
-  const Json result = run(read({"seeds = 1", R"(axis = [{ name = "judge", key = "model.judge_images", values = [3, 5] }])", "compare = \"judge\""}));
+  const Json result =
+      run(read({"seeds = 1", R"(axis = [{ name = "judge", key = "model.judge_images", values = [3, 5] }])",
+                "compare = \"judge\""}));
   ASSERT_EQ(result["trainings"].size(), 2u);
   EXPECT_EQ(result["trainings"][0]["id"], result["trainings"][1]["id"]);
   EXPECT_EQ(result["trainings"][0]["robust"]["n"], 3);
@@ -136,9 +138,14 @@ TEST_F(RunStudy, GroupsMayBeJudgedOnDifferentImages) {
 }
 
 TEST_F(RunStudy, RefusesImagesThatAreNotThere) {
-  core::expect_error([&] { (void)run(read({"first_image = 31"})); }, ErrorKind::kUsage, "expected test images below 32");
+  core::expect_error([&] { (void)run(read({"first_image = 31"})); }, ErrorKind::kUsage,
+                     "expected test images below 32");
   EXPECT_EQ(run(read({"first_image = 30", "seeds = 1"}))["cells"].size(), 8u);
-  core::expect_error([&] { (void)run(read({"first_image = 30", "seeds = 1", "images = 3"})); }, ErrorKind::kUsage, "expected test images below 32");
+  core::expect_error(
+      [&] {
+        (void)run(read({"first_image = 30", "seeds = 1", "images = 3"}));
+      },
+      ErrorKind::kUsage, "expected test images below 32");
 }
 
 TEST_F(RunStudy, ANetworkThatDoesNotExistIsTheStudySMistake) {
@@ -151,20 +158,30 @@ TEST_F(RunStudy, SaysWhichWeightsAreGone) {
   const Json result = run_study(read({"seeds = 1"}), here, {.threads = 2});
   const auto weights = here.trained / result["trainings"][0]["id"].get<std::string>() / "model.safetensors";
   std::filesystem::remove(weights);
-  core::expect_error([&] { (void)run_study(read({"seeds = 1", "images = 3"}), here, {.threads = 2}); }, ErrorKind::kModel, "no such weights");
+  core::expect_error(
+      [&] {
+        (void)run_study(read({"seeds = 1", "images = 3"}), here, {.threads = 2});
+      },
+      ErrorKind::kModel, "no such weights");
   std::filesystem::remove(here.trained / "cells.jsonl");
-  EXPECT_EQ(run_study(read({"seeds = 1", "images = 3"}), here, {.threads = 2})["cells"].size(), 12u) << "trained again, as it says";
+  EXPECT_EQ(run_study(read({"seeds = 1", "images = 3"}), here, {.threads = 2})["cells"].size(), 12u)
+      << "trained again, as it says";
 }
 
 // What the machine does to a cell is no result of the cell.
 TEST(Attempt, KeepsWhatIsTheWorksOwn) {
   EXPECT_EQ(attempt([]() -> Json { throw core::Error(ErrorKind::kUsage, "diverged"); }), failed("diverged"));
-  for (const auto kind : {ErrorKind::kData, ErrorKind::kModel, ErrorKind::kIo, ErrorKind::kStopped, ErrorKind::kInternal}) {
+  for (const auto kind :
+       {ErrorKind::kData, ErrorKind::kModel, ErrorKind::kIo, ErrorKind::kStopped, ErrorKind::kInternal}) {
     core::expect_error([&] { (void)attempt([&]() -> Json { throw core::Error(kind, "no"); }); }, kind, "no");
   }
-  EXPECT_THAT(attempt([]() -> Json { return torch::zeros({2}).sum().item<double>() + torch::zeros({2}).view({3}).numel(); })["reason"].get<std::string>(),
+  EXPECT_THAT(attempt([]() -> Json {
+                return torch::zeros({2}).sum().item<double>() + torch::zeros({2}).view({3}).numel();
+              })["reason"]
+                  .get<std::string>(),
               testing::StartsWith("libtorch: "));
-  core::expect_error([] { (void)attempt([]() -> Json { return torch::empty({std::int64_t{1} << 50}).numel(); }); }, ErrorKind::kIo, "memory");
+  core::expect_error([] { (void)attempt([]() -> Json { return torch::empty({std::int64_t{1} << 50}).numel(); }); },
+                     ErrorKind::kIo, "memory");
 }
 
 TEST_F(RunStudy, PairsBySeedAndStartNoise) {
@@ -188,7 +205,11 @@ TEST_F(RunStudy, GoesOnAfterStopsToTheSameResult) {
   Json result;
   for (int tries = 0; tries < 100 && result.is_null(); ++tries) {
     int reports = 0;
-    const core::Run stopping{.progress = [&](const core::Progress&) { if (++reports == 3) core::request_stop(); }, .threads = 2};
+    const core::Run stopping{.progress =
+                                 [&](const core::Progress&) {
+                                   if (++reports == 3) core::request_stop();
+                                 },
+                             .threads = 2};
     try {
       result = run_study(study, here, stopping);
     } catch (const core::Error& error) {
@@ -199,14 +220,17 @@ TEST_F(RunStudy, GoesOnAfterStopsToTheSameResult) {
   }
   EXPECT_GT(stops, 3);
   const auto weights = [&](const auto& entry) { return std::filesystem::exists(entry.path() / "model.safetensors"); };
-  EXPECT_EQ(std::count_if(std::filesystem::directory_iterator(here.trained), {}, weights), 4) << "two modes by two seeds: the attacks share them";
+  EXPECT_EQ(std::count_if(std::filesystem::directory_iterator(here.trained), {}, weights), 4)
+      << "two modes by two seeds: the attacks share them";
   EXPECT_EQ(without_dates(result), without_dates(expected));
 }
 
 TEST_F(RunStudy, AFailureIsARowWithItsReason) {
   // Of these trainings one loses its mind at once; the other is a network like any.
-  const Json result = run(read({"seeds = 1", R"(axis = [{ name = "rate", levels = [{ label = "sound" }, { label = "mad", model.net = "small_cnn", training.optimiser = "sgd", training.learning_rate = 1000.0 }] }])",
-                                "compare = \"rate\""}));
+  const Json result = run(read(
+      {"seeds = 1",
+       R"(axis = [{ name = "rate", levels = [{ label = "sound" }, { label = "mad", model.net = "small_cnn", training.optimiser = "sgd", training.learning_rate = 1000.0 }] }])",
+       "compare = \"rate\""}));
   ASSERT_EQ(result["trainings"].size(), 2u);
   EXPECT_EQ(result["trainings"][0]["status"], "ok");
   EXPECT_EQ(result["trainings"][1]["status"], "failed");
@@ -219,8 +243,10 @@ TEST_F(RunStudy, AFailureIsARowWithItsReason) {
 }
 
 TEST_F(RunStudy, WithoutItsNetworkANullControlIsNotRun) {
-  const Json result = run(read({"seeds = 1", R"(axis = [{ name = "rate", levels = [{ label = "mad", model.net = "small_cnn", training.optimiser = "sgd", training.learning_rate = 1000.0 }] }])",
-                                "compare = \"\""}));
+  const Json result = run(read(
+      {"seeds = 1",
+       R"(axis = [{ name = "rate", levels = [{ label = "mad", model.net = "small_cnn", training.optimiser = "sgd", training.learning_rate = 1000.0 }] }])",
+       "compare = \"\""}));
   EXPECT_EQ(result["groups"][0]["failed"], 2);
   ASSERT_EQ(result["controls"][1]["kind"], "null");
   EXPECT_TRUE(result["controls"][1]["passed"].is_null());
@@ -231,24 +257,31 @@ TEST_F(RunStudy, WithoutItsNetworkANullControlIsNotRun) {
 
 // The guard may end a training before the epoch whose weights a level names.
 TEST_F(RunStudy, ACheckpointThatWasNotReachedIsARowWithItsReason) {
-  const Json result = run(read({"seeds = 1", "training.method = \"adversarial\"", "training.epochs = 12", "training.guard_images = 64", "training.guard_fall = 0.0", "training.learning_rate = 0.1", "training.schedule = \"constant\"",
-                                R"(axis = [{ name = "stage", levels = [{ label = "end" }, { label = "last", client.checkpoint = "epoch 12" }] }])",
-                                "compare = \"stage\""}));
+  const Json result = run(read(
+      {"seeds = 1", "training.method = \"adversarial\"", "training.epochs = 12", "training.guard_images = 64",
+       "training.guard_fall = 0.0", "training.learning_rate = 0.1", "training.schedule = \"constant\"",
+       R"(axis = [{ name = "stage", levels = [{ label = "end" }, { label = "last", client.checkpoint = "epoch 12" }] }])",
+       "compare = \"stage\""}));
   EXPECT_EQ(result["trainings"][0]["status"], "ok");
-  EXPECT_EQ(result["trainings"][1]["status"], "failed") << "no epoch was worse than the one before: the test needs a training that the guard ends";
-  EXPECT_THAT(result["trainings"][1]["reason"].get<std::string>(), testing::StartsWith("epoch 12: no such weights: the training ended after epoch"));
+  EXPECT_EQ(result["trainings"][1]["status"], "failed")
+      << "no epoch was worse than the one before: the test needs a training that the guard ends";
+  EXPECT_THAT(result["trainings"][1]["reason"].get<std::string>(),
+              testing::StartsWith("epoch 12: no such weights: the training ended after epoch"));
 }
 
 TEST_F(RunStudy, ReadsFromTheCheckpointThatIsNamed) {
-  const Json result = run(read({R"(axis = [{ name = "stage", levels = [{ label = "begin", client.checkpoint = "step 0" }, { label = "end" }] }])", "compare = \"stage\"",
-                                "seeds = 1"}));
+  const Json result = run(read(
+      {R"(axis = [{ name = "stage", levels = [{ label = "begin", client.checkpoint = "step 0" }, { label = "end" }] }])",
+       "compare = \"stage\"", "seeds = 1"}));
   ASSERT_EQ(result["trainings"].size(), 2u);
   EXPECT_EQ(result["trainings"][0]["id"], result["trainings"][1]["id"]) << "one training, two looks at it";
   EXPECT_NE(result["cells"][0]["gradient_norm"], result["cells"][2]["gradient_norm"]);
 }
 
 TEST_F(RunStudy, ScalesTheLogitsAndNothingElse) {
-  const Json result = run(read({R"(axis = [{ name = "scale", levels = [{ label = "1" }, { label = "3", client.logit_scale = 3.0 }] }])", "compare = \"scale\"", "seeds = 1"}));
+  const Json result =
+      run(read({R"(axis = [{ name = "scale", levels = [{ label = "1" }, { label = "3", client.logit_scale = 3.0 }] }])",
+                "compare = \"scale\"", "seeds = 1"}));
   EXPECT_NEAR(result["cells"][2]["margin"].get<double>(), 3 * result["cells"][0]["margin"].get<double>(), 1e-4);
   Datasets datasets;
   auto training = training_of(read().groups[0].settings, 0, datasets);
@@ -260,7 +293,8 @@ TEST_F(RunStudy, ScalesTheLogitsAndNothingElse) {
 }
 
 TEST_F(RunStudy, SaysAtOnceWhatDataAreMissing) {
-  core::expect_error([&] { (void)run(read({"model.data = \"/nowhere/at/all\""})); }, ErrorKind::kData, "/nowhere/at/all");
+  core::expect_error([&] { (void)run(read({"model.data = \"/nowhere/at/all\""})); }, ErrorKind::kData,
+                     "/nowhere/at/all");
 }
 
 TEST_F(RunStudy, OutlinesWithoutChangingAnything) {

@@ -6,7 +6,6 @@
 
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
-
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,7 +54,11 @@ TEST(Store, ComputesACellOnce) {
 TEST(Store, GivesTheSameAtOnceAndLater) {
   const core::Folder folder;
   Store store(folder.path());
-  EXPECT_TRUE(store.cell(kDeterminants, [] { return Json{{"loss", std::numeric_limits<double>::quiet_NaN()}}; })["loss"].is_null());
+  EXPECT_TRUE(store.cell(kDeterminants,
+                         [] {
+                           return Json{{"loss", std::numeric_limits<double>::quiet_NaN()}};
+                         })["loss"]
+                  .is_null());
 }
 
 TEST(Store, SaysInItsFileWhatDeterminesACell) {
@@ -68,8 +71,9 @@ TEST(Store, SaysInItsFileWhatDeterminesACell) {
 TEST(Store, LacksACellWhoseComputationFails) {
   const core::Folder folder;
   Store store(folder.path());
-  core::expect_error([&] { (void)store.cell(kDeterminants, []() -> Json { throw core::Error(core::ErrorKind::kStopped, "why"); }); },
-                     core::ErrorKind::kStopped, "why");
+  core::expect_error(
+      [&] { (void)store.cell(kDeterminants, []() -> Json { throw core::Error(core::ErrorKind::kStopped, "why"); }); },
+      core::ErrorKind::kStopped, "why");
   EXPECT_EQ(store.cell(kDeterminants, [] { return Json(5); }), 5);
 }
 
@@ -94,7 +98,8 @@ TEST(Store, TakesATornLineForNone) {
 TEST(Store, ThreadsShareIt) {
   const core::Folder folder;
   Store store(folder.path());
-  core::parallel_for(200, 4, [&](std::int64_t i) { (void)store.cell(number(static_cast<int>(i)), [&] { return Json(i); }); });
+  core::parallel_for(200, 4,
+                     [&](std::int64_t i) { (void)store.cell(number(static_cast<int>(i)), [&] { return Json(i); }); });
   Store later(folder.path());
   for (int i = 0; i < 200; ++i) EXPECT_EQ(later.find(cell_name(number(i))), Json(i));
 }
