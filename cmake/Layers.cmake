@@ -16,7 +16,7 @@ function(pellucid_layer name)
   endif()
 endfunction()
 
-# Gives a target the precompiled header: <torch/torch.h> costs 12 s a file without it.
+# Gives a target the precompiled header: libtorch costs seconds a file without it.
 function(pellucid_torch_header target)
   if(target STREQUAL pellucid_tensor)
     target_precompile_headers(${target} PRIVATE ${PROJECT_SOURCE_DIR}/pellucid/core/torch.h)

@@ -207,8 +207,7 @@ std::string verdict(const Json& c) {
 }
 
 std::string headline(const Study& study, const Json& groups, const Json& contrasts) {
-  if (study.images == 0)
-    return fmt::format("{} networks trained.", study.groups.size() * static_cast<std::size_t>(study.seeds));
+  if (study.images == 0) return {};
   std::string text;
   if (!contrasts.empty()) {
     std::int64_t more = 0, less = 0, open = 0;

@@ -207,6 +207,22 @@ Json warnings(const Study& study, const Finished& finished) {
   return list;
 }
 
+// Where nothing is read back: what the networks can do.
+std::string headline_of_trainings(const Study& study, const Finished& finished) {
+  std::vector<std::string> parts;
+  for (std::size_t g = 0; g < study.groups.size(); ++g) {
+    const auto name = describe(study, study.groups[g]);
+    const Json natural = accuracy(finished, g, "natural"), robust = accuracy(finished, g, "robust");
+    const auto percent = [](const Json& a) { return 100 * a["value"].get<double>(); };
+    const auto text = natural.is_null()
+                          ? "no training succeeded"
+                          : fmt::format("{:.1f} % natural, {:.1f} % under {}", percent(natural), percent(robust),
+                                        evasion::describe(study.groups[g].settings.training.test_attack));
+    parts.push_back(fmt::format("{}{}{}", name, name.empty() ? "" : ": ", text));
+  }
+  return fmt::format("{}. {} training{} each.", fmt::join(parts, "; "), study.seeds, study.seeds == 1 ? "" : "s");
+}
+
 }  // namespace
 
 std::string inputs(const Study& study, const Finished& finished) {
@@ -233,7 +249,7 @@ Json result_of(const Study& study, const Finished& finished, Datasets& datasets,
           {"scale", study.scale},
           {"title", study.title.empty() ? study.name : study.title},
           {"question", study.question},
-          {"headline", parts["headline"]},
+          {"headline", study.images == 0 ? Json(headline_of_trainings(study, finished)) : parts["headline"]},
           {"warnings", warnings(study, finished)},
           {"environment", environment},
           {"inputs", inputs(study, finished)},

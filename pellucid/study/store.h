@@ -24,8 +24,8 @@ struct Together {
 /// The cells of one folder.
 ///
 /// They are lines of `folder`/cells.jsonl, {"name", "cell": determinants, "result"}, appended as they are finished. A
-/// line is whole or it does not count, so a process may die at any moment; a power failure takes the last second's
-/// cells at most. Who computes a cell holds a lock on it, which ends with its process: two processes on one folder
+/// line is whole or it does not count, so a process may die at any moment; a power failure takes at
+/// most the cells that were finished within a second of one before them. Who computes a cell holds a lock on it, which ends with its process: two processes on one folder
 /// share the work. Where the file system has no locks, or the processes do not see one another's, `Together` keeps them
 /// apart.
 class Store {

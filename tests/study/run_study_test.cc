@@ -292,6 +292,13 @@ TEST_F(RunStudy, ScalesTheLogitsAndNothingElse) {
   EXPECT_TRUE(torch::allclose(nets::logits(scaled, images), 3 * nets::logits(plain, images), 1e-5, 1e-5));
 }
 
+TEST_F(RunStudy, WithoutImagesItSaysWhatTheNetworksCanDo) {
+  const Json result = run(read({"images = 0"}));
+  EXPECT_TRUE(result["cells"].empty());
+  EXPECT_THAT(result["headline"].get<std::string>(),
+              testing::MatchesRegex("standard, ours: [0-9.]+ % natural, [0-9.]+ % under PGD.*; adversarial, theirs: .*. 2 trainings each\\."));
+}
+
 TEST_F(RunStudy, SaysAtOnceWhatDataAreMissing) {
   core::expect_error([&] { (void)run(read({"model.data = \"/nowhere/at/all\""})); }, ErrorKind::kData,
                      "/nowhere/at/all");
