@@ -2,6 +2,7 @@
 
 #include "pellucid/core/error.h"
 
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <torch/version.h>
@@ -131,7 +132,11 @@ Processes Processes::from_environment(const torch::Device& device) {
     options.numWorkers = at.count;
     options.waitWorkers = false;
     options.timeout = kMeeting;
-    const auto store = c10::make_intrusive<c10d::TCPStore>(address, options);
+    c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::TCPStore>(address, options);
+    // torchrun's store outlives the processes that it starts again: what the last ones wrote there is not theirs.
+    if (const auto restart = number("TORCHELASTIC_RESTART_COUNT")) {
+      store = c10::make_intrusive<c10d::PrefixStore>(fmt::format("restart {}", *restart), store);
+    }
     processes.group_ = std::make_shared<Group>();
     processes.group_->backend = connect(store, at, device);
     processes.group_->store = store;

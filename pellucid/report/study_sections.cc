@@ -21,7 +21,7 @@ std::string control_card(const Node& control) {
   const auto* kind = std::find_if(std::begin(kControls), std::end(kControls), [&](const Kind& k) { return k.name == name; });
   if (kind == std::end(kControls)) control["kind"].fail("\"positive\", \"null\" or \"guess\"");
   const Node passed = control["passed"];
-  const char* verdict = passed.is_null() ? "for reference" : passed.boolean() ? "passed" : "failed";
+  const char* verdict = passed.is_null() ? (name == "guess" ? "for reference" : "not run") : passed.boolean() ? "passed" : "failed";
   std::string measured = metric(control["value"].number(), "dB") + " dB";
   if (control.has("threshold")) measured += ", threshold " + metric(control["threshold"].number(), "dB") + " dB";
   const std::string attack = control["attack"].html();

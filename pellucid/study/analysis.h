@@ -16,8 +16,8 @@ struct Cell {
 /// True for a cell without an image: it failed, or the attack does not apply. One rule for every count of failures.
 [[nodiscard]] bool nothing_came_out(const Cell& cell);
 
-/// The parts of result.json that follow from the cells: "metrics", "groups", "contrasts", "diagnoses", "headline" (empty
-/// where no image is read back).
+/// The parts of result.json that follow from the cells: "metrics", "groups", "contrasts", "diagnoses", "headline"
+/// (empty where no image is read back).
 ///
 /// Groups: mean and median of each score with intervals over images and training seeds (`stats::Crossed`).
 /// Contrasts, if the study compares along an axis: each of its levels against the first one, all else equal, paired by

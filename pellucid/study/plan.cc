@@ -298,6 +298,8 @@ Study read_study(const fs::path& file, const std::string& scale, const std::vect
     group.settings = read_settings(std::move(settings), name.empty() ? where : where + ": " + name);
     study.groups.push_back(std::move(group));
   }
+  if (study.axes.empty())
+    throw Error(ErrorKind::kUsage, "{}: got no [[axis]], expected one at least: what the study varies", where);
   check_pairs(study, where);
   return study;
 }

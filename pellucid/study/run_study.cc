@@ -22,19 +22,24 @@ using Clock = std::chrono::steady_clock;
 
 constexpr auto kPatience = std::chrono::milliseconds(200);  // between looks at what other processes do
 
-// Networks, each loaded when a cell first asks for it and dropped after the last cell that will.
+// Networks, each loaded when a cell first asks for it and dropped after the last cell that may.
 class Networks {
  public:
-  /// Says that one more cell will ask for it.
+  /// Says that one more cell may ask for it.
   void expect(const Training& training) { ++slots_[key(training)].cells; }
 
-  std::shared_ptr<const nets::Network> take(const Training& training, const std::filesystem::path& folder) {
+  std::shared_ptr<const nets::Network> get(const Training& training, const std::filesystem::path& folder) {
     const std::lock_guard guard(mutex_);
     auto& slot = slots_.at(key(training));
     if (!slot.network) slot.network = std::make_shared<nets::Network>(load(training, folder));
-    auto network = slot.network;
+    return slot.network;
+  }
+
+  /// Says that one of those cells will not ask again.
+  void leave(const Training& training) {
+    const std::lock_guard guard(mutex_);
+    auto& slot = slots_.at(key(training));
     if (--slot.cells == 0) slot.network = nullptr;
-    return network;
   }
 
  private:
@@ -84,7 +89,7 @@ class Work {
     for (std::size_t t = 0; t < networks_.size(); ++t) networks_[t] = find_measured(parts_.trainings[t], trained_);
     for (std::size_t b = 0; b < parts_.blocks.size(); ++b) {
       if (!ready(b)) continue;
-      for (std::int64_t i = 0; i < study_.images; ++i) reading(b, i) = cells_.find(name(b, i));
+      for (std::int64_t i = 0; i < study_.images; ++i) reading(b, i) = find(b, i);
     }
     for (std::size_t c = 0; c < controls_.size(); ++c)
       control_results_[c] = trained_.find(cell_name(controls_[c].determinants));
@@ -116,8 +121,7 @@ class Work {
  private:
   static Together together(const core::Processes& processes) {
     if (processes.count() == 1) return {};
-    return {.rank = processes.rank(),
-            .first_to_ask = [&processes](const std::string& name) { return processes.claim(name); }};
+    return {.apart = true, .first_to_ask = [&processes](const std::string& name) { return processes.claim(name); }};
   }
 
   [[nodiscard]] const Json& network(std::size_t block) const { return *networks_[parts_.blocks[block].training]; }
@@ -138,6 +142,12 @@ class Work {
     return known;
   }
 
+  // A cell that is finished, or cannot be because its network failed. @pre the block is ready.
+  [[nodiscard]] std::optional<Json> find(std::size_t b, std::int64_t i) const {
+    if (network(b)["status"] != "ok") return failed("training: " + network(b)["reason"].get<std::string>());
+    return cells_.find(name(b, i));
+  }
+
   // The settings of a block with the seed in them.
   [[nodiscard]] Training training(const Block& block) const {
     Training training = parts_.trainings[block.training];
@@ -148,7 +158,7 @@ class Work {
   // Refuses images that are not there, and finds missing data, before any work is done on it.
   void check_data(const Settings& settings) {
     const auto images = datasets_.test(settings).size();
-    if (study_.first_image + study_.images <= images) return;
+    if (study_.images == 0 || study_.first_image + study_.images <= images) return;
     throw core::Error(core::ErrorKind::kUsage,
                       "images: got {} from {} on, expected test images below {}, which is how many {} has here",
                       study_.images, study_.first_image, images, settings.data);
@@ -187,12 +197,7 @@ class Work {
       if (!ready(b)) continue;
       for (std::int64_t i = 0; i < study_.images; ++i) {
         auto& slot = reading(b, i);
-        if (!slot && network(b)["status"] != "ok")
-          slot = failed("training: " + network(b)["reason"].get<std::string>());
-        if (!slot) {
-          slot = cells_.find(name(b, i));
-          if (!slot) missing.push_back({b, i});
-        }
+        if (!slot && !(slot = find(b, i))) missing.push_back({b, i});
         if (slot) ++done;
       }
     }
@@ -214,10 +219,11 @@ class Work {
       const auto image = study_.first_image + i;
       auto result = cells_.try_cell(determinants(study_, block, network(b), image, datasets_), [&] {
         return attempt([&] {
-          const auto network = networks.take(training(block), folders_.trained);
+          const auto network = networks.get(training(block), folders_.trained);
           return read_cell(*network, study_.groups[block.group].settings, image, datasets_);
         });
       });
+      networks.leave(training(block));
       const std::lock_guard guard(mutex);
       if (!result) return;  // another process is at it
       std::string line = fmt::format("{}, image {}: ", describe(study_, block), image);

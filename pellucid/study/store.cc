@@ -33,6 +33,11 @@ off_t lock_byte(const std::string& name) {
   return static_cast<off_t>((std::uint64_t{1} << 62) | (std::stoull(name.substr(0, 15), nullptr, 16) >> 1));
 }
 
+std::string host() {
+  char name[256] = {};
+  return ::gethostname(name, sizeof name - 1) == 0 ? name : "host";
+}
+
 }  // namespace
 
 std::string cell_name(const Json& determinants) { return core::sha256(determinants.dump()).substr(0, 16); }
@@ -48,7 +53,7 @@ struct Store::File {
   std::filesystem::path folder;
   Together together;
   mutable std::mutex mutex;                           // of all below
-  std::map<std::filesystem::path, Journal> journals;  // the first is cells.jsonl: on it locks are held
+  std::map<std::filesystem::path, Journal> journals;  // locks are held on cells.jsonl
   std::filesystem::path own;                          // the one that this process appends to
   std::unordered_map<std::string, Json> results;
   std::unordered_set<std::string> held;  // by threads of this process, which do not see one another's locks
@@ -154,7 +159,7 @@ Store::Store(std::filesystem::path folder, Together together, bool read_only) : 
   file_->folder = folder;
   file_->together = std::move(together);
   const auto shared = folder / "cells.jsonl";
-  file_->own = file_->together.rank == 0 ? shared : folder / fmt::format("cells-{}.jsonl", file_->together.rank);
+  file_->own = file_->together.apart ? folder / fmt::format("cells-{}-{}.jsonl", host(), ::getpid()) : shared;
   if (!read_only) {
     std::error_code error;
     std::filesystem::create_directories(folder, error);
@@ -183,18 +188,19 @@ void Store::refresh() {
 }
 
 bool Store::exclusively(const std::string& name, const std::function<void()>& work) {
+  const File::Journal* shared = nullptr;
   {
     const std::lock_guard guard(file_->mutex);
     if (!file_->held.insert(name).second) return false;
+    shared = &file_->journals.at(file_->folder / "cells.jsonl");
   }
   const std::shared_ptr<void> leave(nullptr, [&](void*) {
     const std::lock_guard guard(file_->mutex);
     file_->held.erase(name);
   });
-  const auto& journal = file_->journals.at(file_->folder / "cells.jsonl");
   const off_t byte = lock_byte(name);
-  if (!File::lock(journal, byte, F_WRLCK, /*wait=*/false)) return false;
-  const std::shared_ptr<void> unlock(nullptr, [&](void*) { (void)File::lock(journal, byte, F_UNLCK, false); });
+  if (!File::lock(*shared, byte, F_WRLCK, /*wait=*/false)) return false;
+  const std::shared_ptr<void> unlock(nullptr, [&](void*) { (void)File::lock(*shared, byte, F_UNLCK, false); });
   if (file_->together.first_to_ask && !file_->together.first_to_ask(name)) return false;
   work();
   return true;

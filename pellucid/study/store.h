@@ -14,9 +14,9 @@ namespace pellucid::study {
 /// A cell's name: the hash of everything that determines its result.
 [[nodiscard]] std::string cell_name(const core::Json& determinants);
 
-/// One of several processes that a launcher started on one folder.
+/// How processes that a launcher started keep out of one another's way where they may not see one another's locks.
 struct Together {
-  int rank = 0;  ///< each writes a file of its own: 0 to cells.jsonl, rank r to cells-r.jsonl
+  bool apart = false;  ///< append to a file of its own, cells-HOST-PROCESS.jsonl; all are read
   /// True for the one process that asks first for a name. Empty: locks are enough.
   std::function<bool(const std::string& name)> first_to_ask = {};
 };
@@ -25,9 +25,9 @@ struct Together {
 ///
 /// They are lines of `folder`/cells.jsonl, {"name", "cell": determinants, "result"}, appended as they are finished. A
 /// line is whole or it does not count, so a process may die at any moment; a power failure takes at
-/// most the cells that were finished within a second of one before them. Who computes a cell holds a lock on it, which ends with its process: two processes on one folder
-/// share the work. Where the file system has no locks, or the processes do not see one another's, `Together` keeps them
-/// apart.
+/// most the cells that were finished within a second of one before them. Who computes a cell holds a lock on it, which
+/// ends with its process: two processes on one folder share the work. Where the file system has no locks, or the
+/// processes do not see one another's, `Together` keeps them apart.
 class Store {
  public:
   using Compute = std::function<core::Json()>;

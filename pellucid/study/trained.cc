@@ -29,13 +29,33 @@ std::string weight_file(const std::string& name) {
                              : fmt::format("checkpoints/step-{:06}.safetensors", at->number);
 }
 
-nets::Spec spec_of(const Settings& s, Datasets& datasets) {
-  const auto& set = datasets.train(s);
-  nets::Spec spec{.net = s.net,
-                  .input = set.images.sizes().slice(1).vec(),
-                  .classes = static_cast<std::int64_t>(set.classes.size())};
-  if (s.normalise) std::tie(spec.mean, spec.deviation) = data::channel_statistics(set);
-  return spec;
+// Without the statistics of `normalise`, which cost a pass over the images.
+nets::Spec spec_of(const Settings& s, const data::Dataset& set) {
+  return {.net = s.net,
+          .input = set.images.sizes().slice(1).vec(),
+          .classes = static_cast<std::int64_t>(set.classes.size())};
+}
+
+bool all_finite(const nets::Network& network) {
+  const auto finite = [](const auto& entry) {
+    return !entry.second.is_floating_point() || entry.second.isfinite().all().template item<bool>();
+  };
+  return std::all_of(network.state.begin(), network.state.end(), finite);
+}
+
+// Whether a training that ended after so many epochs came by.
+bool reached(const std::string& name, const Settings& s, std::int64_t images, std::size_t epochs) {
+  const auto at = checkpoint(name);
+  const auto steps = static_cast<std::int64_t>(epochs) * ((images + s.training.batch_size - 1) / s.training.batch_size);
+  return !at || at->number <= (at->kind == "epoch" ? static_cast<std::int64_t>(epochs) : steps);
+}
+
+[[noreturn]] void weights_are_gone(const fs::path& weights, const fs::path& folder) {
+  throw Error(
+      ErrorKind::kModel,
+      "{}: no such weights, though they were trained; remove {} and the files cells*.jsonl beside it, and what is "
+      "missing is trained again",
+      weights.string(), folder.string());
 }
 
 Json determinants(const Training& training) {
@@ -45,17 +65,20 @@ Json determinants(const Training& training) {
           {"judge_images", training.settings.judge_images}};
 }
 
-Json train_and_measure(const Training& training, const nets::Spec& spec, const fs::path& folder, Datasets& datasets,
-                       const core::Run& run) {
+Json train_and_measure(const Training& training, const fs::path& folder, Datasets& datasets, const core::Run& run) {
   const Settings& s = training.settings;
   const auto& train_set = datasets.train(s);
   const auto& test_set = datasets.test(s);
+  auto spec = spec_of(s, train_set);
+  if (s.normalise) std::tie(spec.mean, spec.deviation) = data::channel_statistics(train_set);
   const auto trained = training::train(spec, train_set, test_set, s.training, folder, run);
+  if (!all_finite(trained.network)) return failed("the weights are not finite at the end; try a smaller learning rate");
   const auto weights = folder / weight_file(s.checkpoint);
-  if (!fs::exists(weights)) {
+  if (!reached(s.checkpoint, s, train_set.size(), trained.curve.size())) {
     return failed(fmt::format("{}: no such weights: the training ended after epoch {} of {}", s.checkpoint,
                               trained.curve.size(), s.training.epochs));
   }
+  if (!fs::exists(weights)) weights_are_gone(weights, folder);
   auto network = nets::on(nets::load_network(weights), torch::Device(run.device));
   Json json = {{"status", "ok"}, {"reason", ""}, {"fingerprint", nets::fingerprint(network)}};
   json["natural"] = evasion::to_json(evasion::natural_accuracy(network, test_set, run));
@@ -141,12 +164,12 @@ std::optional<Json> measured(const Training& training, Store& store, const fs::p
                              const core::Run& run) {
   std::optional<Json> result = find_measured(training, store);
   if (result) return result;
-  const auto spec = spec_of(training.settings, datasets);
-  (void)nets::build(spec);  // a network that does not exist is the study's mistake, not this training's failure
+  // A network that does not exist is the study's mistake, not this training's failure.
+  (void)nets::build(spec_of(training.settings, datasets.train(training.settings)));
   // Checkpoints of one training share its folder: one process at a time.
   store.exclusively(training.id, [&] {
     result = store.try_cell(determinants(training), [&] {
-      return attempt([&] { return train_and_measure(training, spec, folder / training.id, datasets, run); });
+      return attempt([&] { return train_and_measure(training, folder / training.id, datasets, run); });
     });
   });
   return result;
@@ -154,12 +177,7 @@ std::optional<Json> measured(const Training& training, Store& store, const fs::p
 
 nets::Network load(const Training& training, const fs::path& folder) {
   const auto file = folder / training.id / weight_file(training.settings.checkpoint);
-  if (!fs::exists(file)) {
-    throw Error(ErrorKind::kModel,
-                "{}: no such weights, though {} says that they were trained; remove that file, and what is missing is "
-                "trained again",
-                file.string(), (folder / "cells.jsonl").string());
-  }
+  if (!fs::exists(file)) weights_are_gone(file, folder / training.id);
   auto network = nets::load_network(file);
   const double scale = training.settings.logit_scale;
   const auto& last = network.architecture.layers.back();
@@ -186,8 +204,9 @@ Json attempt(const std::function<Json()>& work) {
     return failed(error.what());
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
-    if (text.find("memory") != std::string::npos || text.find("CUDA error") != std::string::npos)
-      throw Error(ErrorKind::kIo, "libtorch: {}", text);
+    for (const char* machine : {"out of memory", "allocate memory", "CUDA error"}) {
+      if (text.find(machine) != std::string::npos) throw Error(ErrorKind::kIo, "libtorch: {}", text);
+    }
     return failed("libtorch: " + text);
   }
 }

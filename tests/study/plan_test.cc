@@ -117,6 +117,7 @@ TEST_F(ReadStudy, RefusesWhatItDoesNotKnow) {
   refused("[[axis]]\nname = \"a\"\nlevels = [{ label = \"x\", trainign.epochs = 2 }]",
           "unknown table [trainign] (did you mean training?)");
   refused("axis = 3", "expected [[axis]] tables");
+  refused("images = 3", "got no [[axis]]");
   refused("extends = 3", "extends: got 3");
   refused("extends = \"study.toml\"", "extends itself");
   refused("[[axis]]\nname = \"a\"\nlevels = [{ label = \"x\" }]\n[[axis]]\nname = \"a\"\nlevels = [{ label = \"y\" }]",
