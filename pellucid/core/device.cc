@@ -3,6 +3,8 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/processes.h"
 
+#include <torch/cuda.h>
+
 #include <charconv>
 
 namespace pellucid::core {
