@@ -4,6 +4,8 @@
 
 #include "tests/core/expect_error.h"
 
+#include <torch/cuda.h>
+
 #include <cstdlib>
 
 namespace pellucid::core {
