@@ -35,7 +35,7 @@ struct Trial {
 [[nodiscard]] double learning_rate(const InversionOptions& options, std::int64_t iteration);
 
 /// Restarts first, ..., first + count - 1, side by side in one engine. Each depends on (observation, options, its number)
-/// alone, so restarts may run anywhere, in any company and any order.
+/// alone, so restarts may run anywhere, in any company and any order; without AVX-512 up to rounding (docs/engine.md).
 ///
 /// The descent, in the network's normalised units z = (x - mean)/deviation (pixels where it normalises nothing):
 /// objective = matching loss + tv * (mean|dz/dx| + mean|dz/dy|) + l1 * mean|x|; its gradient, or the sign of it, goes to Adam

@@ -118,7 +118,9 @@ std::string study_header(const Study& s) {
                                            s.root["question"].html(), s.root["name"].html(), s.root["scale"].html());
   const std::vector<Node> contrasts = s.root["contrasts"].items();
   if (contrasts.empty()) return page_header(s.root, question, "");
-  const Node& first = contrasts.front();
+  // The first that says something: where nothing came out of either side there is no difference.
+  const auto some = std::find_if(contrasts.begin(), contrasts.end(), [](const Node& c) { return !c["difference"].is_null(); });
+  const Node& first = some == contrasts.end() ? contrasts.front() : *some;
   const StudyMetric& m = s.metric(first["metric"]);
   const std::string details =
       fmt::format("{} images × {} seeds, {}, <span class=\"nowrap\">p {}</span>, <span class=\"nowrap\">Holm {}</span>",

@@ -110,7 +110,8 @@ std::string contrasts_table(const Study& s) {
     (void)s.group(contrast["reference"]);
     const StudyMetric& m = s.metric(contrast["metric"]);
     const std::string test = contrast["test"].html();
-    if (std::find(tests.begin(), tests.end(), test) == tests.end()) tests.push_back(test);
+    const bool compared = !contrast["difference"].is_null();
+    if (compared && std::find(tests.begin(), tests.end(), test) == tests.end()) tests.push_back(test);
     std::string cells = td(heading(m)) + difference_cell(contrast["difference"], m.unit);
     if (margin) cells += contrast["at_equal_margin"].is_null() ? td("") : difference_cell(contrast["at_equal_margin"], m.unit);
     cells += td(p_cell(contrast["p_value"])) + td("<b>" + p_cell(contrast["p_holm"]) + "</b>") +
@@ -118,6 +119,7 @@ std::string contrasts_table(const Study& s) {
     if (needed) cells += td(contrast["needed"].is_null() ? "" : count(contrast["needed"].number()));
     body += row_of(contrast["label"].html(), cells);
   }
+  if (tests.empty()) tests.push_back("No image came out on both sides");
   return fmt::format("<p class=\"lede\">Differences image by image, with their intervals. {}.</p>\n{}", fmt::join(tests, "; "),
                      scroll_box("Contrasts", "<table class=\"results wide\">" + table_head(names) + "<tbody>" + body + "</tbody></table>\n"));
 }

@@ -217,16 +217,19 @@ std::string headline(const Study& study, const Json& groups, const Json& contras
     if (contrasts.size() <= 3) {
       for (const auto& c : contrasts) text += verdict(c) + " ";
     } else {
-      const auto widest = [](const Json& a, const Json& b) {
+      // The widest of those that are told, if any is.
+      const auto by_size = [](const Json& a, const Json& b) {
         const auto size = [](const Json& c) {
-          return c["difference"].is_null() ? 0.0 : std::abs(c["difference"]["value"].get<double>());
+          const double value = c["difference"].is_null() ? 0.0 : std::abs(c["difference"]["value"].get<double>());
+          return std::pair(c["told"].get<bool>(), value);
         };
         return size(a) < size(b);
       };
       text = fmt::format(
           "Of {} comparisons, {} give away more than their reference, {} less, and {} cannot be told. The largest "
-          "difference: {} ",
-          contrasts.size(), more, less, open, verdict(*std::max_element(contrasts.begin(), contrasts.end(), widest)));
+          "difference{}: {} ",
+          contrasts.size(), more, less, open, more + less > 0 ? " of those told" : "",
+          verdict(*std::max_element(contrasts.begin(), contrasts.end(), by_size)));
     }
     text += fmt::format("n = {} images x {} training{}.", study.images, study.seeds, study.seeds == 1 ? "" : "s");
     return text;

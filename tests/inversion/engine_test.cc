@@ -149,7 +149,8 @@ RC_GTEST_PROP(Engine, EqualsDoubleBackwardForRandomNetworks, ()) {
   RC_ASSERT(a.loss < (training ? 2e-4 : 1e-5));
 }
 
-TEST(Engine, GivesATrialTheSameBitsInAnyCompany) {
+// To the bit where oneDNN has its kernels for AVX-512; with AVX2 it takes other ones for other batches, and rounding differs.
+TEST(Engine, GivesATrialTheSameInAnyCompany) {
   const auto net = network(nets::build({.net = "small_cnn"}), 8);
   Case c{.net = net, .trials = 4};
   const Problem problem = problem_of(c);
@@ -159,8 +160,9 @@ TEST(Engine, GivesATrialTheSameBitsInAnyCompany) {
   const Tensor gradients = four.evaluate(images, together).clone();
   for (std::int64_t t = 0; t < 4; ++t) {
     const Tensor gradient = one.evaluate(images.slice(0, t, t + 1), alone);
-    EXPECT_EQ(alone[0], together[t]) << t;
-    EXPECT_TRUE(torch::equal(gradient[0], gradients[t])) << t;
+    const double rounding = has_brain_floats() ? 0 : 1e-5;
+    EXPECT_NEAR(alone[0], together[t], rounding * together[t]) << t;
+    EXPECT_LE((gradient[0] - gradients[t]).norm().item<double>(), rounding * gradients[t].norm().item<double>()) << t;
   }
 }
 

@@ -221,6 +221,20 @@ TEST(StudyPage, TakesNullForEveryNumber) {
   EXPECT_THAT(latex_of(result), HasSubstr(" & -- & "));
 }
 
+TEST(StudyPage, ItsKeyFigureIsTheFirstDifferenceThereIs) {
+  Json result = study();
+  const auto key = [&] {
+    const std::string page = page_of(result);
+    const auto start = page.find("<div class=\"key-interval\">");
+    return page.substr(start, page.find("</div>", start) - start);
+  };
+  EXPECT_THAT(key(), HasSubstr("epsilon 0.1, residual"));
+  for (const char* name : {"difference", "p_value", "p_holm", "effect"}) result["contrasts"][0][name] = nullptr;
+  result["contrasts"][0]["test"] = "no pairs";
+  EXPECT_THAT(key(), HasSubstr("epsilon 0.1, ig"));
+  EXPECT_THAT(section(page_of(result), "contrasts"), Not(HasSubstr("no pairs")));
+}
+
 TEST(StudyPage, LeavesOutWhatAStudyOfTrainingsDoesNotHave) {
   Json result = study();
   for (const char* list : {"groups", "contrasts", "controls", "cells", "gallery", "diagnoses"}) result[list] = Json::array();

@@ -89,6 +89,22 @@ TEST(Analyse, TellsNothingThatAnotherTrainingMayUndo) {
   EXPECT_THAT(result["headline"].get<std::string>(), testing::HasSubstr("not told from nothing"));
 }
 
+TEST(Analyse, NamesTheLargestDifferenceThatIsTold) {
+  Study s;
+  s.compare = "mode";
+  s.images = 10;
+  s.axes = {{"stage", "Stage", {}}, {"mode", "Training", {{"standard", {}, {}}, {"robust", {}, {}}}}};
+  for (std::size_t a = 0; a < 4; ++a) {
+    s.axes[0].levels.push_back({"stage " + std::to_string(a), {}, {}});
+    for (std::size_t m = 0; m < 2; ++m) s.groups.push_back({{a, m}, {}});
+  }
+  // At stage 1 the difference is wild, at stage 2 it is small and sure.
+  const auto result = analyse(s, cells(s, [](auto g, auto, auto i) { return ok(20 + (g == 3 ? (i % 3 == 0 ? 60 : -10) : g == 5 ? 2 : 0)); }));
+  EXPECT_THAT(result["headline"].get<std::string>(),
+              testing::HasSubstr("1 give away more than their reference, 0 less, and 3 cannot be told. The largest difference of those "
+                                 "told: robust minus standard: stage 2: +2.0 dB"));
+}
+
 TEST(Analyse, TakesTheMarginOutOfTheDifference) {
   const auto s = study(12, 1);
   // Every unit of margin costs 2 dB, and robustness costs nothing: the gap is all margin.
