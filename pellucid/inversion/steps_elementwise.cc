@@ -1,6 +1,8 @@
 // Steps without parameters: activations, pooling, sums.
 #include "pellucid/inversion/steps.h"
 
+#include <dnnl.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -238,10 +240,12 @@ class Normalise : public Step {
 
 void* Arena::take_bytes(std::size_t bytes) {
   constexpr std::size_t kAlignment = 64;
-  // oneDNN 2.7's AVX2 kernels for backward convolutions write past an array whose channels are no multiple of eight: by more than 64
-  // bytes, and in no test by more than this.
-  constexpr std::size_t kSpare = 65536;
-  const std::size_t rounded = (bytes + kSpare + kAlignment - 1) / kAlignment * kAlignment;
+  // oneDNN 2.7's AVX2 kernels for backward convolutions (jit:avx2, jit_1x1:avx2) write past an array in NHWC whose channels are no
+  // multiple of eight: up to 272 bytes were seen. One tile is 16 vectors at most, so this is enough for 256 channels of 16 pixels.
+  constexpr auto kAvx512 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
+  static const bool has_avx512 = (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kAvx512) == kAvx512;
+  const std::size_t spare = has_avx512 ? 0 : 16 * 1024;
+  const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + spare + kAlignment - 1) / kAlignment * kAlignment;
   void* block = std::aligned_alloc(kAlignment, rounded);
   if (block == nullptr) throw std::bad_alloc();
   std::memset(block, 0, rounded);
