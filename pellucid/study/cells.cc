@@ -34,7 +34,7 @@ std::string describe(const Study& study, const Block& block) {
   return fmt::format("{}{}seed {}", text, text.empty() ? "" : ", ", block.seed);
 }
 
-Json determinants(const Study& study, const Block& block, const Json& network, std::int64_t image, Datasets& datasets) {
+Json determinants(const Study& study, const Block& block, const Json& network, Datasets& datasets) {
   inversion::InversionOptions attack = study.groups[block.group].settings.attack;
   const Settings& s = study.groups[block.group].settings;
   return {{"reading", kVersion},
@@ -43,8 +43,7 @@ Json determinants(const Study& study, const Block& block, const Json& network, s
           {"mode", s.mode == nets::Mode::kTraining ? "training" : "evaluation"},
           {"attack", core::to_json(inversion::fields(attack))},
           {"data", datasets.identity(s)},
-          {"train_images", s.train_images},
-          {"image", image}};
+          {"train_images", s.train_images}};
 }
 
 Json read_cell(const nets::Network& network, const Settings& s, std::int64_t image, Datasets& datasets) {

@@ -23,10 +23,10 @@ struct Parts {
 /// "adversarial, seed 0": a block for the reader.
 [[nodiscard]] std::string describe(const Study& study, const Block& block);
 
-/// All that determines a cell's result.
+/// All that determines the results of a block's cells, but for the image: a cell's are these with its number as "image".
 /// @param network of the block's training, as `measured` gives it.
 [[nodiscard]] core::Json determinants(const Study& study, const Block& block, const core::Json& network,
-                                      std::int64_t image, Datasets& datasets);
+                                      Datasets& datasets);
 
 /// Computes a cell: reads test image `image` back from the network's update and scores it.
 /// @return what `read_back` says, without the curve, with "label", "guess_psnr" (of the mean training image), "gain"

@@ -69,6 +69,7 @@ class Work {
         networks_(parts_.trainings.size()),
         readings_(parts_.blocks.size() * static_cast<std::size_t>(study.images)),
         control_results_(controls_.size()),
+        common_(parts_.blocks.size()),
         names_(readings_.size()) {}
 
   // Everything that can be done here now. True once nothing is missing.
@@ -133,12 +134,19 @@ class Work {
     return readings_[block * static_cast<std::size_t>(study_.images) + static_cast<std::size_t>(i)];
   }
 
+  // All that determines a cell. @pre its network did not fail.
+  [[nodiscard]] Json determinants(std::size_t b, std::int64_t i) const {
+    Json& common = common_[b];
+    if (common.is_null()) common = study::determinants(study_, parts_.blocks[b], network(b), datasets_);
+    Json all = common;
+    all["image"] = study_.first_image + i;
+    return all;
+  }
+
   // A cell's name; of one whose network failed, nothing.
   [[nodiscard]] const std::string& name(std::size_t b, std::int64_t i) const {
     std::string& known = names_[b * static_cast<std::size_t>(study_.images) + static_cast<std::size_t>(i)];
-    if (known.empty() && network(b)["status"] == "ok") {
-      known = cell_name(determinants(study_, parts_.blocks[b], network(b), study_.first_image + i, datasets_));
-    }
+    if (known.empty() && network(b)["status"] == "ok") known = cell_name(determinants(b, i));
     return known;
   }
 
@@ -217,7 +225,7 @@ class Work {
       const auto& [b, i] = missing[static_cast<std::size_t>(m)];
       const auto& block = parts_.blocks[b];
       const auto image = study_.first_image + i;
-      auto result = cells_.try_cell(determinants(study_, block, network(b), image, datasets_), [&] {
+      auto result = cells_.try_cell(determinants(b, i), [&] {
         return attempt([&] {
           const auto network = networks.get(training(block), folders_.trained);
           return read_cell(*network, study_.groups[block.group].settings, image, datasets_);
@@ -258,6 +266,7 @@ class Work {
   Parts parts_;
   std::vector<Control> controls_;
   std::vector<std::optional<Json>> networks_, readings_, control_results_;
+  mutable std::vector<Json> common_;        ///< of the blocks, what determines all their cells, made when first asked for
   mutable std::vector<std::string> names_;  ///< of the readings, each made when it is first asked for
 };
 
