@@ -116,18 +116,19 @@ std::string settings(const Study& s) {
 std::string study_header(const Study& s) {
   const std::string question = fmt::format("<p class=\"question\">{} <span class=\"muted\"><code>{}</code> at scale <code>{}</code></span></p>\n",
                                            s.root["question"].html(), s.root["name"].html(), s.root["scale"].html());
+  const Node place = s.root["main_contrast"];
+  if (place.is_null()) return page_header(s.root, question, "");
   const std::vector<Node> contrasts = s.root["contrasts"].items();
-  if (contrasts.empty()) return page_header(s.root, question, "");
-  // The first that says something: where nothing came out of either side there is no difference.
-  const auto some = std::find_if(contrasts.begin(), contrasts.end(), [](const Node& c) { return !c["difference"].is_null(); });
-  const Node& first = some == contrasts.end() ? contrasts.front() : *some;
-  const StudyMetric& m = s.metric(first["metric"]);
+  const std::int64_t index = place.whole();
+  if (index < 0 || index >= static_cast<std::int64_t>(contrasts.size())) place.fail("null or the index of a contrast");
+  const Node& main = contrasts[static_cast<std::size_t>(index)];
+  const StudyMetric& m = s.metric(main["metric"]);
   const std::string details =
       fmt::format("{} images × {} seeds, {}, <span class=\"nowrap\">p {}</span>, <span class=\"nowrap\">Holm {}</span>",
-                  count(first["images"].number()), count(first["seeds"].number()), first["test"].html(), escape(p_value(first["p_value"].number())),
-                  escape(p_value(first["p_holm"].number())));
-  const std::string text = fmt::format("{}, {}", escape(m.label), first["label"].html());
-  return page_header(s.root, question, key_interval(text, m.label, m.unit, interval(first["difference"]), details));
+                  count(main["images"].number()), count(main["seeds"].number()), main["test"].html(), escape(p_value(main["p_value"].number())),
+                  escape(p_value(main["p_holm"].number())));
+  const std::string text = fmt::format("{}, {}", escape(m.label), main["label"].html());
+  return page_header(s.root, question, key_interval(text, m.label, m.unit, interval(main["difference"]), details));
 }
 
 std::vector<Section> study_sections(const Study& s) {

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <optional>
+#include <tuple>
 
 namespace pellucid::study {
 namespace {
@@ -206,7 +208,26 @@ std::string verdict(const Json& c) {
   return text + ".";
 }
 
-std::string headline(const Study& study, const Json& groups, const Json& contrasts) {
+constexpr std::size_t kFew = 3;  // comparisons that a headline names one by one
+
+// The comparison that a study is about. Of a few the first that says something; of many the widest that is told, if any
+// is, and of networks that learnt something, if any did.
+std::optional<std::size_t> main_contrast(const Json& contrasts, const std::set<std::size_t>& untaught) {
+  std::optional<std::size_t> main;
+  const auto rank = [&](const Json& c) {
+    const double size = c["difference"].is_null() ? -1.0 : std::abs(c["difference"]["value"].get<double>());
+    const bool few = contrasts.size() <= kFew;
+    return std::tuple(untaught.count(c["group"]) + untaught.count(c["reference"]) == 0, !few && c["told"].get<bool>(),
+                      few ? std::min(size, 0.0) : size);
+  };
+  for (std::size_t c = 0; c < contrasts.size(); ++c) {
+    if (!main || rank(contrasts[*main]) < rank(contrasts[c])) main = c;
+  }
+  return main;
+}
+
+std::string headline(const Study& study, const Json& groups, const Json& contrasts, const Json& main,
+                     const std::set<std::size_t>& untaught) {
   if (study.images == 0) return {};
   std::string text;
   if (!contrasts.empty()) {
@@ -214,22 +235,14 @@ std::string headline(const Study& study, const Json& groups, const Json& contras
     for (const auto& c : contrasts) {
       ++(!c["told"] ? open : c["difference"]["value"].get<double>() > 0 ? more : less);
     }
-    if (contrasts.size() <= 3) {
+    if (contrasts.size() <= kFew) {
       for (const auto& c : contrasts) text += verdict(c) + " ";
     } else {
-      // The widest of those that are told, if any is.
-      const auto by_size = [](const Json& a, const Json& b) {
-        const auto size = [](const Json& c) {
-          const double value = c["difference"].is_null() ? 0.0 : std::abs(c["difference"]["value"].get<double>());
-          return std::pair(c["told"].get<bool>(), value);
-        };
-        return size(a) < size(b);
-      };
       text = fmt::format(
           "Of {} comparisons, {} give away more than their reference, {} less, and {} cannot be told. The largest "
-          "difference{}: {} ",
-          contrasts.size(), more, less, open, more + less > 0 ? " of those told" : "",
-          verdict(*std::max_element(contrasts.begin(), contrasts.end(), by_size)));
+          "difference{}{}: {} ",
+          contrasts.size(), more, less, open, main["told"] ? " of those told" : "",
+          untaught.empty() ? "" : ", networks that learnt nothing left out", verdict(main));
     }
     text += fmt::format("n = {} images x {} training{}.", study.images, study.seeds, study.seeds == 1 ? "" : "s");
     return text;
@@ -275,17 +288,21 @@ Json metrics() {
           metric("oracle_psnr", "PSNR, oracle's choice", "dB", "higher", true)};
 }
 
-Json analyse(const Study& study, const std::vector<Cell>& cells) {
+Json analyse(const Study& study, const std::vector<Cell>& cells, const std::set<std::size_t>& untaught) {
   Groups by_group(study.groups.size());
   for (const auto& cell : cells) by_group[cell.group].push_back(&cell);
-  Json result = {{"metrics", metrics()}, {"groups", Json::array()}, {"contrasts", Json::array()}};
+  Json groups = Json::array(), contrasts = Json::array();
   if (study.images > 0) {
-    result["groups"] = group_rows(study, by_group);
-    result["contrasts"] = contrast_rows(study, by_group);
+    groups = group_rows(study, by_group);
+    contrasts = contrast_rows(study, by_group);
   }
-  result["diagnoses"] = diagnosis_rows(cells);
-  result["headline"] = headline(study, result["groups"], result["contrasts"]);
-  return result;
+  const auto main = main_contrast(contrasts, untaught);
+  return {{"metrics", metrics()},
+          {"groups", groups},
+          {"contrasts", contrasts},
+          {"main_contrast", main ? Json(*main) : Json()},
+          {"diagnoses", diagnosis_rows(cells)},
+          {"headline", headline(study, groups, contrasts, main ? contrasts[*main] : Json(), untaught)}};
 }
 
 }  // namespace pellucid::study

@@ -15,7 +15,7 @@ namespace {
 
 using core::Json;
 
-constexpr int kVersion = 2;  // of what is made of the cells: a new one where old results must not stand
+constexpr int kVersion = 3;  // of what is made of the cells: a new one where old results must not stand
 
 // The levels that a training goes with: those of the axes along which it does not serve several groups.
 Json levels_of(const Study& study, const Parts& parts, std::size_t training) {
@@ -31,19 +31,23 @@ Json levels_of(const Study& study, const Parts& parts, std::size_t training) {
   return levels;
 }
 
+std::string label_of(const Study& study, const Parts& parts, std::size_t training) {
+  const Json levels = levels_of(study, parts, training);
+  std::vector<std::string> names;
+  for (const auto& axis : study.axes) {
+    if (levels.contains(axis.name)) names.push_back(name_of(axis, levels[axis.name]));
+  }
+  names.push_back(fmt::format("seed {}", parts.trainings[training].seed));
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 Json training_rows(const Study& study, const Finished& finished) {
   const auto& parts = finished.parts;
   Json rows = Json::array();
   for (std::size_t t = 0; t < parts.trainings.size(); ++t) {
     const auto& training = parts.trainings[t];
-    const Json levels = levels_of(study, parts, t);
-    std::vector<std::string> names;
-    for (const auto& axis : study.axes) {
-      if (levels.contains(axis.name)) names.push_back(name_of(axis, levels[axis.name]));
-    }
-    names.push_back(fmt::format("seed {}", training.seed));
-    Json row = {{"id", training.id},    {"label", fmt::format("{}", fmt::join(names, ", "))},
-                {"levels", levels},     {"seed", training.seed},
+    Json row = {{"id", training.id},    {"label", label_of(study, parts, t)},
+                {"levels", levels_of(study, parts, t)}, {"seed", training.seed},
                 {"natural", Json()},    {"robust", Json()},
                 {"robust_attack", ""},  {"description", ""},
                 {"parameters", Json()}, {"architecture", training.settings.net},
@@ -192,8 +196,40 @@ std::string modes(const Study& study) {
              : "evaluation or training mode, as the group's settings say";
 }
 
-Json warnings(const Study& study, const Finished& finished) {
+// The share of the commonest class: what one answers correctly without looking.
+double commonest(const Settings& settings, Datasets& datasets) {
+  const Tensor labels = datasets.test(settings).labels;
+  return torch::bincount(labels).max().item<double>() / static_cast<double>(labels.numel());
+}
+
+// Trainings that ended with a network not told from one who does not look.
+std::vector<std::size_t> untaught(const Finished& finished, Datasets& datasets) {
+  std::vector<std::size_t> found;
+  for (std::size_t t = 0; t < finished.networks.size(); ++t) {
+    const Json& network = finished.networks[t];
+    const Settings& settings = finished.parts.trainings[t].settings;
+    if (network["status"] != "ok" || settings.checkpoint != "end") continue;
+    if (network["natural"]["low"].get<double>() <= commonest(settings, datasets)) found.push_back(t);
+  }
+  return found;
+}
+
+std::set<std::size_t> groups_of(const Parts& parts, const std::vector<std::size_t>& trainings) {
+  std::set<std::size_t> groups;
+  for (const auto& block : parts.blocks) {
+    if (std::find(trainings.begin(), trainings.end(), block.training) != trainings.end()) groups.insert(block.group);
+  }
+  return groups;
+}
+
+Json warnings(const Study& study, const Finished& finished, const std::vector<std::size_t>& untaught) {
   Json list = Json::array();
+  for (const auto t : untaught) {
+    list.push_back(fmt::format("{}: this network learnt nothing ({:.2f} % natural, no more than always naming the "
+                               "commonest class); what is read back from it says nothing of trained ones.",
+                               label_of(study, finished.parts, t),
+                               100 * finished.networks[t]["natural"]["value"].get<double>()));
+  }
   for (const auto& control : finished.controls) {
     if (control["kind"] == "guess" || control["passed"] == true) continue;
     list.push_back(fmt::format(
@@ -237,7 +273,8 @@ std::string inputs(const Study& study, const Finished& finished) {
 }
 
 Json result_of(const Study& study, const Finished& finished, Datasets& datasets, const Json& environment) {
-  Json parts = analyse(study, finished.cells);
+  const auto nothing = untaught(finished, datasets);
+  Json parts = analyse(study, finished.cells, groups_of(finished.parts, nothing));
   for (auto& group : parts["groups"]) {
     for (const char* kind : {"natural", "robust"}) group[kind] = accuracy(finished, group["id"], kind);
   }
@@ -252,7 +289,7 @@ Json result_of(const Study& study, const Finished& finished, Datasets& datasets,
           {"title", study.title.empty() ? study.name : study.title},
           {"question", study.question},
           {"headline", study.images == 0 ? Json(headline_of_trainings(study, finished)) : parts["headline"]},
-          {"warnings", warnings(study, finished)},
+          {"warnings", warnings(study, finished, nothing)},
           {"environment", environment},
           {"inputs", inputs(study, finished)},
           {"config", {{"study", study.document}, {"groups", settings}}},
@@ -264,6 +301,7 @@ Json result_of(const Study& study, const Finished& finished, Datasets& datasets,
           {"published", study.published},
           {"trainings", training_rows(study, finished)},
           {"groups", parts["groups"]},
+          {"main_contrast", parts["main_contrast"]},
           {"contrasts", parts["contrasts"]},
           {"controls", finished.controls},
           {"diagnoses", parts["diagnoses"]},

@@ -79,6 +79,8 @@ TEST(Study, RefusesWhatDoesNotFitTogether) {
                         Case{"/groups/1/levels/mode", "none", "$.groups[1].levels.mode: got \"none\", expected the label of a level of mode"},
                         Case{"/cells/7/group", 99, "$.cells[7].group: got 99, expected the id of a group"},
                         Case{"/contrasts/0/reference", 99, "$.contrasts[0].reference: got 99, expected the id of a group"},
+                        Case{"/main_contrast", 6, "$.main_contrast: got 6, expected null or the index of a contrast"},
+                        Case{"/main_contrast", -1, "$.main_contrast: got -1, expected null or the index of a contrast"},
                         Case{"/contrasts/0/metric", "other", "$.contrasts[0].metric: got \"other\", expected the key of a metric"},
                         Case{"/controls/0/kind", "other", "$.controls[0].kind: got \"other\", expected \"positive\", \"null\" or \"guess\""},
                         Case{"/trainings/0/curve/robust", Json::array(), "$.trainings[0].curve.robust: got [], expected as many values as epoch"},
@@ -221,17 +223,24 @@ TEST(StudyPage, TakesNullForEveryNumber) {
   EXPECT_THAT(latex_of(result), HasSubstr(" & -- & "));
 }
 
-TEST(StudyPage, ItsKeyFigureIsTheFirstDifferenceThereIs) {
+TEST(StudyPage, ItsKeyFigureIsTheMainContrast) {
   Json result = study();
   const auto key = [&] {
     const std::string page = page_of(result);
     const auto start = page.find("<div class=\"key-interval\">");
     return page.substr(start, page.find("</div>", start) - start);
   };
-  EXPECT_THAT(key(), HasSubstr("epsilon 0.1, residual"));
+  EXPECT_THAT(key(), HasSubstr("epsilon 0.2, residual"));
+  result["main_contrast"] = 5;
+  EXPECT_THAT(key(), HasSubstr("epsilon 0.3, ig"));
+  result["main_contrast"] = nullptr;
+  EXPECT_THAT(page_of(result), Not(HasSubstr("<div class=\"key-interval\">")));
+}
+
+TEST(StudyPage, NamesNoTestThatWasNotMade) {
+  Json result = study();
   for (const char* name : {"difference", "p_value", "p_holm", "effect"}) result["contrasts"][0][name] = nullptr;
   result["contrasts"][0]["test"] = "no pairs";
-  EXPECT_THAT(key(), HasSubstr("epsilon 0.1, ig"));
   EXPECT_THAT(section(page_of(result), "contrasts"), Not(HasSubstr("no pairs")));
 }
 
@@ -239,6 +248,7 @@ TEST(StudyPage, LeavesOutWhatAStudyOfTrainingsDoesNotHave) {
   Json result = study();
   for (const char* list : {"groups", "contrasts", "controls", "cells", "gallery", "diagnoses"}) result[list] = Json::array();
   result["published"] = nullptr;
+  result["main_contrast"] = nullptr;
   const std::string page = page_of(result);
   for (const char* id : {"results", "contrasts", "controls", "pictures", "cells"}) EXPECT_EQ(section(page, id), "") << id;
   EXPECT_THAT(section(page, "figures"), HasSubstr("Accuracy by epoch"));

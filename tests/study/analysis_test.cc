@@ -103,6 +103,34 @@ TEST(Analyse, NamesTheLargestDifferenceThatIsTold) {
   EXPECT_THAT(result["headline"].get<std::string>(),
               testing::HasSubstr("1 give away more than their reference, 0 less, and 3 cannot be told. The largest difference of those "
                                  "told: robust minus standard: stage 2: +2.0 dB"));
+  EXPECT_EQ(result["main_contrast"], 2);
+}
+
+// A network that learnt nothing may differ the most, and says the least.
+TEST(Analyse, LeadsWithNetworksThatLearntSomething) {
+  Study s;
+  s.compare = "epsilon";
+  s.images = 10;
+  s.axes = {{"epsilon", "Epsilon", {}}};
+  for (std::size_t e = 0; e < 5; ++e) {
+    s.axes[0].levels.push_back({"0." + std::to_string(e), {}, {}});
+    s.groups.push_back({{e}, {}});
+  }
+  const auto all = cells(s, [](auto g, auto, auto i) { return ok(40 - static_cast<double>(g * g) + 0.1 * i); });
+  EXPECT_EQ(analyse(s, all)["main_contrast"], 3);
+  const auto result = analyse(s, all, {4});
+  EXPECT_EQ(result["main_contrast"], 2);
+  EXPECT_THAT(result["headline"].get<std::string>(),
+              testing::HasSubstr("The largest difference of those told, networks that learnt nothing left out: Epsilon 0.3 minus 0.0: -9.0 dB"));
+  EXPECT_EQ(analyse(s, all, {0, 1, 2, 3, 4})["main_contrast"], 3) << "there are no others";
+}
+
+TEST(Analyse, OfAFewComparisonsLeadsWithTheFirstThatSaysSomething) {
+  const auto s = study(4, 1);
+  const auto result = analyse(s, cells(s, [](auto g, auto, auto i) {
+                                return g == 1 ? Json{{"status", "failed"}, {"reason", "why"}} : ok(20.0 + static_cast<double>(g) + i);
+                              }));
+  EXPECT_EQ(result["main_contrast"], 1);
 }
 
 TEST(Analyse, TakesTheMarginOutOfTheDifference) {

@@ -247,6 +247,16 @@ TEST_F(RunStudy, AFailureIsARowWithItsReason) {
   EXPECT_THAT(report::render(result, folders.run), testing::HasSubstr("failed"));
 }
 
+TEST_F(RunStudy, SaysWhichNetworksLearntNothing) {
+  const Json result = run(read(
+      {"seeds = 1",
+       R"(axis = [{ name = "rate", levels = [{ label = "idle", model.net = "small_cnn", training.learning_rate = 1e-12 }, { label = "sound", model.train_images = 1000, training.epochs = 4 }] }])",
+       "compare = \"\""}));
+  EXPECT_GT(result["trainings"][1]["natural"]["value"].get<double>(), 0.5);
+  ASSERT_EQ(result["warnings"].size(), 1u) << result["warnings"];
+  EXPECT_THAT(result["warnings"][0].get<std::string>(), testing::StartsWith("idle, seed 0: this network learnt nothing ("));
+}
+
 TEST_F(RunStudy, WithoutItsNetworkANullControlIsNotRun) {
   const Json result = run(read(
       {"seeds = 1",
