@@ -65,6 +65,8 @@ std::string count(Value value) {
   return *value < 0 ? fmt::format("{}{}", kMinus, digits) : digits;
 }
 
+std::string counted(Value value, std::string_view noun) { return fmt::format("{} {}{}", count(value), noun, value == 1.0 ? "" : "s"); }
+
 std::string percent(Value fraction) {
   return fraction ? with_minus(fmt::format("{:.2f}", *fraction * 100)) + " %" : std::string(kNothing);
 }

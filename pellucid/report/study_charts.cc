@@ -91,7 +91,7 @@ Line line_of(const Series& series, std::string label, std::string style, const s
 }
 
 std::string sample(const StudyGroup& group) {
-  return fmt::format("{} images × {} seeds", count(group.node["images"].number()), count(group.node["seeds"].number()));
+  return fmt::format("{} × {}", counted(group.node["images"].number(), "image"), counted(group.node["seeds"].number(), "seed"));
 }
 
 bool any_value(const Study& s, const StudyMetric& metric) {

@@ -124,8 +124,8 @@ std::string study_header(const Study& s) {
   const Node& main = contrasts[static_cast<std::size_t>(index)];
   const StudyMetric& m = s.metric(main["metric"]);
   const std::string details =
-      fmt::format("{} images × {} seeds, {}, <span class=\"nowrap\">p {}</span>, <span class=\"nowrap\">Holm {}</span>",
-                  count(main["images"].number()), count(main["seeds"].number()), main["test"].html(), escape(p_value(main["p_value"].number())),
+      fmt::format("{} × {}, {}, <span class=\"nowrap\">p {}</span>, <span class=\"nowrap\">Holm {}</span>",
+                  counted(main["images"].number(), "image"), counted(main["seeds"].number(), "seed"), main["test"].html(), escape(p_value(main["p_value"].number())),
                   escape(p_value(main["p_holm"].number())));
   const std::string text = fmt::format("{}, {}", escape(m.label), main["label"].html());
   return page_header(s.root, question, key_interval(text, m.label, m.unit, interval(main["difference"]), details));

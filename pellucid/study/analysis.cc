@@ -239,10 +239,10 @@ std::string headline(const Study& study, const Json& groups, const Json& contras
       for (const auto& c : contrasts) text += verdict(c) + " ";
     } else {
       text = fmt::format(
-          "Of {} comparisons, {} give away more than their reference, {} less, and {} cannot be told. The largest "
-          "difference{}{}: {} ",
-          contrasts.size(), more, less, open, main["told"] ? " of those told" : "",
-          untaught.empty() ? "" : ", networks that learnt nothing left out", verdict(main));
+          "{} That is the largest difference{}{}. Of {} comparisons {} give away more than their reference, {} less, and "
+          "{} cannot be told. ",
+          verdict(main), main["told"] ? " of those told" : "",
+          untaught.empty() ? "" : ", networks that learnt nothing left out", contrasts.size(), more, less, open);
     }
     text += fmt::format("n = {} images x {} training{}.", study.images, study.seeds, study.seeds == 1 ? "" : "s");
     return text;

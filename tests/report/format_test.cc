@@ -39,6 +39,8 @@ TEST(Count, SetsThousandsApart) {
   EXPECT_EQ(count(999.0), "999");
   EXPECT_EQ(count(-11172170.0), "−11,172,170");
   EXPECT_EQ(count(std::nullopt), "–");
+  EXPECT_EQ(counted(1.0, "seed"), "1 seed");
+  EXPECT_EQ(counted(1200.0, "image"), "1,200 images");
 }
 
 TEST(Percent, HasTwoDecimals) {
