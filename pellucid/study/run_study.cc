@@ -18,7 +18,6 @@ namespace pellucid::study {
 namespace {
 
 using core::Json;
-using Clock = std::chrono::steady_clock;
 
 constexpr auto kPatience = std::chrono::milliseconds(200);  // between looks at what other processes do
 
@@ -317,7 +316,6 @@ Outline Work::outline() {
 }  // namespace
 
 Json run_study(const Study& study, const Folders& folders, const core::Run& run, const core::Processes& processes) {
-  const auto begin = Clock::now();
   Work work(study, folders, run, processes);
   if (processes.first())
     core::write_file(folders.run / "study.json", core::to_text({{"study", study.document}, {"scale", study.scale}}));
@@ -335,9 +333,7 @@ Json run_study(const Study& study, const Folders& folders, const core::Run& run,
     if (kept.is_object() && kept.value("inputs", "") == inputs(study, finished)) return kept;
   }
   run.report({.task = "sum up", .unit = ""});
-  Json environment = core::environment(run.threads);
-  environment["seconds"] = std::chrono::duration<double>(Clock::now() - begin).count();
-  const Json result = result_of(study, finished, work.datasets(), environment);
+  const Json result = result_of(study, finished, work.datasets(), core::environment(run.threads));
   core::write_file(path, core::to_text(result));
   return result;
 }
