@@ -48,7 +48,8 @@
     return {
       label: line.label, entry: line.entry, line, showLine: line.joined, yAxisID: line.right ? 'right' : 'y', borderWidth: 2, clip: 9,
       borderDash: line.style.includes('dashed') ? [6, 4] : line.style.includes('dotted') ? [2, 4] : [],
-      pointStyle: shapes[series(line)], pointRadius: mean ? 7 : line.joined ? 3.5 : 3, pointHoverRadius: mean ? 9 : 6, pointHitRadius: 8,
+      pointStyle: shapes[series(line)], order: mean ? 0 : 1,
+      pointRadius: mean ? 8 : line.joined ? 3.5 : 3, pointHoverRadius: mean ? 9 : 6, pointHitRadius: 8, pointBorderWidth: mean ? 2 : line.joined ? 1 : 0,
       data: line.x.map((x, i) => {
         const value = line.y[i];
         return {x: rows ? value : x, y: rows ? x : value, value, low: line.low[i] ?? null, high: line.high[i] ?? null, note: line.notes[i]};
@@ -68,8 +69,9 @@
   function paint(chart) {
     for (const set of chart.data.datasets) {
       set.borderColor = colour('series-' + series(set.line));
-      set.backgroundColor = set.pointBorderColor = set.pointBackgroundColor =
-          set.showLine || set.line.style.includes('mean') ? set.borderColor : faint(set.borderColor, 0.5);
+      const mean = set.line.style.includes('mean');
+      set.backgroundColor = set.pointBackgroundColor = set.showLine || mean ? set.borderColor : faint(set.borderColor, 0.5);
+      set.pointBorderColor = mean ? colour('surface') : set.pointBackgroundColor;
     }
     for (const scale of Object.values(chart.options.scales)) {
       scale.ticks.color = colour('muted');

@@ -198,11 +198,11 @@ Json diagnosis_rows(const std::vector<Cell>& cells) {
   return rows;
 }
 
-// What a comparison says, in words.
-std::string verdict(const Json& c) {
-  if (c["difference"].is_null()) return fmt::format("{}: no image came out.", c["label"].get<std::string>());
+// What a comparison, called by a name, says in words.
+std::string verdict(const Json& c, const std::string& name) {
+  if (c["difference"].is_null()) return fmt::format("{}: no image came out.", name);
   const double value = c["difference"]["value"], low = c["difference"]["low"], high = c["difference"]["high"];
-  std::string text = fmt::format("{}: {:+.1f} dB [{:+.1f}, {:+.1f}]", c["label"].get<std::string>(), value, low, high);
+  std::string text = fmt::format("{}: {:+.1f} dB [{:+.1f}, {:+.1f}]", name, value, low, high);
   if (!c["told"]) text += ", which is not told from nothing";
   if (!c["needed"].is_null()) text += fmt::format(" (about {} images would)", c["needed"].get<std::int64_t>());
   return text + ".";
@@ -236,12 +236,19 @@ std::string headline(const Study& study, const Json& groups, const Json& contras
       ++(!c["told"] ? open : c["difference"]["value"].get<double>() > 0 ? more : less);
     }
     if (contrasts.size() <= kFew) {
-      for (const auto& c : contrasts) text += verdict(c) + " ";
+      std::string said;  // what is compared, named again only where it changes
+      for (const auto& c : contrasts) {
+        const std::string label = c["label"];
+        const auto colon = label.find(": ");
+        const auto what = label.substr(0, colon == std::string::npos ? colon : colon + 2);
+        text += verdict(c, what == said ? label.substr(what.size()) : label) + " ";
+        said = what;
+      }
     } else {
       text = fmt::format(
           "{} That is the largest difference{}{}. Of {} comparisons {} give away more than their reference, {} less, and "
           "{} cannot be told. ",
-          verdict(main), main["told"] ? " of those told" : "",
+          verdict(main, main["label"]), main["told"] ? " of those told" : "",
           untaught.empty() ? "" : ", networks that learnt nothing left out", contrasts.size(), more, less, open);
     }
     text += fmt::format("n = {} images x {} training{}.", study.images, study.seeds, study.seeds == 1 ? "" : "s");

@@ -15,7 +15,7 @@ namespace {
 
 using core::Json;
 
-constexpr int kVersion = 5;  // of what is made of the cells: a new one where old results must not stand
+constexpr int kVersion = 6;  // of what is made of the cells: a new one where old results must not stand
 
 // The levels that a training goes with: those of the axes along which it does not serve several groups.
 Json levels_of(const Study& study, const Parts& parts, std::size_t training) {

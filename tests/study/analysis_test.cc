@@ -127,6 +127,23 @@ TEST(Analyse, LeadsWithNetworksThatLearntSomething) {
   EXPECT_EQ(analyse(s, all, {0, 1, 2, 3, 4})["main_contrast"], 3) << "there are no others";
 }
 
+TEST(Analyse, NamesOnceWhatAFewComparisonsCompare) {
+  const auto s = study(10, 1);
+  const auto result = analyse(s, cells(s, [](auto g, auto, auto i) { return ok(20 + (g % 2 == 1 ? 2 : 0) + 0.1 * i); }));
+  EXPECT_THAT(result["headline"].get<std::string>(),
+              testing::AllOf(testing::StartsWith("robust minus standard: ours: +2.0 dB ["), testing::HasSubstr("]. theirs: +2.0 dB [")));
+  Study single;
+  single.compare = "epsilon";
+  single.images = 10;
+  single.axes = {{"epsilon", "Epsilon", {}}};
+  for (std::size_t e = 0; e < 3; ++e) {
+    single.axes[0].levels.push_back({"0." + std::to_string(e), {}, {}});
+    single.groups.push_back({{e}, {}});
+  }
+  const auto other = analyse(single, cells(single, [](auto g, auto, auto i) { return ok(20 + 2.0 * g + 0.1 * i); }));
+  EXPECT_THAT(other["headline"].get<std::string>(), testing::HasSubstr("Epsilon 0.2 minus 0.0: +4.0 dB"));
+}
+
 TEST(Analyse, OfAFewComparisonsLeadsWithTheFirstThatSaysSomething) {
   const auto s = study(4, 1);
   const auto result = analyse(s, cells(s, [](auto g, auto, auto i) {
