@@ -99,7 +99,8 @@ std::vector<Pair> pairs(const Study& study) {
   return list;
 }
 
-std::string contrast_label(const Study& study, const Pair& pair) {
+// Of a comparison: what is compared, and at which levels of the other axes.
+std::pair<std::string, std::string> contrast_name(const Study& study, const Pair& pair) {
   std::vector<std::string> where;
   std::string what;
   const auto &group = study.groups[pair.group], &reference = study.groups[pair.reference];
@@ -112,15 +113,16 @@ std::string contrast_label(const Study& study, const Pair& pair) {
       where.push_back(name_of(axis, label));
     }
   }
-  return where.empty() ? what : fmt::format("{}: {}", what, fmt::join(where, ", "));
+  return {what, fmt::format("{}", fmt::join(where, ", "))};
 }
 
 Json contrast_row(const Study& study, const Pair& pair, const Groups& cells, std::vector<double>& differences) {
   const auto difference =
       minus(crossed(study, cells[pair.group], "psnr"), crossed(study, cells[pair.reference], "psnr"));
+  const auto [what, where] = contrast_name(study, pair);
   Json row = {{"group", pair.group},
               {"reference", pair.reference},
-              {"label", contrast_label(study, pair)},
+              {"label", where.empty() ? what : what + ": " + where},
               {"metric", "psnr"},
               {"difference", Json()},
               {"p_value", Json()},
@@ -238,10 +240,8 @@ std::string headline(const Study& study, const Json& groups, const Json& contras
     if (contrasts.size() <= kFew) {
       std::string said;  // what is compared, named again only where it changes
       for (const auto& c : contrasts) {
-        const std::string label = c["label"];
-        const auto colon = label.find(": ");
-        const auto what = label.substr(0, colon == std::string::npos ? colon : colon + 2);
-        text += verdict(c, what == said ? label.substr(what.size()) : label) + " ";
+        const auto [what, where] = contrast_name(study, {c["group"], c["reference"]});
+        text += verdict(c, what == said ? where : c["label"].get<std::string>()) + " ";
         said = what;
       }
     } else {

@@ -244,6 +244,19 @@ class StudyWithoutX(Study):
         titles = self.browser.run("return [...document.querySelectorAll('.drawn h4')].map(h => h.textContent)")
         self.assertIn("PSNR of every cell, by group", titles)
 
+    def test_a_group_s_mean_stands_out_of_its_dots(self):
+        means, dots = self.browser.run(self.SHOWN + """
+            const surface = getComputedStyle(document.documentElement).getPropertyValue('--surface').trim();
+            const sets = charts.map(c => Chart.getChart(c.querySelector('canvas')).data.datasets).find(s => s.some(set => set.line.style.includes('mean')));
+            const facts = mean => sets.filter(set => set.line.style.includes('mean') === mean)
+                .map(set => ({radius: set.pointRadius, order: set.order, ringed: set.pointBorderColor === surface, opaque: set.pointBackgroundColor === set.borderColor}));
+            return [facts(true), facts(false)];""")
+        self.assertTrue(means and dots)
+        for mean in means:
+            self.assertTrue(mean["ringed"] and mean["opaque"], mean)
+            self.assertGreater(mean["radius"], 2 * max(dot["radius"] for dot in dots))
+            self.assertLess(mean["order"], min(dot["order"] for dot in dots), "the smaller is drawn last")
+
     def twins_are_drawn(self):
         self.assertGreater(self.browser.run("return document.querySelectorAll('#figures svg .dots').length"), 12)
 

@@ -137,11 +137,11 @@ TEST(Analyse, NamesOnceWhatAFewComparisonsCompare) {
   single.images = 10;
   single.axes = {{"epsilon", "Epsilon", {}}};
   for (std::size_t e = 0; e < 3; ++e) {
-    single.axes[0].levels.push_back({"0." + std::to_string(e), {}, {}});
+    single.axes[0].levels.push_back({"L2: 0." + std::to_string(e), {}, {}});
     single.groups.push_back({{e}, {}});
   }
   const auto other = analyse(single, cells(single, [](auto g, auto, auto i) { return ok(20 + 2.0 * g + 0.1 * i); }));
-  EXPECT_THAT(other["headline"].get<std::string>(), testing::HasSubstr("Epsilon 0.2 minus 0.0: +4.0 dB"));
+  EXPECT_THAT(other["headline"].get<std::string>(), testing::HasSubstr("]. L2: 0.2 minus L2: 0.0: +4.0 dB"));
 }
 
 TEST(Analyse, OfAFewComparisonsLeadsWithTheFirstThatSaysSomething) {
