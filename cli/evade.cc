@@ -65,7 +65,7 @@ struct Evade {
     const core::Run run = make_run(common);
     const auto network = nets::on(nets::load_network(model), torch::Device(run.device));
     const auto whole_set = data::load(data, data::Split::kTest, data_dir);
-    const auto test_set = data::first(whole_set, images);
+    const auto test_set = data::sample(whole_set, images, attacks.seed);
     const auto answers = evasion::model_of(network);
 
     const Tensor ids = torch::arange(std::min(lint_images, test_set.size()));

@@ -2,6 +2,7 @@
 
 #include "pellucid/core/config.h"
 #include "pellucid/core/device.h"
+#include "pellucid/core/memory.h"
 #include "pellucid/core/parallel.h"
 
 #include <sys/ioctl.h>
@@ -82,12 +83,14 @@ core::Fields fields(Common& common) {
   return {
       core::field("threads", common.threads, "cores to use; 0 is all of them", 0, 4096),
       core::field("device", common.device, "where networks are trained and attacked: cpu, cuda or cuda:N; images are read back on the cpu"),
+      core::field("memory", common.memory, "memory that this process may use: 4G, 500M; 0 is what the machine allows. Files that claim more are refused"),
       core::field("quiet", common.quiet, "no progress, no hints"),
       core::field("json", common.json, "print the result as JSON"),
   };
 }
 
 core::Run make_run(const Common& common, bool lines) {
+  core::set_memory_budget(common.memory.bytes);
   core::Run run;
   run.device = core::device(common.device).str();
   run.threads = common.threads > 0 ? static_cast<int>(common.threads) : core::available_cores();

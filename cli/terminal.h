@@ -12,6 +12,7 @@ namespace pellucid::cli {
 struct Common {
   std::int64_t threads = 0;  ///< 0: all cores
   std::string device = "cpu";
+  core::Size memory;  ///< 0: as much as the machine lets this process have
   bool quiet = false;
   bool json = false;
 };

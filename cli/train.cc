@@ -46,8 +46,8 @@ struct Train {
     core::Run run = make_run(common);
     auto train_set = data::load(data, data::Split::kTrain, data_dir);
     auto test_set = data::load(data, data::Split::kTest, data_dir);
-    if (train_images > 0) train_set = data::first(train_set, train_images);
-    if (test_images > 0) test_set = data::first(test_set, test_images);
+    train_set = data::sample(train_set, train_images, options.seed);
+    test_set = data::sample(test_set, test_images, options.seed);
     nets::Spec spec{.net = net,
                     .input = train_set.images.sizes().slice(1).vec(),
                     .classes = static_cast<std::int64_t>(train_set.classes.size())};
@@ -66,7 +66,7 @@ struct Train {
   void finish(const training::Trained& trained, const data::Dataset& test_set, const core::Run& run) const {
     const auto natural = evasion::natural_accuracy(trained.network, test_set, run);
     const auto robust =
-        evasion::robust_accuracy(trained.network, data::first(test_set, judge_images), options.test_attack, options.seed, run);
+        evasion::robust_accuracy(trained.network, data::sample(test_set, judge_images, options.seed), options.test_attack, options.seed, run);
     core::Json result = {{"schema", "pellucid.training/1"},
                          {"environment", core::environment(run.threads)},
                          {"config", settings.resolved()},

@@ -1,6 +1,7 @@
 #include "pellucid/core/fields.h"
 
 #include "pellucid/core/error.h"
+#include "pellucid/core/text.h"
 
 #include <algorithm>
 #include <charconv>
@@ -76,6 +77,17 @@ Number::Number(std::string_view text) : typed(text) {
   value = *numerator / *denominator;
 }
 
+Size::Size(std::string_view text) : typed(text) {
+  constexpr std::string_view kUnits = "KMGT";
+  const auto unit = text.empty() ? std::string_view::npos : kUnits.find(text.back());
+  const int shift = unit == std::string_view::npos ? 0 : 10 * (static_cast<int>(unit) + 1);
+  const auto count = parse<std::uint64_t>(shift == 0 ? text : text.substr(0, text.size() - 1));
+  if (!count || *count > UINT64_MAX >> shift) {
+    throw Error(ErrorKind::kUsage, "got {}, expected a size such as 500M or 4G", quoted(text));
+  }
+  bytes = *count << shift;
+}
+
 Field field(std::string name, bool& value, std::string help) {
   return {.name = std::move(name),
           .help = std::move(help),
@@ -132,6 +144,24 @@ Field field(std::string name, Number& value, std::string help, double low, doubl
           .help = std::move(help),
           .expected = fmt::format("a {}, or a fraction such as 8/255", numbers(low, high)),
           .metavar = "X",
+          .get = [&value] { return Json(value.typed); },
+          .set = [set_text](const Json& json) { return set_text(json.is_string() ? json.get<std::string>() : json.dump()); },
+          .set_text = set_text};
+}
+
+Field field(std::string name, Size& value, std::string help) {
+  auto set_text = [&value](const std::string& text) {
+    try {
+      value = Size(text);
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  };
+  return {.name = std::move(name),
+          .help = std::move(help),
+          .expected = "a size such as 500M or 4G",
+          .metavar = "SIZE",
           .get = [&value] { return Json(value.typed); },
           .set = [set_text](const Json& json) { return set_text(json.is_string() ? json.get<std::string>() : json.dump()); },
           .set_text = set_text};

@@ -27,6 +27,17 @@ struct Number {
   explicit Number(std::string_view text);
 };
 
+/// An amount of memory as people type it: "4G", "500M", "100000".
+struct Size {
+  std::uint64_t bytes = 0;
+  std::string typed = "0";
+
+  Size() = default;
+  /// @param text a whole number, maybe followed by K, M, G or T (powers of 1,024).
+  /// @throws Error(kUsage) if it is something else, or more than 64 bits hold.
+  explicit Size(std::string_view text);
+};
+
 /// One adjustable parameter of an options struct.
 ///
 /// A field points into the struct it was made from: the struct must outlive it and must not move.
@@ -50,6 +61,7 @@ using Fields = std::vector<Field>;
 [[nodiscard]] Field field(std::string name, double& value, std::string help, double low,
                           double high = std::numeric_limits<double>::infinity());
 [[nodiscard]] Field field(std::string name, Number& value, std::string help, double low, double high);
+[[nodiscard]] Field field(std::string name, Size& value, std::string help);
 /// A list of whole numbers; as a flag "0,1,10".
 [[nodiscard]] Field field(std::string name, std::vector<std::int64_t>& value, std::string help, std::int64_t low,
                           std::int64_t high);

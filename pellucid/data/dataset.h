@@ -38,7 +38,19 @@ enum class Split { kTrain, kTest };
 /// The mean and the standard deviation of each channel over all pixels, in units of [0, 1]. A deviation of 0 becomes 1.
 [[nodiscard]] std::pair<std::vector<double>, std::vector<double>> channel_statistics(const Dataset& dataset);
 
-/// The first `n` images, all of them if there are fewer. Shares memory with `dataset`.
-[[nodiscard]] Dataset first(const Dataset& dataset, std::int64_t n);
+/// An order of all images, int64 (N), of which every beginning is a stratified sample: each class has the share that it
+/// has in the whole, as nearly as whole images allow, and within a class every order is as likely. A beginning of n
+/// images is part of one of n + 1, so that more images are the same ones and further ones.
+/// Random in (seed, class). Source: systematic sampling with a random start within each stratum, Cochran 1977, chapter 8.
+[[nodiscard]] Tensor sample_order(const Dataset& dataset, std::uint64_t seed);
+
+/// `n` images drawn as `sample_order` says; the whole data set, in its own order, if `n` is 0 or there are no more.
+[[nodiscard]] Dataset sample(const Dataset& dataset, std::int64_t n, std::uint64_t seed);
+
+/// The data set with its labels counted in `classes`, which are matched by name.
+/// @param classes the names that a network was trained on, in label order; empty (an old weight file) leaves the labels
+///     as they are.
+/// @throws Error(kData) if an image is of a class that is not among them, naming it.
+[[nodiscard]] Dataset relabelled(Dataset dataset, const std::vector<std::string>& classes);
 
 }  // namespace pellucid::data

@@ -16,7 +16,8 @@ using TensorMap = std::map<std::string, Tensor>;
 
 struct Network {
   Architecture architecture;
-  TensorMap state;  ///< every entry of `entries(architecture)`
+  TensorMap state;                   ///< every entry of `entries(architecture)`
+  std::vector<std::string> classes = {};  ///< what the outputs stand for, in order; empty where the file does not say
 };
 
 /// Evaluation: running statistics, no dropout. Training: batch statistics, dropout.

@@ -7,7 +7,7 @@
 
 namespace pellucid::nets {
 
-/// Writes the network. In Python: `model.load_state_dict(safetensors.torch.load_file(path))`, as it is.
+/// Writes the network and its classes' names. In Python: `model.load_state_dict(safetensors.torch.load_file(path))`, as it is.
 /// @param metadata further text to keep, by key: how it was trained.
 /// @throws Error(kIo) if the file cannot be written.
 void save_network(const Network& network, const std::filesystem::path& path, std::map<std::string, std::string> metadata = {});
@@ -17,9 +17,10 @@ void save_network(const Network& network, const std::filesystem::path& path, std
 /// @throws Error(kIo) if the file cannot be read.
 /// @throws Error(kModel) if it is no safetensors file, or does not say what network it is and `foreign` does not either.
 /// @throws Error(kModel) if a tensor is missing, superfluous, not float32, of the wrong shape or not finite.
+/// @throws Error(kModel) if the classes' names are not a list of one different name for each class.
 [[nodiscard]] Network load_network(const std::filesystem::path& path, const std::optional<Spec>& foreign = std::nullopt);
 
-/// The metadata of a weight file, without its spec.
+/// The metadata of a weight file, without its spec and its classes' names.
 [[nodiscard]] std::map<std::string, std::string> read_metadata(const std::filesystem::path& path);
 
 }  // namespace pellucid::nets

@@ -65,7 +65,7 @@ Prepared prepare(const std::string& id, const std::string& label, const std::str
   const Json accuracy = store.cell({{"version", 1}, {"accuracy", nets::fingerprint(network)}, {"data", test_set.name},
                                       {"source", test_set.source}, {"judge", evasion::describe(options.judge)}, {"images", options.judge_images}, {"seed", options.seed}},
                              [&] {
-                               const auto judged = data::first(test_set, options.judge_images);
+                               const auto judged = data::sample(test_set, options.judge_images, options.seed);
                                return Json{{"natural", evasion::to_json(evasion::natural_accuracy(network, test_set, run))},
                                            {"robust", evasion::to_json(evasion::robust_accuracy(network, judged, options.judge, options.seed, run))}};
                              });
@@ -148,14 +148,14 @@ Json run_demo(const DemoOptions& options, const Json& config, const fs::path& fo
   if (name.empty()) name = data::available("mnist", options.data_dir) ? "mnist" : "digits";
   auto train_set = data::load(name, data::Split::kTrain, options.data_dir);
   const auto test_set = data::load(name, data::Split::kTest, options.data_dir);
-  if (options.train_images > 0) train_set = data::first(train_set, options.train_images);
+  train_set = data::sample(train_set, options.train_images, options.seed);
   core::write_file(folder / "config.json", core::to_text(config));
 
   const auto standard =
       prepare("standard", "Standard", options.standard_model, options.standard, options, train_set, test_set, folder, run);
   const auto robust =
       prepare("adversarial", "Robust", options.adversarial_model, options.adversarial, options, train_set, test_set, folder, run);
-  const auto comparison = compare({standard.subject, robust.subject}, chosen_attacks(options), data::first(test_set, options.images), folder, run);
+  const auto comparison = compare({standard.subject, robust.subject}, chosen_attacks(options), data::sample(test_set, options.images, options.seed), folder, run);
 
   Json warnings = doubts(robust.row);
   for (const auto& warning : comparison.warnings) warnings.push_back(warning);

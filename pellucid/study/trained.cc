@@ -18,8 +18,9 @@ using core::Error;
 using core::ErrorKind;
 using core::Json;
 
-constexpr int kVersion =
-    1;  // of what a training and its measurement are: a new one where old ones must not be taken up
+// Of what a training and its measurement are: a new one where old ones must not be taken up.
+// 2: images are drawn by `data::sample`; before they were the first ones.
+constexpr int kVersion = 2;
 
 // A checkpoint as a file of the training's folder.
 std::string weight_file(const std::string& name) {
@@ -82,7 +83,7 @@ Json train_and_measure(const Training& training, const fs::path& folder, Dataset
   auto network = nets::on(nets::load_network(weights), torch::Device(run.device));
   Json json = {{"status", "ok"}, {"reason", ""}, {"fingerprint", nets::fingerprint(network)}};
   json["natural"] = evasion::to_json(evasion::natural_accuracy(network, test_set, run));
-  json["robust"] = evasion::to_json(evasion::robust_accuracy(network, data::first(test_set, s.judge_images),
+  json["robust"] = evasion::to_json(evasion::robust_accuracy(network, data::sample(test_set, s.judge_images, 0),
                                                              s.training.test_attack, s.training.seed, run));
   json.update({{"robust_attack", evasion::describe(s.training.test_attack)},
                {"description", training::describe(s.training)},
@@ -101,7 +102,7 @@ const data::Dataset& Datasets::load(const Settings& s, data::Split split, std::i
   auto found = sets_.find(key);
   if (found == sets_.end()) {
     auto whole = data::load(s.data, split, s.data_dir);
-    found = sets_.emplace(key, most > 0 ? data::first(whole, most) : std::move(whole)).first;
+    found = sets_.emplace(key, data::sample(whole, most, 0)).first;
   }
   return found->second;
 }

@@ -126,7 +126,7 @@ EpochRecord measure(const TrainingState& state, const data::Dataset& train_set, 
                      .robust = {},
                      .guard = {}};
   auto robust = [&](const data::Dataset& set, std::int64_t n, const evasion::PgdOptions& attack) {
-    return told(processes, [&] { return evasion::robust_accuracy(network, data::first(set, n), attack, options.seed, run); });
+    return told(processes, [&] { return evasion::robust_accuracy(network, data::sample(set, n, options.seed), attack, options.seed, run); });
   };
   record.natural = told(processes, [&] { return evasion::natural_accuracy(network, test_set, run); });
   if (options.test_attack_images > 0) record.robust = robust(test_set, options.test_attack_images, options.test_attack);

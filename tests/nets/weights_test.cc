@@ -45,6 +45,22 @@ TEST_F(Weights, RoundTripBitForBit) {
   EXPECT_EQ(fingerprint(again), fingerprint(network));
 }
 
+TEST_F(Weights, KeepTheClassesNames) {
+  network.classes = {"cat", "d\xE9j\xE0", "字"};
+  save_network(network, path);
+  EXPECT_EQ(load_network(path).classes, (std::vector<std::string>{"cat", "d\xEF\xBF\xBDj\xEF\xBF\xBD", "字"})) << "what is not UTF-8 is replaced";
+  EXPECT_TRUE(read_metadata(path).empty());
+  network.classes.clear();
+  save_network(network, path);
+  EXPECT_TRUE(load_network(path).classes.empty()) << "a file of before";
+}
+
+TEST_F(Weights, RefuseClassesThatAreNoListOfNames) {
+  for (const char* bad : {"[", "3", "[1, 2, 3]", "[\"a\", \"b\"]", "[\"a\", \"b\", \"a\"]"}) {
+    expect_refusal([&](SafeTensors& content) { content.metadata["pellucid.classes"] = bad; }, "metadata \"pellucid.classes\"");
+  }
+}
+
 TEST_F(Weights, KeepMetadata) {
   save_network(network, path, {{"epochs", "3"}});
   EXPECT_EQ(read_metadata(path), (std::map<std::string, std::string>{{"epochs", "3"}}));
