@@ -3,6 +3,7 @@
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 
+#include "pellucid/core/text.h"
 #include "pellucid/report/html.h"
 #include "pellucid/study/demo.h"
 
@@ -84,7 +85,11 @@ struct Demo {
       options.standard_model = PELLUCID_MODELS "/mnist-standard.safetensors";
       options.adversarial_model = PELLUCID_MODELS "/mnist-adversarial.safetensors";
     }
-    const Json result = study::run_demo(options, settings.resolved(), out, make_run(common));
+    const auto warn = [](const std::string& sentence) {
+      end_progress();
+      fmt::print(stderr, "pellucid demo: {}\n", core::printable(sentence, 400));
+    };
+    const Json result = study::run_demo(options, settings.resolved(), out, make_run(common), warn);
     const auto report = report::write_report(out);
     if (print_json(common, result)) return;
     print_result(result);

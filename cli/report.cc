@@ -2,9 +2,9 @@
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 
-#include "pellucid/core/config.h"
 #include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
+#include "pellucid/core/sealed.h"
 #include "pellucid/report/html.h"
 #include "pellucid/report/side_by_side.h"
 
@@ -26,7 +26,7 @@ struct Report {
   }
 
   void compare(const std::filesystem::path& a, const std::filesystem::path& b) const {
-    const report::RunResult left{a, core::read_json(a / "result.json")}, right{b, core::read_json(b / "result.json")};
+    const report::RunResult left{a, core::read_sealed(a / "result.json")}, right{b, core::read_sealed(b / "result.json")};
     for (const auto& table : report::side_by_side(left, right)) {
       fmt::print("\n{}\n", bold(table.title));
       std::fflush(stdout);

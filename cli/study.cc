@@ -1,6 +1,7 @@
 // pellucid study: a grid of trainings and attacks, to a report.
 #include "pellucid/core/error.h"
 #include "pellucid/core/progress.h"
+#include "pellucid/core/text.h"
 #include "pellucid/report/html.h"
 #include "pellucid/study/run_study.h"
 
@@ -35,7 +36,7 @@ fs::path study_file(const std::string& name) {
   const auto names = studies();
   if (std::find(names.begin(), names.end(), name) != names.end())
     return fs::path(PELLUCID_STUDIES "/grids") / (name + ".toml");
-  throw core::Error(core::ErrorKind::kUsage, "study: got \"{}\", expected {} or a file *.toml{}", name,
+  throw core::Error(core::ErrorKind::kUsage, "study: got {}, expected {} or a file *.toml{}", core::quoted(name),
                     core::join_choices(names), core::suggestion(name, names));
 }
 
@@ -114,7 +115,7 @@ void print(const study::Outline& outline) {
   const auto add = [&](const std::vector<study::Outline::Item>& items, const char* kind) {
     for (const auto& i : items) {
       seconds += i.seconds;
-      rows.push_back({fmt::format("{} {}", kind, i.name), fmt::format("{}", i.done), fmt::format("{}", i.total),
+      rows.push_back({fmt::format("{} {}", kind, core::printable(i.name)), fmt::format("{}", i.done), fmt::format("{}", i.total),
                       i.done == i.total ? "" : core::format_duration(i.seconds)});
     }
   };
@@ -124,6 +125,12 @@ void print(const study::Outline& outline) {
   fmt::print(
       "\nAbout {} on this machine with nothing beside it; controls and what is measured between epochs come on top.\n",
       core::format_duration(seconds));
+}
+
+// What was damaged is said with --quiet too.
+void warn(const std::string& sentence) {
+  end_progress();
+  fmt::print(stderr, "pellucid study: {}\n", core::printable(sentence, 400));
 }
 
 struct StudyVerb {
@@ -171,12 +178,9 @@ struct StudyVerb {
     }
     const auto processes = core::Processes::from_environment(torch::Device(run.device));
     if (!processes.first()) run.progress = {};
-    const Json result = study::run_study(study, folders, run, processes);
+    const Json result = study::run_study(study, folders, run, processes, warn);
     if (!processes.first()) return;
-    const auto page = folders.run / "report.html";
-    const bool stands =
-        fs::exists(page) && fs::last_write_time(page) >= fs::last_write_time(folders.run / "result.json");
-    if (!stands) report::write_report(folders.run);
+    const auto page = report::write_report(folders.run);
     if (print_json(common, result)) return;
     print_result(result);
     fmt::print("\n{}\n", page.string());

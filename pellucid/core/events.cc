@@ -38,10 +38,20 @@ std::string framed(const std::string& record) {
   return length + checksum(length) + record + checksum(record);
 }
 
-events::Event event(std::int64_t step) {
+double now_s() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+
+events::Event event(std::int64_t step, double wall_time = now_s()) {
   events::Event e;
-  e.set_wall_time(std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count());
+  e.set_wall_time(wall_time);
   e.set_step(step);
+  return e;
+}
+
+events::Event scalar_event(const EventPoint& point, double wall_time) {
+  auto e = event(point.step, wall_time);
+  auto* v = e.mutable_summary()->add_value();
+  v->set_tag(point.tag);
+  v->set_simple_value(static_cast<float>(point.value));
   return e;
 }
 
@@ -55,11 +65,15 @@ std::uint32_t crc32c(std::string_view bytes) {
 }
 
 void EventFile::scalar(const std::string& tag, std::int64_t step, double value) {
-  auto e = event(step);
-  auto* v = e.mutable_summary()->add_value();
-  v->set_tag(tag);
-  v->set_simple_value(static_cast<float>(value));
-  write(e.SerializeAsString());
+  write(scalar_event({tag, step, value}, now_s()).SerializeAsString());
+}
+
+std::string event_file(const std::vector<EventPoint>& points, double wall_time) {
+  auto version = event(0, wall_time);
+  version.set_file_version("brain.Event:2");
+  std::string content = framed(version.SerializeAsString());
+  for (const auto& point : points) content += framed(scalar_event(point, wall_time).SerializeAsString());
+  return content;
 }
 
 void EventFile::image(const std::string& tag, std::int64_t step, std::span<const std::uint8_t> png, std::int64_t height, std::int64_t width,

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace pellucid::core {
 
@@ -37,6 +38,17 @@ class EventFile {
   std::ofstream file_;
   bool failed_ = false;
 };
+
+/// A point of a curve.
+struct EventPoint {
+  std::string tag;
+  std::int64_t step = 0;
+  double value = 0;
+};
+
+/// The content of an event file with these points, all written at `wall_time` (seconds since 1970): the same points give the same
+/// bytes.
+[[nodiscard]] std::string event_file(const std::vector<EventPoint>& points, double wall_time);
 
 /// CRC-32C (Castagnoli), as in RFC 3720, appendix B.4.
 [[nodiscard]] std::uint32_t crc32c(std::string_view bytes);

@@ -1,8 +1,8 @@
 #include "pellucid/report/html.h"
 
-#include "pellucid/core/config.h"
 #include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
+#include "pellucid/core/sealed.h"
 #include "pellucid/report/embedded.h"
 #include "pellucid/report/sections.h"
 #include "pellucid/report/study_sections.h"
@@ -36,6 +36,13 @@ std::string render_study(const Study& s) {
                      .scripts = {kChartJs, kStudyJs}});
 }
 
+// Writes a file that is not there or holds something else.
+void keep(const std::filesystem::path& path, const std::string& content) {
+  std::error_code none;
+  const bool stands = std::filesystem::is_regular_file(path, none) && std::filesystem::file_size(path, none) == content.size();
+  if (!stands || core::read_text(path) != content) core::write_file(path, content);
+}
+
 }  // namespace
 
 std::string attack_tabs(const Comparison& c, const std::string& group, const std::function<std::string(std::size_t attack)>& panel) {
@@ -57,15 +64,17 @@ std::filesystem::path write_report(const std::filesystem::path& run_folder) {
     throw core::Error(core::ErrorKind::kData, "{}: got no such file, expected the result of a finished run",
                       source.string());
   }
-  const core::Json result = core::read_json(source);
+  const core::Json result = core::read_sealed(source);
   const std::filesystem::path target = run_folder / "report.html";
-  core::write_file(target, render(result, run_folder));
+  std::vector<Output> outputs = {{target, render(result, run_folder)}};
   if (result["schema"] == kStudy) {
     const Study study = open_study(result, run_folder);
-    core::write_file(run_folder / "results.csv", csv(study));
-    core::write_file(run_folder / "table.tex", latex(study));
-    write_events(study, run_folder / "events");
+    outputs.push_back({run_folder / "results.csv", csv(study)});
+    outputs.push_back({run_folder / "table.tex", latex(study)});
+    if (auto events = event_file(study, run_folder / "events")) outputs.push_back(*std::move(events));
   }
+  for (const auto& [path, content] : outputs) keep(path, content);
+  remove_other_events(run_folder / "events", outputs.back().path);
   return target;
 }
 

@@ -23,8 +23,9 @@ namespace pellucid::report {
 [[nodiscard]] std::string render(const core::Json& result, const std::filesystem::path& run_folder);
 
 /// Renders `run_folder`/result.json to `run_folder`/report.html and returns the latter's path. Of a study also results.csv, table.tex and
-/// events/ are written (tidy.h).
-/// @throws Error(kData) if result.json is missing or not JSON, and as `render`.
+/// events/ are written (tidy.h). Each follows from result.json alone: a file that holds what it should is left as it is, any other
+/// (missing, damaged, of another result or version) is written.
+/// @throws Error(kData) if result.json is missing, and as `core::read_sealed` and `render`.
 /// @throws Error(kIo) if a file cannot be written.
 std::filesystem::path write_report(const std::filesystem::path& run_folder);
 

@@ -1,16 +1,32 @@
 #include "pellucid/report/tidy.h"
 
 #include "pellucid/core/events.h"
+#include "pellucid/core/file.h"
 #include "pellucid/report/format.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <ctime>
 
 namespace pellucid::report {
 namespace {
 
-std::string quoted(const std::string& text) {
+// Whether a spreadsheet would compute the text.
+bool is_formula(const std::string& text) {
+  constexpr std::array<std::string_view, 11> kBegins = {"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"};
+  if (std::none_of(kBegins.begin(), kBegins.end(), [&](std::string_view begin) { return text.starts_with(begin); })) return false;
+  double number = 0;
+  const char *begin = text.data() + (text.front() == '+' ? 1 : 0), *end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, number);
+  return error != std::errc() || stop != end || !std::isfinite(number);
+}
+
+std::string quoted(std::string text) {
+  if (is_formula(text)) text.insert(0, 1, '\'');
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string safe = "\"";
   for (const char c : text) safe += c == '"' ? "\"\"" : std::string(1, c);
@@ -32,10 +48,86 @@ std::string replaced(std::string_view text, const std::vector<std::pair<std::str
   return result;
 }
 
+// What stands for a character in LaTeX's text.
+struct Symbol {
+  std::string_view character, latex;
+};
+
+constexpr Symbol kSymbols[] = {
+    {"\\", "\\textbackslash{}"}, {"{", "\\{"}, {"}", "\\}"}, {"$", "\\$"}, {"&", "\\&"}, {"#", "\\#"}, {"%", "\\%"}, {"_", "\\_"},
+    {"~", "\\textasciitilde{}"}, {"^", "\\textasciicircum{}"}, {"<", "\\textless{}"}, {">", "\\textgreater{}"}, {"|", "\\textbar{}"},
+    {"\"", "''"}, {"[", "{[}"}, {"]", "{]}"}, {"*", "{*}"},  // behind \\ and \midrule the last three would be its arguments
+    // Greek, where it does not look like a Latin letter.
+    {"α", "$\\alpha$"}, {"β", "$\\beta$"}, {"γ", "$\\gamma$"}, {"δ", "$\\delta$"}, {"ε", "$\\varepsilon$"}, {"ϵ", "$\\epsilon$"},
+    {"ζ", "$\\zeta$"}, {"η", "$\\eta$"}, {"θ", "$\\theta$"}, {"ι", "$\\iota$"}, {"κ", "$\\kappa$"}, {"λ", "$\\lambda$"}, {"μ", "$\\mu$"},
+    {"µ", "$\\mu$"}, {"ν", "$\\nu$"}, {"ξ", "$\\xi$"}, {"ο", "o"}, {"π", "$\\pi$"}, {"ρ", "$\\rho$"}, {"σ", "$\\sigma$"},
+    {"ς", "$\\varsigma$"}, {"τ", "$\\tau$"}, {"υ", "$\\upsilon$"}, {"φ", "$\\varphi$"}, {"ϕ", "$\\phi$"}, {"χ", "$\\chi$"},
+    {"ψ", "$\\psi$"}, {"ω", "$\\omega$"}, {"Γ", "$\\Gamma$"}, {"Δ", "$\\Delta$"}, {"Θ", "$\\Theta$"}, {"Λ", "$\\Lambda$"},
+    {"Ξ", "$\\Xi$"}, {"Π", "$\\Pi$"}, {"Σ", "$\\Sigma$"}, {"Υ", "$\\Upsilon$"}, {"Φ", "$\\Phi$"}, {"Ψ", "$\\Psi$"}, {"Ω", "$\\Omega$"},
+    {"Α", "A"}, {"Β", "B"}, {"Ε", "E"}, {"Ζ", "Z"}, {"Η", "H"}, {"Ι", "I"}, {"Κ", "K"}, {"Μ", "M"}, {"Ν", "N"}, {"Ο", "O"},
+    {"Ρ", "P"}, {"Τ", "T"}, {"Χ", "X"},
+    // Symbols of the field.
+    {"×", "$\\times$"}, {"±", "$\\pm$"}, {"−", "$-$"}, {"·", "$\\cdot$"}, {"÷", "$\\div$"}, {"≤", "$\\le$"}, {"≥", "$\\ge$"}, {"≠", "$\\ne$"},
+    {"≈", "$\\approx$"}, {"∞", "$\\infty$"}, {"ℓ", "$\\ell$"}, {"∈", "$\\in$"}, {"∂", "$\\partial$"}, {"∇", "$\\nabla$"}, {"√", "$\\surd$"},
+    {"→", "$\\to$"}, {"←", "$\\gets$"}, {"↑", "$\\uparrow$"}, {"↓", "$\\downarrow$"}, {"°", "$^\\circ$"}, {"²", "$^2$"}, {"³", "$^3$"},
+    {"¹", "$^1$"}, {"½", "1/2"}, {"¼", "1/4"}, {"¾", "3/4"}, {"–", "--"}, {"—", "---"}, {"…", "\\ldots{}"}, {"‘", "`"}, {"’", "'"},
+    {"“", "``"}, {"”", "''"}, {"„", ",,"}, {"«", "<<"}, {"»", ">>"}, {"€", "EUR"}, {"£", "\\pounds{}"}, {"§", "\\S{}"}, {"©", "(c)"},
+    {"\u00a0", "~"}, {"\u2009", "\\,"}, {"\u202f", "\\,"}, {"\u2011", "-"}, {"\u00ad", ""}, {"\u200b", ""}, {"\ufeff", ""},
+    // Latin letters that are no letter with an accent.
+    {"ß", "\\ss{}"}, {"æ", "\\ae{}"}, {"Æ", "\\AE{}"}, {"œ", "\\oe{}"}, {"Œ", "\\OE{}"}, {"ø", "\\o{}"}, {"Ø", "\\O{}"}, {"å", "\\aa{}"},
+    {"Å", "\\AA{}"}, {"ł", "\\l{}"}, {"Ł", "\\L{}"}, {"ı", "\\i{}"}, {"í", "\\'{\\i}"}, {"ì", "\\`{\\i}"}, {"î", "\\^{\\i}"}, {"ï", "\\\"{\\i}"},
+};
+
+// The letters that an accent of LaTeX makes, each behind the one below it.
+struct Accent {
+  char command;
+  std::u32string_view letters;  // "á" "a" ...
+};
+constexpr Accent kAccents[] = {
+    {'\'', U"áaÁAéeÉEÍIóoÓOúuÚUýyÝYćcĆCńnŃNśsŚSźzŹZ"}, {'`', U"àaÀAèeÈEÌIòoÒOùuÙU"}, {'^', U"âaÂAêeÊEÎIôoÔOûuÛU"},
+    {'"', U"äaÄAëeËEÏIöoÖOüuÜUÿyŸY"},                   {'~', U"ãaÃAñnÑNõoÕO"},         {'c', U"çcÇCşsŞS"},
+    {'v', U"čcČCďdĎDěeĚEňnŇNřrŘRšsŠSťtŤTžzŽZ"},          {'=', U"āaĀAēeĒEīiĪIōoŌOūuŪU"}, {'.', U"żzŻZėeĖEİI"},
+    {'u', U"ăaĂAğgĞG"},                                 {'H', U"őoŐOűuŰU"},
+};
+
+std::string accented(char32_t character) {
+  for (const auto& [command, letters] : kAccents) {
+    for (std::size_t i = 0; i < letters.size(); i += 2) {
+      if (letters[i] == character) return fmt::format("\\{}{{{}}}", command, static_cast<char>(letters[i + 1]));
+    }
+  }
+  return "";
+}
+
+// The character at the front of UTF-8 text and its bytes. The text is a JSON string's: it is well formed.
+std::pair<char32_t, std::size_t> front(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[i])); };
+  const std::size_t size = byte(0) < 0x80 ? 1 : byte(0) < 0xE0 ? 2 : byte(0) < 0xF0 ? 3 : 4;
+  if (size == 1 || text.size() < size) return {byte(0), 1};
+  char32_t character = byte(0) & (0x7FU >> size);
+  for (std::size_t i = 1; i < size; ++i) character = (character << 6) | (byte(i) & 0x3F);
+  return {character, size};
+}
+
 std::string latex_text(std::string_view text) {
-  return replaced(text, {{"\\", "\\textbackslash{}"}, {"{", "\\{"}, {"}", "\\}"}, {"$", "\\$"}, {"&", "\\&"}, {"#", "\\#"}, {"%", "\\%"},
-                         {"_", "\\_"}, {"~", "\\textasciitilde{}"}, {"^", "\\textasciicircum{}"}, {"<", "\\textless{}"},
-                         {">", "\\textgreater{}"}, {"|", "\\textbar{}"}, {"\"", "''"}, {"\n", " "}, {"\r", " "}});
+  std::string result;
+  while (!text.empty()) {
+    const auto [character, size] = front(text);
+    const auto* symbol = std::find_if(std::begin(kSymbols), std::end(kSymbols), [&](const Symbol& s) { return text.starts_with(s.character); });
+    if (symbol != std::end(kSymbols)) {
+      result += symbol->latex;
+    } else if (character < 0x20 || character == 0x7F) {
+      result += ' ';
+    } else if (character < 0x7F) {
+      result += static_cast<char>(character);
+    } else if (const auto letter = accented(character); !letter.empty()) {
+      result += letter;
+    } else {
+      result += fmt::format("{{[}}U+{:04X}{{]}}", static_cast<std::uint32_t>(character));
+    }
+    text.remove_prefix(size);
+  }
+  return result;
 }
 
 // A number of format.h in math mode: "1.30×10⁻⁵" is $1.30\times10^{-5}$.
@@ -57,6 +149,13 @@ std::string latex_estimate(const Interval& value, const std::string& unit) {
   const std::string text = fmt::format("${}$", number(value.value));
   if (!value.low || !value.high) return text;
   return fmt::format("{} {{\\footnotesize$[{}, {}]$}}", text, number(value.low), number(value.high));
+}
+
+// Seconds since 1970 of "2026-01-31T12:00:00Z"; 0 of what is no such date.
+std::int64_t seconds_of(const std::string& date) {
+  std::tm utc{};
+  const char* end = ::strptime(date.c_str(), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return end != nullptr && *end == '\0' ? std::max<std::int64_t>(::timegm(&utc), 0) : 0;
 }
 
 // "64" or "32 to 64": what the groups have of something.
@@ -124,17 +223,30 @@ std::string latex(const Study& study) {
                      latex_text(fmt::format("{}", fmt::join(caption, " "))), std::string(metrics.size(), 'r'), head, body);
 }
 
-void write_events(const Study& study, const std::filesystem::path& folder) {
-  if (!study.x) return;
-  if (std::error_code none; std::filesystem::exists(folder, none) && !std::filesystem::is_empty(folder, none)) return;
-  core::EventFile events(folder);
+std::optional<Output> event_file(const Study& study, const std::filesystem::path& folder) {
+  if (!study.x) return {};
+  std::vector<core::EventPoint> points;
   for (const StudyMetric& metric : study.metrics) {
     for (const StudyGroup& group : study.groups) {
       const Value value = mean(group, metric).value;
       const std::string tag = fmt::format("{}/mean/{}", metric.key, label_without(study, group, {study.x}));
-      if (value) events.scalar(tag, static_cast<std::int64_t>(group.levels[*study.x]), *value);
+      if (value) points.push_back({tag, static_cast<std::int64_t>(group.levels[*study.x]), *value});
     }
   }
+  const auto seconds = seconds_of(study.root["environment"]["date"].text());
+  Output file{.path = {}, .content = core::event_file(points, static_cast<double>(seconds))};
+  file.path = folder / fmt::format("events.out.tfevents.{}.{}.pellucid", seconds, core::sha256(file.content).substr(0, 16));
+  return file;
+}
+
+void remove_other_events(const std::filesystem::path& folder, const std::filesystem::path& kept) {
+  std::error_code none;
+  std::vector<std::filesystem::path> others;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
+    const auto name = entry.path().filename().string();
+    if (name.starts_with("events.out.tfevents.") && name.ends_with(".pellucid") && entry.path() != kept) others.push_back(entry.path());
+  }
+  for (const auto& other : others) std::filesystem::remove(other, none);
 }
 
 }  // namespace pellucid::report

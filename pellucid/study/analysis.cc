@@ -30,7 +30,7 @@ stats::Crossed crossed(const Study& study, const std::vector<const Cell*>& cells
   for (const Cell* cell : cells) {
     const auto found = cell->result.find(key);
     if (found == cell->result.end() || !found->is_number()) continue;
-    sample.values[static_cast<std::size_t>(cell->image - study.first_image) * sample.seeds +
+    sample.values[static_cast<std::size_t>(cell->place) * sample.seeds +
                   static_cast<std::size_t>(cell->seed)] = *found;
   }
   return sample;

@@ -10,7 +10,9 @@ namespace pellucid::study {
 /// A finished cell: which it is, and what came out.
 struct Cell {
   std::size_t group = 0;
-  std::int64_t seed = 0, image = 0;  ///< the image's number in the data set
+  std::int64_t seed = 0;
+  std::int64_t place = 0;  ///< of the image among the study's: 0 to images - 1
+  std::int64_t image = 0;  ///< its number in the test set
   std::string name;
   core::Json result;  ///< as `read_back` gives it, with "guess_psnr" and "gain"; or {"status": "failed", "reason"}
 };

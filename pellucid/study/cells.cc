@@ -9,7 +9,9 @@ namespace {
 
 using core::Json;
 
-constexpr int kVersion = 1;  // of what a cell computes: a new one where old results must not be taken up
+// Of what a cell computes: a new one where old results must not be taken up.
+// 2: "image" is the image's own number; labels are matched by their classes' names.
+constexpr int kVersion = 2;
 
 }  // namespace
 
@@ -19,8 +21,9 @@ Parts parts_of(const Study& study, Datasets& datasets) {
   for (std::size_t g = 0; g < study.groups.size(); ++g) {
     for (std::int64_t seed = 0; seed < study.seeds; ++seed) {
       auto training = training_of(study.groups[g].settings, seed, datasets);
-      const auto key =
-          fmt::format("{} {} {}", training.id, training.settings.checkpoint, training.settings.judge_images);
+      auto& s = training.settings;
+      const auto key = fmt::format("{} {} {} {} {} {}", training.id, s.checkpoint, s.judge_images, s.test_images, s.training.test_attack_images,
+                                   core::to_json(evasion::fields(s.training.test_attack)).dump());
       const auto [found, fresh] = known.emplace(key, parts.trainings.size());
       if (fresh) parts.trainings.push_back(std::move(training));
       parts.blocks.push_back({g, found->second, seed});
@@ -48,7 +51,7 @@ Json determinants(const Study& study, const Block& block, const Json& network, D
 
 Json read_cell(const nets::Network& network, const Settings& s, std::int64_t image, Datasets& datasets) {
   const Tensor at = torch::tensor({image});
-  const auto& set = datasets.test(s);
+  const auto& set = datasets.all_test(s);
   const Truth truth{.images = data::pixels(set, at), .labels = data::labels(set, at)};
   auto [json, picture] = read_back(network, truth, image, s.attack, {.mode = s.mode, .seed = 0});
   const auto label = truth.labels.item<std::int64_t>();

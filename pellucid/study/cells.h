@@ -14,7 +14,7 @@ struct Block {
 
 struct Parts {
   std::vector<Training>
-      trainings;              ///< each (training, checkpoint, images that judge it) once, in the order of the groups
+      trainings;              ///< each (training, checkpoint, what judges it) once, in the order of the groups
   std::vector<Block> blocks;  ///< one a (group, seed), the seed fastest
 };
 
@@ -23,12 +23,13 @@ struct Parts {
 /// "adversarial, seed 0": a block for the reader.
 [[nodiscard]] std::string describe(const Study& study, const Block& block);
 
-/// All that determines the results of a block's cells, but for the image: a cell's are these with its number as "image".
+/// All that determines the results of a block's cells, but for the image: a cell's are these with its number in
+/// `Datasets::all_test` as "image".
 /// @param network of the block's training, as `measured` gives it.
 [[nodiscard]] core::Json determinants(const Study& study, const Block& block, const core::Json& network,
                                       Datasets& datasets);
 
-/// Computes a cell: reads test image `image` back from the network's update and scores it.
+/// Computes a cell: reads image `image` of `Datasets::all_test` back from the network's update and scores it.
 /// @return what `read_back` says, without the curve, with "label", "guess_psnr" (of the mean training image), "gain"
 /// over it, and
 ///   "png" in base64 or null.

@@ -14,7 +14,7 @@ namespace {
 
 using core::Json;
 
-constexpr int kVersion = 2;
+constexpr int kVersion = 3;  // 3: images are drawn
 constexpr double kMustReach = 30;           // dB, the positive control
 constexpr std::int64_t kControlImages = 4;  // at most
 
@@ -32,14 +32,14 @@ Truth truth_of(const data::Dataset& set, std::int64_t index) {
 }
 
 double positive(const Study& study, const Control& control, Datasets& datasets) {
-  const auto& set = datasets.test(control.training.settings);
+  const auto& set = datasets.all_test(control.training.settings);
   const auto architecture = nets::build({.net = "lenet",
                                          .input = set.images.sizes().slice(1).vec(),
                                          .classes = static_cast<std::int64_t>(set.classes.size())});
   const nets::Network network{.architecture = architecture, .state = nets::initialise(architecture, 0)};
   double best = 0;
   for (std::int64_t i = 0; i < std::min(study.images, kControlImages) && best < kMustReach; ++i) {
-    const auto index = study.first_image + i;
+    const auto index = datasets.drawn(control.training.settings, study.first_image + i);
     const auto read = read_back(network, truth_of(set, index), index, strong(control.training.settings.attack));
     if (read.result["psnr"].is_number()) best = std::max(best, read.result["psnr"].get<double>());
   }
@@ -49,11 +49,11 @@ double positive(const Study& study, const Control& control, Datasets& datasets) 
 std::vector<double> null_gains(const Study& study, const Control& control, const std::filesystem::path& trained,
                                Datasets& datasets) {
   const auto& settings = control.training.settings;
-  const auto& set = datasets.test(settings);
+  const auto& set = datasets.all_test(settings);
   const auto network = load(control.training, trained);
   std::vector<double> gains;
   for (std::int64_t i = 0; i < std::min(study.images, kControlImages); ++i) {
-    const auto index = study.first_image + i;
+    const auto index = datasets.drawn(settings, study.first_image + i);
     const auto truth = truth_of(set, index);
     sharing::Observation observation{.network = network,
                                      .update = sharing::compute_update(network, truth.images, truth.labels),

@@ -4,9 +4,12 @@
 #include "pellucid/core/environment.h"
 #include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
+#include "pellucid/core/run_folder.h"
+#include "pellucid/core/sealed.h"
 #include "pellucid/data/catalog.h"
 #include "pellucid/inversion/engine.h"
 #include "pellucid/nets/weights.h"
+#include "pellucid/nets/zoo.h"
 #include "pellucid/study/store.h"
 #include "pellucid/training/train.h"
 
@@ -30,6 +33,12 @@ std::string training_of(const fs::path& weights) {
   return found == metadata.end() ? "given as " + weights.string() : found->second;
 }
 
+nets::Spec spec_of(const DemoOptions& options, const data::Dataset& train_set) {
+  return {.net = options.net,
+          .input = train_set.images.sizes().slice(1).vec(),
+          .classes = static_cast<std::int64_t>(train_set.classes.size())};
+}
+
 // Loads the weights that were named, or trains them, and measures the accuracy.
 Prepared prepare(const std::string& id, const std::string& label, const std::string& weights, training::TrainingOptions training,
                  const DemoOptions& options, const data::Dataset& train_set, const data::Dataset& test_set, const fs::path& folder,
@@ -41,10 +50,7 @@ Prepared prepare(const std::string& id, const std::string& label, const std::str
   Json curve;
   std::string file = weights, note;
   if (weights.empty()) {
-    const nets::Spec spec{.net = options.net,
-                          .input = train_set.images.sizes().slice(1).vec(),
-                          .classes = static_cast<std::int64_t>(train_set.classes.size())};
-    auto trained = training::train(spec, train_set, test_set, training, folder / id, run);
+    auto trained = training::train(spec_of(options, train_set), train_set, test_set, training, folder / id, run);
     prepared.subject.network = std::move(trained.network);
     if (trained.kept_epoch < static_cast<std::int64_t>(trained.curve.size())) {
       note = fmt::format(" (overfitted to its attack after epoch {}: the weights of epoch {})", trained.curve.size(), trained.kept_epoch);
@@ -128,9 +134,9 @@ core::Fields fields(DemoOptions& o) {
       core::field("net", o.net, "network: see `pellucid list nets`"),
       core::field("standard_model", o.standard_model, "weight file of the standard model, instead of training it"),
       core::field("adversarial_model", o.adversarial_model, "weight file of the robust model, instead of training it"),
-      core::field("images", o.images, "test images to read back: the first ones", 1, 100000),
-      core::field("train_images", o.train_images, "train on the first images only; 0 is all", 0, INT64_MAX),
-      core::field("judge_images", o.judge_images, "test images for the accuracy under attack", 1, INT64_MAX),
+      core::field("images", o.images, "test images to read back, drawn from all", 1, 100000),
+      core::field("train_images", o.train_images, "train on so many images, drawn from all; 0 is all", 0, INT64_MAX),
+      core::field("judge_images", o.judge_images, "test images for the accuracy under attack, drawn from all", 1, INT64_MAX),
       core::field("seed", o.seed, "seed of everything: trainings, start noise, attacks"),
       core::field("attack", o.attack, "ours, the published one, or both",
                   core::Choices<DemoOptions::Attacks>{{"both", DemoOptions::Attacks::kBoth},
@@ -139,7 +145,8 @@ core::Fields fields(DemoOptions& o) {
   };
 }
 
-Json run_demo(const DemoOptions& options, const Json& config, const fs::path& folder, const core::Run& run) {
+Json run_demo(const DemoOptions& options, const Json& config, const fs::path& folder, const core::Run& run,
+              const std::function<void(const std::string&)>& warn) {
   if (options.standard_model.empty() != options.adversarial_model.empty()) {
     throw core::Error(core::ErrorKind::kUsage, "standard_model and adversarial_model: got one, expected both or none");
   }
@@ -147,9 +154,18 @@ Json run_demo(const DemoOptions& options, const Json& config, const fs::path& fo
   std::string name = options.data;
   if (name.empty()) name = data::available("mnist", options.data_dir) ? "mnist" : "digits";
   auto train_set = data::load(name, data::Split::kTrain, options.data_dir);
-  const auto test_set = data::load(name, data::Split::kTest, options.data_dir);
+  const auto test_set = data::relabelled(data::load(name, data::Split::kTest, options.data_dir), train_set.classes);
   train_set = data::sample(train_set, options.train_images, options.seed);
-  core::write_file(folder / "config.json", core::to_text(config));
+  if (options.standard_model.empty()) {
+    training::check(options.standard);
+    training::check(options.adversarial);
+    (void)nets::build(spec_of(options, train_set));
+  }
+  const core::RunFolder run_folder(folder, "demo", core::Workers::kOne);
+  if (warn) {
+    for (const auto& note : Store(folder, {}, /*read_only=*/true).take_notes()) warn(note);
+  }
+  run_folder.write_config(config);
 
   const auto standard =
       prepare("standard", "Standard", options.standard_model, options.standard, options, train_set, test_set, folder, run);
@@ -179,8 +195,9 @@ Json run_demo(const DemoOptions& options, const Json& config, const fs::path& fo
                        {"conventions", conventions("Intervals: 95 %; bootstrap (BCa) over images for scores, Clopper-Pearson for accuracies. One training "
                                                     "seed: they say nothing about other trainings.",
                                                     "evaluation mode")}};
-  core::write_file(folder / "result.json", core::to_text(result));
-  return result;
+  Json whole = core::sealed(result);
+  core::write_file(folder / "result.json", core::to_text(whole));
+  return whole;
 }
 
 }  // namespace pellucid::study

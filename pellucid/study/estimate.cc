@@ -58,7 +58,7 @@ double reading_seconds(const Settings& s, Datasets& datasets) {
   options.iterations = kIterations;
   double taken = 0;
   core::parallel_for(1, 1, [&](std::int64_t) { taken = seconds([&] { (void)inversion::run_trial(observation, options, 0); }); });
-  return taken / kIterations * static_cast<double>(s.attack.iterations * s.attack.restarts);
+  return taken / kIterations * static_cast<double>(s.attack.iterations) * static_cast<double>(s.attack.restarts);
 }
 
 }  // namespace pellucid::study

@@ -16,9 +16,9 @@ struct Settings {
   std::string data = "mnist", data_dir;
   std::string net = "small_cnn";
   bool normalise = false;         ///< the network's first layer standardises by the training images' mean and deviation
-  std::int64_t train_images = 0;  ///< use only the first ones; 0: all
-  std::int64_t test_images = 0;   ///< measure accuracy on the first test images; 0: all
-  std::int64_t judge_images = 1000;  ///< accuracy under attack is measured on the first of them
+  std::int64_t train_images = 0;  ///< so many, drawn by `data::sample`; 0: all
+  std::int64_t test_images = 0;   ///< measure accuracy on so many, drawn by `data::sample`; 0: all
+  std::int64_t judge_images = 1000;  ///< accuracy under attack is measured on so many of them, drawn likewise
 
   training::TrainingOptions
       training;  ///< [training], [training.attack], [training.test_attack]; its seed is added to the study's
@@ -66,7 +66,7 @@ struct Study {
   std::string compare;           ///< the axis whose levels are compared with its first one; may be empty
   std::string x;                 ///< the axis that charts run along; may be empty
   std::int64_t images = 8;       ///< test images to read back; 0: only train
-  std::int64_t first_image = 0;  ///< the first of them
+  std::int64_t first_image = 0;  ///< the place of the first of them in `data::sample_order` of the test set
   std::int64_t seeds = 1;        ///< trainings, with seeds 0, 1, ...
   std::int64_t gallery = 12;     ///< images that the report shows
   std::vector<Axis> axes;
@@ -83,10 +83,11 @@ struct Study {
 ///
 /// @param scale one of the file's, or empty for the file as it is.
 /// @param changes "key = value" in TOML, laid over last: "training.epochs = 3".
-/// @throws Error(kIo) if the file cannot be read.
-/// @throws Error(kUsage) for what is not TOML, an unknown key, scale or axis, files that extend one another, a
-/// comparison between data sets, or
-///   settings that do not go together, with the nearest name or what was expected.
+/// @throws Error(kIo) if the file cannot be read, or is larger than 1 MiB.
+/// @throws Error(kUsage) for what is not TOML, an unknown key, scale, axis or preset, a value of the wrong kind, a checkpoint that
+///   the training does not keep, files that extend one another, a comparison between data sets, or settings that do not go
+///   together, with the nearest name or what was expected.
+/// @throws Error(kUsage) for more than 10,000 groups or trainings, or 1,000,000 cells, before any of them is built.
 [[nodiscard]] Study read_study(const std::filesystem::path& file, const std::string& scale,
                                const std::vector<std::string>& changes = {});
 

@@ -88,15 +88,15 @@ Json gallery_of(const Study& study, const Finished& finished, std::size_t first_
     std::vector<const Cell*> cells;
   };
   std::vector<Row> rows;
-  for (std::int64_t i = 0; i < study.images; ++i) rows.push_back({study.first_image + i, -1e9, {}});
+  for (std::int64_t i = 0; i < study.images; ++i) rows.push_back({datasets.drawn(settings, study.first_image + i), -1e9, {}});
   for (const auto& cell : finished.cells) {
     if (cell.seed != 0 || datasets.identity(study.groups[cell.group].settings) != identity) continue;
-    auto& row = rows[static_cast<std::size_t>(cell.image - study.first_image)];
+    auto& row = rows[static_cast<std::size_t>(cell.place)];
     row.cells.push_back(&cell);
     if (cell.group == first_group && !nothing_came_out(cell)) row.score = cell.result["psnr"];
   }
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.score > b.score; });
-  const auto& set = datasets.test(settings);
+  const auto& set = datasets.all_test(settings);
   const auto shown = std::min<std::size_t>(rows.size(), static_cast<std::size_t>(study.gallery));
   Json list = Json::array();
   for (std::size_t k = 0; k < shown; ++k) {  // from the best to the worst, evenly

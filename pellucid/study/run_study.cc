@@ -4,14 +4,20 @@
 #include "pellucid/core/environment.h"
 #include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
+#include "pellucid/core/memory.h"
 #include "pellucid/core/parallel.h"
+#include "pellucid/core/run_folder.h"
+#include "pellucid/core/sealed.h"
 #include "pellucid/core/stop.h"
+#include "pellucid/core/text.h"
 #include "pellucid/study/controls.h"
 #include "pellucid/study/estimate.h"
+#include "pellucid/study/is_result.h"
 #include "pellucid/study/result.h"
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <thread>
 
 namespace pellucid::study {
@@ -27,10 +33,10 @@ class Networks {
   /// Says that one more cell may ask for it.
   void expect(const Training& training) { ++slots_[key(training)].cells; }
 
-  std::shared_ptr<const nets::Network> get(const Training& training, const std::filesystem::path& folder) {
+  std::shared_ptr<const nets::Network> get(const Training& training, const std::filesystem::path& folder, const std::string& fingerprint) {
     const std::lock_guard guard(mutex_);
     auto& slot = slots_.at(key(training));
-    if (!slot.network) slot.network = std::make_shared<nets::Network>(load(training, folder));
+    if (!slot.network) slot.network = std::make_shared<nets::Network>(load(training, folder, fingerprint));
     return slot.network;
   }
 
@@ -56,13 +62,14 @@ class Networks {
 // A study at work: what is finished, and the next step.
 class Work {
  public:
-  Work(const Study& study, const Folders& folders, const core::Run& run, const core::Processes& processes,
+  Work(const Study& study, const Folders& folders, Datasets& datasets, const core::Run& run, const core::Processes& processes,
        bool read_only = false)
       : study_(study),
         folders_(folders),
         run_(run),
-        trained_(folders.trained, together(processes), read_only),
-        cells_(folders.run, together(processes), read_only),
+        datasets_(datasets),
+        trained_(folders.trained, together(processes), read_only, is_result),
+        cells_(folders.run, together(processes), read_only, is_result),
         parts_(parts_of(study, datasets_)),
         controls_(controls(study, datasets_)),
         networks_(parts_.trainings.size()),
@@ -95,6 +102,31 @@ class Work {
       control_results_[c] = trained_.find(cell_name(controls_[c].determinants));
   }
 
+  // Refuses, of what is not finished, what cannot be run. @pre `look` was called.
+  void check() {
+    std::set<std::string> checked;
+    const auto check = [&](const Settings& s) {
+      if (!checked.insert(to_json(s).dump(-1, ' ', false, Json::error_handler_t::replace)).second) return;
+      check_runs(s, datasets_);
+      if (study_.images > 0) (void)datasets_.drawn(s, study_.first_image + study_.images - 1);
+    };
+    for (std::size_t b = 0; b < parts_.blocks.size(); ++b) {
+      bool missing = !ready(b);
+      for (std::int64_t i = 0; i < study_.images; ++i) missing = missing || !reading(b, i);
+      if (missing) check(study_.groups[parts_.blocks[b].group].settings);
+    }
+    for (std::size_t c = 0; c < controls_.size(); ++c) {
+      if (!control_results_[c]) check(controls_[c].training.settings);
+    }
+  }
+
+  // What was left out of the folders' journals.
+  [[nodiscard]] std::vector<std::string> notes() {
+    auto notes = cells_.take_notes();
+    for (auto& note : trained_.take_notes()) notes.push_back(std::move(note));
+    return notes;
+  }
+
   // @pre nothing is missing.
   [[nodiscard]] Finished finish() {
     Finished finished{.parts = parts_, .networks = {}, .cells = {}, .controls = {}};
@@ -104,7 +136,8 @@ class Work {
       for (std::int64_t i = 0; i < study_.images; ++i) {
         finished.cells.push_back({.group = block.group,
                                   .seed = block.seed,
-                                  .image = study_.first_image + i,
+                                  .place = i,
+                                  .image = image(b, i),
                                   .name = name(b, i),
                                   .result = *std::move(reading(b, i))});
       }
@@ -116,7 +149,6 @@ class Work {
   }
 
   [[nodiscard]] Outline outline();
-  [[nodiscard]] Datasets& datasets() { return datasets_; }
 
  private:
   static Together together(const core::Processes& processes) {
@@ -133,12 +165,17 @@ class Work {
     return readings_[block * static_cast<std::size_t>(study_.images) + static_cast<std::size_t>(i)];
   }
 
+  // The number of a block's i-th image in its test set.
+  [[nodiscard]] std::int64_t image(std::size_t b, std::int64_t i) const {
+    return datasets_.drawn(study_.groups[parts_.blocks[b].group].settings, study_.first_image + i);
+  }
+
   // All that determines a cell. @pre its network did not fail.
   [[nodiscard]] Json determinants(std::size_t b, std::int64_t i) const {
     Json& common = common_[b];
     if (common.is_null()) common = study::determinants(study_, parts_.blocks[b], network(b), datasets_);
     Json all = common;
-    all["image"] = study_.first_image + i;
+    all["image"] = image(b, i);
     return all;
   }
 
@@ -162,24 +199,14 @@ class Work {
     return training;
   }
 
-  // Refuses images that are not there, and finds missing data, before any work is done on it.
-  void check_data(const Settings& settings) {
-    const auto images = datasets_.test(settings).size();
-    if (study_.images == 0 || study_.first_image + study_.images <= images) return;
-    throw core::Error(core::ErrorKind::kUsage,
-                      "images: got {} from {} on, expected test images below {}, which is how many {} has here",
-                      study_.images, study_.first_image, images, settings.data);
-  }
-
   void train() {
     for (std::size_t t = 0; t < networks_.size(); ++t) {
       if (networks_[t] || (networks_[t] = find_measured(parts_.trainings[t], trained_))) continue;
       const auto& training = parts_.trainings[t];
-      check_data(training.settings);
       core::Run run = run_;
       const auto block =
           std::find_if(parts_.blocks.begin(), parts_.blocks.end(), [&](const Block& b) { return b.training == t; });
-      run.label = fmt::format("network {} of {}, {}", t + 1, networks_.size(), describe(study_, *block));
+      run.label = fmt::format("network {} of {}, {}", t + 1, networks_.size(), core::printable(describe(study_, *block)));
       networks_[t] = measured(training, trained_, folders_.trained, datasets_, run);
       if (networks_[t])
         run_.report(
@@ -213,7 +240,6 @@ class Work {
     Networks networks;
     for (const auto& m : missing) {
       const auto& settings = study_.groups[parts_.blocks[m.block].group].settings;
-      check_data(settings);
       (void)datasets_.mean_image(settings);
       networks.expect(training(parts_.blocks[m.block]));
     }
@@ -223,17 +249,17 @@ class Work {
     core::parallel_for(static_cast<std::int64_t>(missing.size()), run_.threads, [&](std::int64_t m) {
       const auto& [b, i] = missing[static_cast<std::size_t>(m)];
       const auto& block = parts_.blocks[b];
-      const auto image = study_.first_image + i;
+      const auto image = this->image(b, i);
       auto result = cells_.try_cell(determinants(b, i), [&] {
         return attempt([&] {
-          const auto network = networks.get(training(block), folders_.trained);
-          return read_cell(*network, study_.groups[block.group].settings, image, datasets_);
+          const auto trained = networks.get(training(block), folders_.trained, network(b)["fingerprint"]);
+          return read_cell(*trained, study_.groups[block.group].settings, image, datasets_);
         });
       });
       networks.leave(training(block));
       const std::lock_guard guard(mutex);
       if (!result) return;  // another process is at it
-      std::string line = fmt::format("{}, image {}: ", describe(study_, block), image);
+      std::string line = fmt::format("{}, image {}: ", core::printable(describe(study_, block)), image);
       const auto psnr = result->find("psnr");
       line += psnr != result->end() && psnr->is_number() ? fmt::format("{:.1f} dB", psnr->get<double>())
                                                          : (*result)["status"].get<std::string>();
@@ -260,7 +286,7 @@ class Work {
   const Study& study_;
   const Folders& folders_;
   const core::Run& run_;
-  mutable Datasets datasets_;
+  Datasets& datasets_;
   Store trained_, cells_;
   Parts parts_;
   std::vector<Control> controls_;
@@ -288,7 +314,8 @@ Outline Work::outline() {
     Json kind = training::to_json(training.settings.training);
     for (const char* key : {"seed", "learning_rate", "checkpoint_steps", "test_attack"}) kind.erase(key);
     for (const char* key : {"epsilon", "step"}) kind["attack"].erase(key);
-    const bool trained = std::filesystem::exists(folders_.trained / training.id / "model.safetensors");
+    std::error_code none;
+    const bool trained = std::filesystem::exists(folders_.trained / training.id / "model.safetensors", none);
     if (!networks_[t] && !trained)
       item.seconds = once({training.settings.net, training.settings.data, training.settings.train_images, kind},
                           [&] { return training_seconds(training, datasets_); });
@@ -315,10 +342,60 @@ Outline Work::outline() {
 
 }  // namespace
 
-Json run_study(const Study& study, const Folders& folders, const core::Run& run, const core::Processes& processes) {
-  Work work(study, folders, run, processes);
-  if (processes.first())
-    core::write_file(folders.run / "study.json", core::to_text({{"study", study.document}, {"scale", study.scale}}));
+namespace {
+
+// A result that stands: of this study with these inputs, whole, as it was written. Null where there is none.
+Json kept_result(const std::filesystem::path& path, const std::string& inputs, const std::function<void(const std::string&)>& warn) {
+  std::error_code none;
+  if (!std::filesystem::exists(path, none)) return {};
+  try {
+    Json kept = core::read_sealed(path);
+    const auto found = kept.is_object() && kept.contains("checksum") ? kept.find("inputs") : kept.end();
+    return found != kept.end() && *found == inputs ? kept : Json();
+  } catch (const core::Error& error) {
+    if (error.kind() != core::ErrorKind::kData) throw;
+    if (warn) warn(fmt::format("{}; it is written again", error.what()));
+    return {};
+  }
+}
+
+// A folder holds one study: another one would replace its result.
+void check_owner(const Study& study, const std::filesystem::path& folder) {
+  std::error_code none;
+  const auto path = folder / "config.json";
+  if (!std::filesystem::is_regular_file(path, none)) return;
+  const Json config = core::read_json(path);
+  const auto name = config.is_object() ? config.find("study") : config.end();
+  if (name == config.end() || !name->is_string() || *name == study.name) return;
+  throw core::Error(core::ErrorKind::kUsage, "{}: holds the study {}, got {}; name another folder for it with --out", folder.string(),
+                    core::quoted(name->get<std::string>()), core::quoted(study.name));
+}
+
+// Every cell is kept in memory with its picture.
+void require_memory(const Study& study) {
+  constexpr std::uint64_t kCell = 4096;  // bytes
+  const auto cells = study.groups.size() * static_cast<std::uint64_t>(study.seeds * study.images);
+  core::require_memory(cells * kCell, fmt::format("{}: {} cells", study.name, cells));
+}
+
+}  // namespace
+
+Json run_study(const Study& study, const Folders& folders, const core::Run& run, const core::Processes& processes,
+               const std::function<void(const std::string&)>& warn) {
+  Datasets datasets;
+  require_memory(study);
+  check_owner(study, folders.run);
+  {
+    Work before(study, folders, datasets, run, {}, /*read_only=*/true);
+    before.look();
+    before.check();
+  }
+  const core::RunFolder folder(folders.run, "study", core::Workers::kSeveral);
+  Work work(study, folders, datasets, run, processes);
+  if (warn && processes.first()) {
+    for (const auto& note : work.notes()) warn(note);
+  }
+  if (processes.first()) folder.write_config({{"study", study.name}, {"scale", study.scale}, {"settings", study.document}});
   while (!work.advance()) {
     core::throw_if_stopped();
     std::this_thread::sleep_for(kPatience);
@@ -328,18 +405,17 @@ Json run_study(const Study& study, const Folders& folders, const core::Run& run,
 
   const auto finished = work.finish();
   const auto path = folders.run / "result.json";
-  if (std::filesystem::exists(path)) {
-    const Json kept = core::read_json(path);
-    if (kept.is_object() && kept.value("inputs", "") == inputs(study, finished)) return kept;
-  }
+  Json kept = kept_result(path, inputs(study, finished), warn);
+  if (!kept.is_null()) return kept;
   run.report({.task = "sum up", .unit = ""});
-  const Json result = result_of(study, finished, work.datasets(), core::environment(run.threads));
+  Json result = core::sealed(result_of(study, finished, datasets, core::environment(run.threads)));
   core::write_file(path, core::to_text(result));
   return result;
 }
 
 Outline outline(const Study& study, const Folders& folders, const core::Run& run) {
-  return Work(study, folders, run, {}, /*read_only=*/true).outline();
+  Datasets datasets;
+  return Work(study, folders, datasets, run, {}, /*read_only=*/true).outline();
 }
 
 }  // namespace pellucid::study

@@ -5,11 +5,13 @@
 #include "pellucid/core/run.h"
 #include "pellucid/study/plan.h"
 
+#include <functional>
+
 namespace pellucid::study {
 
 /// Where a study's work is kept.
 struct Folders {
-  std::filesystem::path run;      ///< its cells and its result
+  std::filesystem::path run;      ///< its config.json, cells and result
   std::filesystem::path trained;  ///< networks by name, shared by all studies that need them
 };
 
@@ -35,13 +37,20 @@ struct Outline {
 /// result with its reason; a full disk or a stop ends the run. Controls come with every study: see `Control` in
 /// result.json.
 ///
+/// Which images: the study's `first_image`-th and following of `data::sample_order` of the test set, so that every class has its
+/// share. Everything is checked before any work is done or any file written: a refused study leaves the folders as they were.
+/// What is damaged in the folders is said, left out and computed again.
+///
 /// Several processes on the same folders share the cells. Results do not depend on how many there are, nor on the
 /// order, nor on how often the run was killed; trainings depend on the number of threads in their last bits.
 ///
+/// @param warn takes sentences on what was damaged, also where progress is off; may be empty.
 /// @return what `folders.run`/result.json holds, of schema "pellucid.study/1"; null in all processes but the first.
 /// @throws Error(kStopped) if a stop was asked for; the same call goes on from there.
-/// @throws Error(kData) if a data set is missing.   @throws Error(kIo) if something cannot be written.
+/// @throws Error(kUsage) if the folder is another run's, or the images are not there; and as `check_runs`.
+/// @throws Error(kData) as `check_runs`, or if the cells are more than memory allows for.
+/// @throws Error(kIo) if something cannot be written.
 [[nodiscard]] core::Json run_study(const Study& study, const Folders& folders, const core::Run& run,
-                                   const core::Processes& processes = {});
+                                   const core::Processes& processes = {}, const std::function<void(const std::string&)>& warn = {});
 
 }  // namespace pellucid::study

@@ -2,12 +2,14 @@
 
 #include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
+#include "pellucid/core/memory.h"
 #include "pellucid/core/stop.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -16,6 +18,7 @@
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 namespace pellucid::study {
 namespace {
@@ -33,6 +36,19 @@ off_t lock_byte(const std::string& name) {
   return static_cast<off_t>((std::uint64_t{1} << 62) | (std::stoull(name.substr(0, 15), nullptr, 16) >> 1));
 }
 
+constexpr std::string_view kJournal = R"({"journal":)", kBeforeJournals = R"({"name":)";
+constexpr int kVersion = 2;  // of the journal; 1 had no checksum and did not say its version
+constexpr std::size_t kSum = 16;  // hexadecimal digits
+constexpr std::size_t kPart = std::size_t{1} << 20, kLongestLine = std::size_t{64} << 20;  // bytes
+constexpr int kDeepest = 64;
+
+std::string sum_of(std::string_view text) { return core::sha256(text).substr(0, kSum); }
+
+// JSON as one line; text that is not UTF-8 with U+FFFD in its place.
+std::string one_line(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+std::string head() { return fmt::format(R"({}{},"sum":")", kJournal, kVersion); }
+
 std::string host() {
   char name[256] = {};
   return ::gethostname(name, sizeof name - 1) == 0 ? name : "host";
@@ -40,7 +56,36 @@ std::string host() {
 
 }  // namespace
 
-std::string cell_name(const Json& determinants) { return core::sha256(determinants.dump()).substr(0, 16); }
+std::string cell_name(const Json& determinants) { return core::sha256(one_line(determinants)).substr(0, 16); }
+
+std::string journal_line(const Json& determinants, const Json& result) {
+  const auto rest = fmt::format(R"("name":"{}","cell":{},"result":{}}})", cell_name(determinants), one_line(determinants), one_line(result));
+  return fmt::format(R"({}{}",{})", head(), sum_of(rest), rest);
+}
+
+JournalLine read_journal_line(std::string_view line) {
+  JournalLine read;
+  const auto begin = head();
+  const std::size_t rest_at = begin.size() + kSum + 2;
+  if (!line.starts_with(begin)) {
+    if (line.starts_with(kJournal) || line.starts_with(kBeforeJournals)) read.state = JournalLine::State::kOther;
+    return read;
+  }
+  if (line.size() < rest_at || line.substr(rest_at - 2, 2) != "\",") return read;
+  const auto rest = line.substr(rest_at);
+  if (line.substr(begin.size(), kSum) != sum_of(rest)) return read;
+  bool too_deep = false;
+  const auto shallow = [&](int depth, Json::parse_event_t, Json&) {
+    too_deep = too_deep || depth > kDeepest;
+    return !too_deep;
+  };
+  std::string object = "{";
+  object += rest;
+  Json json = Json::parse(object, shallow, /*allow_exceptions=*/false);
+  if (too_deep || !json.is_object() || json.size() != 3 || !json.contains("cell") || !json.contains("result")) return read;
+  if (json.value("name", Json()) != cell_name(json["cell"])) return read;
+  return {.state = JournalLine::State::kWhole, .name = json["name"], .cell = std::move(json["cell"]), .result = std::move(json["result"])};
+}
 
 struct Store::File {
   // The cells of one process, or of all that see one another's locks.
@@ -48,10 +93,15 @@ struct Store::File {
     std::filesystem::path path;
     int descriptor = -1;
     off_t read_to = 0;
+    std::int64_t lines = 0, damaged = 0, other = 0, misshapen = 0;  // so far
+    std::int64_t first_damaged = 0;                                 // counted from 1
+    bool noted = true;                                              // nothing new to say
+    bool torn = false;                                              // it ended within a line when it was opened
   };
 
   std::filesystem::path folder;
   Together together;
+  Check check = nullptr;
   mutable std::mutex mutex;                           // of all below
   std::map<std::filesystem::path, Journal> journals;  // locks are held on cells.jsonl
   std::filesystem::path own;                          // the one that this process appends to
@@ -89,24 +139,68 @@ struct Store::File {
     return true;
   }
 
-  // Takes up whole lines from `read_to` on.
+  // Takes up a line, or counts why not.
+  void take(Journal& journal, std::string_view text) {
+    ++journal.lines;
+    if (text.empty()) return;
+    auto line = read_journal_line(text);
+    std::int64_t* left_out = nullptr;
+    if (line.state == JournalLine::State::kOther) {
+      left_out = &journal.other;
+    } else if (line.state == JournalLine::State::kDamaged) {
+      left_out = &journal.damaged;
+      if (journal.damaged == 0) journal.first_damaged = journal.lines;
+    } else if (check != nullptr && !check(line.cell, line.result)) {
+      left_out = &journal.misshapen;
+    } else {
+      results.insert_or_assign(line.name, std::move(line.result));
+      return;
+    }
+    ++*left_out;
+    journal.noted = false;
+  }
+
+  // Takes up whole lines from `read_to` on, a part of the file at a time.
   void read(Journal& journal) {
     struct stat status;
     if (::fstat(journal.descriptor, &status) != 0) fail(journal, "read");
-    if (status.st_size <= journal.read_to) return;
-    std::string text(static_cast<std::size_t>(status.st_size - journal.read_to), '\0');
-    const auto got = ::pread(journal.descriptor, text.data(), text.size(), journal.read_to);
-    if (got < 0) fail(journal, "read");
-    text.resize(static_cast<std::size_t>(got));
-    std::size_t begin = 0;
-    for (auto end = text.find('\n'); end != std::string::npos; begin = end + 1, end = text.find('\n', begin)) {
-      Json line = Json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
-                              text.begin() + static_cast<std::ptrdiff_t>(end), nullptr,
-                              /*allow_exceptions=*/false);
-      if (!line.is_object() || !line.contains("name") || !line.contains("result")) continue;  // torn
-      results.insert_or_assign(line["name"].get<std::string>(), std::move(line["result"]));
+    const auto left = status.st_size - journal.read_to;
+    if (left <= 0) return;
+    core::require_memory(static_cast<std::uint64_t>(left), journal.path.string());
+    std::string text;
+    for (off_t at = journal.read_to; at < status.st_size;) {
+      const auto before = text.size();
+      text.resize(before + std::min(kPart, static_cast<std::size_t>(status.st_size - at)));
+      const auto got = ::pread(journal.descriptor, text.data() + before, text.size() - before, at);
+      if (got < 0 && errno != EINTR) fail(journal, "read");
+      text.resize(before + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+      if (got == 0) break;
+      at += std::max<off_t>(got, 0);
+      std::size_t begin = 0;
+      for (auto end = text.find('\n', before); end != std::string::npos; begin = end + 1, end = text.find('\n', begin))
+        take(journal, std::string_view(text).substr(begin, end - begin));
+      journal.read_to += static_cast<off_t>(begin);
+      text.erase(0, begin);
+      if (text.size() > kLongestLine) {
+        throw Error(ErrorKind::kData, "{}: got a line of more than {}, expected a journal of cells; remove the file, and they are computed again",
+                    journal.path.string(), core::format_bytes(kLongestLine));
+      }
     }
-    journal.read_to += static_cast<off_t>(begin);
+  }
+
+  // Takes up what a file holds when it is opened, the torn line that a process left at its end included: who appends holds
+  // the lock, so that no line is seen half-way. Where this process writes, the torn line is ended, and counts as damaged.
+  void begin(Journal& journal, bool writable) {
+    lock(journal, kAppend, writable ? F_WRLCK : F_RDLCK, /*wait=*/true);
+    read(journal);
+    struct stat status;
+    journal.torn = ::fstat(journal.descriptor, &status) == 0 && status.st_size > journal.read_to;
+    if (journal.torn && writable && ::pwrite(journal.descriptor, "\n", 1, status.st_size) == 1) {
+      journal.torn = false;
+      read(journal);
+    }
+    lock(journal, kAppend, F_UNLCK, false);
+    if (journal.torn) journal.noted = false;
   }
 
   // @pre the mutex is held.
@@ -114,8 +208,9 @@ struct Store::File {
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
       const auto name = entry.path().filename().string();
-      if (!name.starts_with("cells") || !name.ends_with(".jsonl") || journals.contains(entry.path())) continue;
-      if (auto other = open(entry.path(), O_RDONLY)) journals.emplace(entry.path(), *other);
+      if (!name.starts_with("cells") || !name.ends_with(".jsonl") || journals.contains(entry.path()) || !entry.is_regular_file(error))
+        continue;
+      if (auto other = open(entry.path(), O_RDONLY)) begin(journals.emplace(entry.path(), *other).first->second, /*writable=*/false);
     }
     for (auto& [path, journal] : journals) read(journal);
   }
@@ -142,8 +237,10 @@ struct Store::File {
       fail(journal, "write");
     }
     lock(journal, kAppend, F_UNLCK, false);
-    if (journal.read_to == status.st_size)
-      journal.read_to += static_cast<off_t>(line.size());  // else the lines before it are still to be read
+    if (journal.read_to == status.st_size) {  // else the lines before it are still to be read
+      journal.read_to += static_cast<off_t>(line.size());
+      ++journal.lines;
+    }
     written = true;
     if (Clock::now() - synced >= kSyncEvery && !sync()) fail(journal, "write");
   }
@@ -155,8 +252,9 @@ struct Store::File {
   }
 };
 
-Store::Store(std::filesystem::path folder, Together together, bool read_only) : file_(std::make_unique<File>()) {
+Store::Store(std::filesystem::path folder, Together together, bool read_only, Check check) : file_(std::make_unique<File>()) {
   file_->folder = folder;
+  file_->check = check;
   file_->together = std::move(together);
   const auto shared = folder / "cells.jsonl";
   file_->own = file_->together.apart ? folder / fmt::format("cells-{}-{}.jsonl", host(), ::getpid()) : shared;
@@ -165,7 +263,7 @@ Store::Store(std::filesystem::path folder, Together together, bool read_only) : 
     std::filesystem::create_directories(folder, error);
     if (error) throw Error(ErrorKind::kIo, "{}: cannot make the folder: {}", folder.string(), error.message());
     for (const auto& path : {shared, file_->own}) {
-      if (!file_->journals.contains(path)) file_->journals.emplace(path, *file_->open(path, O_RDWR | O_CREAT));
+      if (!file_->journals.contains(path)) file_->begin(file_->journals.emplace(path, *file_->open(path, O_RDWR | O_CREAT)).first->second, /*writable=*/true);
     }
   }
   refresh();
@@ -185,6 +283,25 @@ std::optional<Json> Store::find(const std::string& name) const {
 void Store::refresh() {
   const std::lock_guard guard(file_->mutex);
   file_->read();
+}
+
+std::vector<std::string> Store::take_notes() {
+  const std::lock_guard guard(file_->mutex);
+  std::vector<std::string> notes;
+  for (auto& [path, journal] : file_->journals) {
+    if (std::exchange(journal.noted, true)) continue;
+    const auto say = [&, &j = journal](std::int64_t count, const std::string& what) {
+      if (count == 0) return;
+      notes.push_back(fmt::format("{}: {} of {} lines {} {} and {} left out: what they held is computed again where it is needed", path.string(),
+                                  count, j.lines, count == 1 ? "is" : "are", what, count == 1 ? "is" : "are"));
+    };
+    say(journal.damaged, fmt::format("damaged (the first is line {})", journal.first_damaged));
+    say(journal.other, "of another version of Pellucid");
+    say(journal.misshapen, "no result of such a cell");
+    if (std::exchange(journal.torn, false))
+      notes.push_back(fmt::format("{}: the last line is torn and left out: what it held is computed again where it is needed", path.string()));
+  }
+  return notes;
 }
 
 bool Store::exclusively(const std::string& name, const std::function<void()>& work) {
@@ -213,10 +330,10 @@ std::optional<Json> Store::try_cell(const Json& determinants, const Compute& com
   exclusively(name, [&] {
     refresh();  // it may have been finished elsewhere a moment ago
     if ((result = find(name))) return;
-    const std::string text = compute().dump();
-    result = Json::parse(text);  // what a later run will read, to the bit
+    const Json computed = compute();
+    result = Json::parse(one_line(computed));  // what a later run will read, to the bit
     const std::lock_guard guard(file_->mutex);
-    file_->append(fmt::format(R"({{"name":"{}","cell":{},"result":{}}})", name, determinants.dump(), text));
+    file_->append(journal_line(determinants, computed));
     file_->results.insert_or_assign(name, *result);
   });
   return result;

@@ -2,6 +2,7 @@
 
 #include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
+#include "pellucid/core/text.h"
 #include "pellucid/data/catalog.h"
 #include "pellucid/nets/weights.h"
 #include "pellucid/nets/zoo.h"
@@ -20,7 +21,9 @@ using core::Json;
 
 // Of what a training and its measurement are: a new one where old ones must not be taken up.
 // 2: images are drawn by `data::sample`; before they were the first ones.
-constexpr int kVersion = 2;
+// 3: what judges a training is no part of it; labels are matched by their classes' names.
+constexpr int kVersion = 3;
+constexpr std::int64_t kWatched = 1000;  // test images that a training's own log shows the accuracy on
 
 // A checkpoint as a file of the training's folder.
 std::string weight_file(const std::string& name) {
@@ -44,71 +47,124 @@ bool all_finite(const nets::Network& network) {
   return std::all_of(network.state.begin(), network.state.end(), finite);
 }
 
-// Whether a training that ended after so many epochs came by.
-bool reached(const std::string& name, const Settings& s, std::int64_t images, std::size_t epochs) {
-  const auto at = checkpoint(name);
-  const auto steps = static_cast<std::int64_t>(epochs) * ((images + s.training.batch_size - 1) / s.training.batch_size);
-  return !at || at->number <= (at->kind == "epoch" ? static_cast<std::int64_t>(epochs) : steps);
+// The steps of so many epochs.
+std::int64_t steps_of(const training::TrainingOptions& o, std::int64_t images, std::int64_t epochs) {
+  const std::int64_t batches = images / o.batch_size + (images % o.batch_size > 0 ? 1 : 0);
+  return epochs * batches * (o.method == training::Method::kFree ? o.replays : 1);
 }
 
-[[noreturn]] void weights_are_gone(const fs::path& weights, const fs::path& folder) {
-  throw Error(
-      ErrorKind::kModel,
-      "{}: no such weights, though they were trained; remove {} and the files cells*.jsonl beside it, and what is "
-      "missing is trained again",
-      weights.string(), folder.string());
+// Whether a training that ended after so many epochs came by.
+bool reached(const std::string& name, const training::TrainingOptions& o, std::int64_t images, std::int64_t epochs) {
+  const auto at = checkpoint(name);
+  return !at || at->number <= (at->kind == "epoch" ? epochs : steps_of(o, images, epochs));
 }
+
+[[noreturn]] void weights_are_gone(const fs::path& weights, const fs::path& folder, const char* what) {
+  throw Error(ErrorKind::kModel,
+              "{}: {}; remove {} and {}: the network is trained again, and the others beside it are only measured again", weights.string(), what,
+              folder.string(), (folder.parent_path() / "cells*.jsonl").string());
+}
+
+constexpr char kGone[] = "no such weights, though they were trained", kOthers[] = "other weights than those that were measured";
 
 Json determinants(const Training& training) {
+  auto test_attack = training.settings.training.test_attack;
   return {{"network", kVersion},
           {"training", training.id},
           {"checkpoint", training.settings.checkpoint},
-          {"judge_images", training.settings.judge_images}};
+          {"test_images", training.settings.test_images},
+          {"judge_images", training.settings.judge_images},
+          {"test_attack", core::to_json(evasion::fields(test_attack))},
+          {"curve_images", training.settings.checkpoint == "end" ? Json(training.settings.training.test_attack_images) : Json()}};
+}
+
+evasion::Accuracy under_attack(const nets::Network& network, const Settings& s, std::int64_t images, Datasets& datasets, const core::Run& run) {
+  return evasion::robust_accuracy(network, data::sample(datasets.test(s), images, 0), s.training.test_attack, s.training.seed, run);
+}
+
+nets::Network load_weights(const fs::path& folder, const std::string& checkpoint, const core::Run& run) {
+  const auto weights = folder / weight_file(checkpoint);
+  if (!fs::exists(weights)) weights_are_gone(weights, folder, kGone);
+  return nets::on(nets::load_network(weights), torch::Device(run.device));
+}
+
+// The curve of a training, judged as the settings say: the training itself may have been begun by a study that judges otherwise.
+Json judged(std::vector<training::EpochRecord> curve, const Settings& s, const fs::path& folder, Datasets& datasets, const core::Run& run) {
+  for (auto& record : curve) {
+    const auto network = load_weights(folder, fmt::format("epoch {}", record.epoch), run);
+    record.natural = evasion::natural_accuracy(network, datasets.test(s), run);
+    record.robust = s.training.test_attack_images == 0 ? evasion::Accuracy{} : under_attack(network, s, s.training.test_attack_images, datasets, run);
+  }
+  return training::to_json(curve);
+}
+
+// What training looks at; what judges it has other places.
+training::TrainingOptions without_judge(training::TrainingOptions options) {
+  options.test_attack = {};
+  options.test_attack_images = 0;
+  return options;
 }
 
 Json train_and_measure(const Training& training, const fs::path& folder, Datasets& datasets, const core::Run& run) {
   const Settings& s = training.settings;
   const auto& train_set = datasets.train(s);
-  const auto& test_set = datasets.test(s);
   auto spec = spec_of(s, train_set);
   if (s.normalise) std::tie(spec.mean, spec.deviation) = data::channel_statistics(train_set);
-  const auto trained = training::train(spec, train_set, test_set, s.training, folder, run);
+  const auto trained =
+      training::train(spec, train_set, data::sample(datasets.all_test(s), kWatched, 0), without_judge(s.training), folder, run);
   if (!all_finite(trained.network)) return failed("the weights are not finite at the end; try a smaller learning rate");
-  const auto weights = folder / weight_file(s.checkpoint);
-  if (!reached(s.checkpoint, s, train_set.size(), trained.curve.size())) {
+  if (!reached(s.checkpoint, s.training, train_set.size(), static_cast<std::int64_t>(trained.curve.size()))) {
     return failed(fmt::format("{}: no such weights: the training ended after epoch {} of {}", s.checkpoint,
                               trained.curve.size(), s.training.epochs));
   }
-  if (!fs::exists(weights)) weights_are_gone(weights, folder);
-  auto network = nets::on(nets::load_network(weights), torch::Device(run.device));
+  const auto network = load_weights(folder, s.checkpoint, run);
   Json json = {{"status", "ok"}, {"reason", ""}, {"fingerprint", nets::fingerprint(network)}};
-  json["natural"] = evasion::to_json(evasion::natural_accuracy(network, test_set, run));
-  json["robust"] = evasion::to_json(evasion::robust_accuracy(network, data::sample(test_set, s.judge_images, 0),
-                                                             s.training.test_attack, s.training.seed, run));
+  json["natural"] = evasion::to_json(evasion::natural_accuracy(network, datasets.test(s), run));
+  json["robust"] = evasion::to_json(under_attack(network, s, s.judge_images, datasets, run));
   json.update({{"robust_attack", evasion::describe(s.training.test_attack)},
                {"description", training::describe(s.training)},
                {"architecture", s.net},
                {"parameters", nets::count_parameters(network.architecture)},
                {"kept_epoch", trained.kept_epoch},
-               {"curve", training::to_json(trained.curve)}});
+               {"curve", s.checkpoint == "end" ? judged(trained.curve, s, folder, datasets, run) : Json()}});
   return json;
 }
 
 }  // namespace
 
+// @pre the mutex is held.
+const data::Dataset& Datasets::whole(const Settings& s, data::Split split) {
+  const auto key = fmt::format("{} {} {}", s.data, s.data_dir, data::to_string(split));
+  if (const auto found = sets_.find(key); found != sets_.end()) return found->second;
+  auto set = data::load(s.data, split, s.data_dir);
+  if (split == data::Split::kTest) set = data::relabelled(std::move(set), whole(s, data::Split::kTrain).classes);
+  return sets_.emplace(key, std::move(set)).first->second;
+}
+
 const data::Dataset& Datasets::load(const Settings& s, data::Split split, std::int64_t most) {
   const std::lock_guard guard(mutex_);
+  const auto& all = whole(s, split);
+  if (most <= 0 || most >= all.size()) return all;
   const auto key = fmt::format("{} {} {} {}", s.data, s.data_dir, data::to_string(split), most);
-  auto found = sets_.find(key);
-  if (found == sets_.end()) {
-    auto whole = data::load(s.data, split, s.data_dir);
-    found = sets_.emplace(key, data::sample(whole, most, 0)).first;
-  }
-  return found->second;
+  const auto found = sets_.find(key);
+  return found != sets_.end() ? found->second : sets_.emplace(key, data::sample(all, most, 0)).first->second;
 }
 
 const data::Dataset& Datasets::train(const Settings& s) { return load(s, data::Split::kTrain, s.train_images); }
 const data::Dataset& Datasets::test(const Settings& s) { return load(s, data::Split::kTest, s.test_images); }
+const data::Dataset& Datasets::all_test(const Settings& s) { return load(s, data::Split::kTest, 0); }
+
+std::int64_t Datasets::drawn(const Settings& s, std::int64_t place) {
+  const auto& set = all_test(s);
+  if (place < 0 || place >= set.size()) {
+    throw Error(ErrorKind::kUsage, "first_image and images: got image {} of the order, expected 0 to {}: {} has {} test images here", place,
+                set.size() - 1, core::printable(set.name), set.size());
+  }
+  const std::lock_guard guard(mutex_);
+  Tensor& order = orders_[s.data + " " + s.data_dir];
+  if (!order.defined()) order = data::sample_order(set, 0);
+  return order.data_ptr<std::int64_t>()[place];
+}
 
 const Tensor& Datasets::mean_image(const Settings& s) {
   const auto& set = train(s);
@@ -140,7 +196,7 @@ std::string Datasets::identify(const Settings& s) {
                    core::sha256(std::span(images.data_ptr<std::uint8_t>(), static_cast<std::size_t>(images.numel()))),
                    core::sha256(std::span(static_cast<const std::uint8_t*>(labels.data_ptr()), labels.nbytes()))});
   }
-  return s.data + " " + core::sha256(all.dump());
+  return s.data + " " + core::sha256(all.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 Training training_of(const Settings& settings, std::int64_t seed, Datasets& datasets) {
@@ -152,9 +208,25 @@ Training training_of(const Settings& settings, std::int64_t seed, Datasets& data
                            {"net", s.net},
                            {"normalise", s.normalise},
                            {"train_images", s.train_images},
-                           {"test_images", s.test_images},
-                           {"options", training::to_json(s.training)}});
+                           {"options", training::to_json(without_judge(s.training))}});
   return training;
+}
+
+void check_runs(const Settings& s, Datasets& datasets) {
+  const auto &train = datasets.train(s), &test = datasets.all_test(s);
+  const auto shape = [](const data::Dataset& set) { return fmt::format("{}", fmt::join(set.images.sizes().slice(1), " x ")); };
+  if (shape(train) != shape(test)) {
+    throw Error(ErrorKind::kData, "{}: the test images are {}, expected {} as the training images", core::printable(train.name), shape(test),
+                shape(train));
+  }
+  const auto architecture = nets::build(spec_of(s, train));
+  if (s.logit_scale != 1 && !std::holds_alternative<nets::Linear>(architecture.layers.back().op)) {
+    throw Error(ErrorKind::kUsage, "client.logit_scale: got {} for {}, expected 1: its last layer is not linear", s.logit_scale, s.net);
+  }
+  if (!reached(s.checkpoint, s.training, train.size(), s.training.epochs)) {
+    throw Error(ErrorKind::kUsage, "client.checkpoint: got {}, expected at most step {}: the training ends there", core::quoted(s.checkpoint),
+                steps_of(s.training, train.size(), s.training.epochs));
+  }
 }
 
 std::optional<Json> find_measured(const Training& training, const Store& store) {
@@ -165,8 +237,7 @@ std::optional<Json> measured(const Training& training, Store& store, const fs::p
                              const core::Run& run) {
   std::optional<Json> result = find_measured(training, store);
   if (result) return result;
-  // A network that does not exist is the study's mistake, not this training's failure.
-  (void)nets::build(spec_of(training.settings, datasets.train(training.settings)));
+  check_runs(training.settings, datasets);  // what is wrong there is the study's mistake, not this training's failure
   // Checkpoints of one training share its folder: one process at a time.
   store.exclusively(training.id, [&] {
     result = store.try_cell(determinants(training), [&] {
@@ -176,20 +247,16 @@ std::optional<Json> measured(const Training& training, Store& store, const fs::p
   return result;
 }
 
-nets::Network load(const Training& training, const fs::path& folder) {
+nets::Network load(const Training& training, const fs::path& folder, const std::string& fingerprint) {
   const auto file = folder / training.id / weight_file(training.settings.checkpoint);
-  if (!fs::exists(file)) weights_are_gone(file, folder / training.id);
+  if (!fs::exists(file)) weights_are_gone(file, folder / training.id, kGone);
   auto network = nets::load_network(file);
+  if (!fingerprint.empty() && nets::fingerprint(network) != fingerprint) weights_are_gone(file, folder / training.id, kOthers);
   const double scale = training.settings.logit_scale;
-  const auto& last = network.architecture.layers.back();
   if (scale == 1) return network;
-  if (!std::holds_alternative<nets::Linear>(last.op)) {
-    throw Error(ErrorKind::kUsage, "client.logit_scale: got {} for {}, expected 1: its last layer is not linear", scale,
-                training.settings.net);
-  }
   for (const char* part : {".weight", ".bias"}) {
-    Tensor& tensor = network.state.at(last.name + part);
-    tensor = tensor * scale;
+    const auto tensor = network.state.find(network.architecture.layers.back().name + part);
+    if (tensor != network.state.end()) tensor->second = tensor->second * scale;
   }
   return network;
 }

@@ -14,9 +14,15 @@ namespace pellucid::study {
 /// The data sets of a study, each loaded when it is first asked for. Threads may share it.
 class Datasets {
  public:
-  /// The images that the settings train on, and those that they measure on.
+  /// The images that the settings train on, and those that they measure on: all, or so many, drawn with seed 0. Labels
+  /// count in the classes of the training images, by name.
   const data::Dataset& train(const Settings& settings);
   const data::Dataset& test(const Settings& settings);
+  /// All test images, in their own order: those that are read back are some of these.
+  const data::Dataset& all_test(const Settings& settings);
+  /// The number in `all_test` of the image at a place of the order in which studies draw them: stratified, seed 0.
+  /// @throws Error(kUsage) if there are fewer images.
+  std::int64_t drawn(const Settings& settings, std::int64_t place);
   /// (1, C, H, W) in [0, 1]: the mean of the training images, which is the best guess without any gradient, in squared
   /// error.
   const Tensor& mean_image(const Settings& settings);
@@ -27,29 +33,37 @@ class Datasets {
  private:
   std::mutex mutex_;
   std::map<std::string, data::Dataset> sets_;
+  std::map<std::string, Tensor> orders_;
   std::map<std::string, Tensor> means_;
   std::mutex identity_mutex_;
   std::map<std::string, std::string> identities_;
   std::string identify(const Settings& settings);
+  const data::Dataset& whole(const Settings& settings, data::Split split);
   const data::Dataset& load(const Settings& settings, data::Split split, std::int64_t most);
 };
 
 /// One training: settings and seed.
 struct Training {
-  std::string id;     ///< the hash of all that determines it: its folder's name
+  std::string id;     ///< the hash of all that determines its weights, which what judges them does not: its folder's name
   Settings settings;  ///< with the seed in them
   std::int64_t seed = 0;
 };
 
 [[nodiscard]] Training training_of(const Settings& settings, std::int64_t seed, Datasets& datasets);
 
+/// Refuses settings that cannot be run on their data, before any work is done.
+/// @throws Error(kUsage) if there is no such network or data set, the network does not take the images, its last layer is to be
+///   scaled and is not linear, or the checkpoint comes after the training's end.
+/// @throws Error(kData) if the data are missing or damaged, or the test images have another shape or further classes.
+void check_runs(const Settings& settings, Datasets& datasets);
+
 /// A training's network at a checkpoint: {"status", "reason", "fingerprint", "natural", "robust", "robust_attack",
 /// "description", "architecture", "parameters", "kept_epoch", "curve"}. Trains it if that was not done, in `folder`/ID,
-/// and measures it. A training that fails for a reason of its own has the status "failed".
+/// and measures it: "curve" (of the checkpoint "end"; else null) too is measured as the settings say, from each epoch's weights. A
+/// training that fails for a reason of its own has the status "failed".
 ///
 /// @return nothing while another process is at it.
-/// @throws Error(kUsage) if there is no such network or data set.   @throws Error(kData) if the data are missing or
-/// damaged.
+/// @throws as `check_runs`.
 /// @throws Error(kModel) if what a training left behind is damaged.   @throws Error(kStopped), Error(kIo).
 [[nodiscard]] std::optional<core::Json> measured(const Training& training, Store& store,
                                                  const std::filesystem::path& folder, Datasets& datasets,
@@ -59,9 +73,9 @@ struct Training {
 [[nodiscard]] std::optional<core::Json> find_measured(const Training& training, const Store& store);
 
 /// The network, with the last layer scaled as the settings say. @pre `measured` has it, with status "ok".
-/// @throws Error(kModel) if its weights are gone or damaged.   @throws Error(kUsage) if the last layer is to be scaled
-/// and is not linear.
-[[nodiscard]] nets::Network load(const Training& training, const std::filesystem::path& folder);
+/// @param fingerprint what `measured` says of it; empty: it is not compared.
+/// @throws Error(kModel) if its weights are gone, damaged or others than were measured.
+[[nodiscard]] nets::Network load(const Training& training, const std::filesystem::path& folder, const std::string& fingerprint = "");
 
 /// {"status": "failed", "reason"}.
 [[nodiscard]] core::Json failed(const std::string& reason);

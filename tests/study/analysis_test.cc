@@ -30,7 +30,7 @@ std::vector<Cell> cells(const Study& s, Make make) {
   std::vector<Cell> list;
   for (std::size_t g = 0; g < s.groups.size(); ++g) {
     for (std::int64_t seed = 0; seed < s.seeds; ++seed) {
-      for (std::int64_t i = 0; i < s.images; ++i) list.push_back({g, seed, s.first_image + i, "", make(g, seed, i)});
+      for (std::int64_t i = 0; i < s.images; ++i) list.push_back({g, seed, i, 10 * i, "", make(g, seed, i)});
     }
   }
   return list;

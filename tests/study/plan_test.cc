@@ -135,5 +135,103 @@ TEST_F(ReadStudy, RefusesWhatItDoesNotKnow) {
   core::expect_error([&] { (void)read_study(folder.path() / "none.toml", ""); }, ErrorKind::kIo, "none.toml");
 }
 
+// Any key of a study replaced by a value of any kind, by --set and in the file: read, or refused in one line.
+TEST_F(ReadStudy, RefusesValuesOfTheWrongKindAtEveryKey) {
+  const std::vector<std::string> keys = {
+      "title", "question", "compare", "x", "images", "first_image", "seeds", "gallery", "model", "model.data", "model.data_dir", "model.net",
+      "model.normalise", "model.train_images", "model.test_images", "model.judge_images", "training", "training.method", "training.epochs",
+      "training.batch_size", "training.learning_rate", "training.checkpoint_steps", "training.seed", "training.attack", "training.attack.epsilon",
+      "training.attack.iterations", "training.test_attack", "training.test_attack.norm", "client", "client.checkpoint", "client.mode",
+      "client.logit_scale", "attack", "attack.preset", "attack.iterations", "attack.tv", "attack.start", "axis", "published", "published.source",
+      "published.note", "published.rows", "scale", "scale.small", "extends", "unknown"};
+  const std::vector<std::string> values = {"5", "-5", "9223372036854775807", "1e300", "-0.0", "inf", "nan", "true", "\"\"", "\"text\"", "\"a\\u0000b\"",
+                                           "[]", "[1]", "[\"a\", \"b\"]", "[[1], [2]]", "{}", "{ a = 1 }", "[{}]", "[{ label = 5 }]", "1979-05-27",
+                                           "[{ label = \"a\", levels = 5, values = [] }]", "[{ name = \"a\", key = \"b\", values = [1, 2] }]"};
+  int refused = 0;
+  for (const auto& key : keys) {
+    for (const auto& value : values) {
+      for (const std::string scale : {"", "small"}) {
+        try {
+          (void)read(kTwoAxes, scale, {key + " = " + value});
+        } catch (const core::Error& error) {
+          ++refused;
+          EXPECT_EQ(error.kind(), ErrorKind::kUsage) << key << " = " << value << ": " << error.what();
+          EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << key << " = " << value << ": " << error.what();
+        }
+      }
+      try {
+        (void)read(key + " = " + value + "\n");
+      } catch (const core::Error& error) {
+        if (key != "extends") EXPECT_EQ(error.kind(), ErrorKind::kUsage) << key << " = " << value << ": " << error.what();
+      }
+    }
+  }
+  EXPECT_GT(refused, 1000);
+}
+
+TEST_F(ReadStudy, RefusesWhatIsWrongWithALevel) {
+  const auto level = [](const std::string& text) { return "[[axis]]\nname = \"a\"\nlevels = [" + text + "]"; };
+  refused(level("{ label = [1] }"), "label: got [1], expected text or a number");
+  refused(level("{ label = true }"), "label: got true");
+  refused(level("{ label = \"l\", x = \"far\" }"), "x: got \"far\", expected a number");
+  refused(level("5"), "got a level 5, expected a table with a label");
+  refused(level("{ label = \"l\", training = 5 }"), "training: got 5, expected a table");
+  refused(level("{ label = \"l\", training.attack = 5 }"), "training.attack: got 5, expected a table");
+  refused(level("{ label = \"l\", attack.preset = 5 }"), "preset: got 5, expected a name");
+  refused(level("{ label = \"l\", attack.preset = \"residaul\" }"), "did you mean residual?");
+  refused("[[axis]]\nname = \"a\"\nkey = \"" + std::string(1000, '.') + "\"\nvalues = [1]", "expected a key such as");
+  refused("[[axis]]\nname = \"a\"\nkey = \"images.b\"\nvalues = [1]", "unknown table [images]");
+}
+
+TEST_F(ReadStudy, RefusesFiguresOfOthersThatHaveNoForm) {
+  const auto set = [&](const std::string& change, const std::string& message) { refused(kTwoAxes, message, "", {change}); };
+  set("published = 5", "published: got 5, expected a table with source, note and rows");
+  set("published = { source = \"s\" }", "published.note: got null, expected text");
+  set("published = { source = \"s\", note = \"n\", rows = 5 }", "published.rows: got 5, expected a list");
+  set("published = { source = \"s\", note = \"n\", rows = [{ label = \"l\", levels = { mode = 5 }, values = {} }] }", "published.rows.levels");
+  set("published = { source = \"s\", note = \"n\", rows = [{ label = \"l\", levels = {}, values = { psnr = \"5\" } }] }", "published.rows.values");
+  EXPECT_FALSE(read(kTwoAxes, "", {"published = { source = \"s\", note = \"n\", rows = [{ label = \"l\", levels = { mode = \"standard\" }, values = { psnr = 5.0 } }] }"})
+                   .published.is_null());
+}
+
+TEST_F(ReadStudy, CountsBeforeItBuilds) {
+  std::string values;
+  for (int i = 0; i < 1000; ++i) values += fmt::format("{}, ", i);
+  const auto axis = [&](const char* name) { return fmt::format("[[axis]]\nname = \"{}\"\nkey = \"training.seed\"\nvalues = [{}]\n", name, values); };
+  std::string grid;
+  for (const char* name : {"a", "b"}) grid += axis(name);
+  refused(grid, "got more than 10000 groups (1000 x 1000 levels");
+  for (const char* name : {"c", "d", "e", "f", "g", "h", "i", "j"}) grid += axis(name);
+  refused(grid, "got more than 10000 groups");
+  refused(axis("a"), "got more than 10000 trainings (1000 levels x 1000 seeds", "", {"seeds = 1000"});
+  refused(axis("a"), "got more than 1000000 cells (1000 levels x 1 seeds x 100000 images)", "", {"images = 100000"});
+  refused(kTwoAxes, "images: got 9223372036854775807, expected", "", {"images = 9223372036854775807"});
+  std::string axes;
+  for (int i = 0; i < 21; ++i) axes += fmt::format("[[axis]]\nname = \"{}\"\nlevels = [{{ label = \"x\" }}]\n", i);
+  refused(axes, "got 21 axes, expected at most 20");
+  core::write_file(folder.path() / "huge.toml", std::string((1 << 20) + 1, '#'));
+  core::expect_error([&] { (void)read_study(folder.path() / "huge.toml", ""); }, ErrorKind::kIo, "1048577 bytes");
+}
+
+TEST_F(ReadStudy, FollowsBasesToAnEnd) {
+  write("a.toml", "extends = \"b.toml\"");
+  write("b.toml", "extends = \"a.toml\"");
+  core::expect_error([&] { (void)read_study(folder.path() / "a.toml", ""); }, ErrorKind::kUsage, "extends itself");
+  std::filesystem::create_symlink("loop.toml", folder.path() / "loop.toml");
+  core::expect_error([&] { (void)read_study(folder.path() / "loop.toml", ""); }, ErrorKind::kIo, "loop.toml");
+  for (const char* base : {"\"none.toml\"", "\"/\"", "\".\""}) {
+    core::expect_error([&] { (void)read(fmt::format("extends = {}", base)); }, ErrorKind::kIo, "");
+  }
+  refused("extends = \"\"", "extends: got \"\", expected a file's name");
+  for (int i = 0; i < 20; ++i) write(fmt::format("{}.toml", i), fmt::format("extends = \"{}.toml\"", i + 1));
+  core::expect_error([&] { (void)read_study(folder.path() / "0.toml", ""); }, ErrorKind::kUsage, "a chain of more than 16 files");
+}
+
+TEST_F(ReadStudy, KeepsControlCharactersFromMessages) {
+  refused("[[axis]]\nname = \"a\\u001b[31m\"\nlevels = []", "(a\\x1b[31m): got no levels");
+  refused("[\"mo\\ndle\"]\nnet = 1", "unknown table [mo\\ndle]");
+  refused(kTwoAxes, "--set images\\n= 3", "", {"images\n= 3"});
+}
+
 }  // namespace
 }  // namespace pellucid::study

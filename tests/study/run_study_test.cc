@@ -2,13 +2,16 @@
 
 #include "pellucid/core/file.h"
 #include "pellucid/core/stop.h"
+#include "pellucid/data/image_file.h"
 #include "pellucid/report/html.h"
+#include "pellucid/study/is_result.h"
 #include "pellucid/study/trained.h"
 
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 
 #include <algorithm>
+#include <sstream>
 
 namespace pellucid::study {
 namespace {
@@ -68,6 +71,7 @@ struct RunStudy : testing::Test {
 
 Json without_dates(Json result) {
   result.erase("environment");
+  result.erase("checksum");  // it knows the date
   return result;
 }
 
@@ -138,18 +142,156 @@ TEST_F(RunStudy, GroupsMayBeJudgedOnDifferentImages) {
 }
 
 TEST_F(RunStudy, RefusesImagesThatAreNotThere) {
-  core::expect_error([&] { (void)run(read({"first_image = 31"})); }, ErrorKind::kUsage,
-                     "expected test images below 32");
-  EXPECT_EQ(run(read({"first_image = 30", "seeds = 1"}))["cells"].size(), 8u);
-  core::expect_error(
-      [&] {
-        (void)run(read({"first_image = 30", "seeds = 1", "images = 3"}));
-      },
-      ErrorKind::kUsage, "expected test images below 32");
+  for (const char* first : {"first_image = 1999", "first_image = 9223372036854775807"}) {
+    core::expect_error([&] { (void)run(read({first})); }, ErrorKind::kUsage, "expected 0 to 1999: digits has 2000 test images here");
+  }
+  EXPECT_FALSE(std::filesystem::exists(folders.run)) << "a refused study leaves nothing";
+}
+
+TEST_F(RunStudy, DrawsImagesWithEveryClass) {
+  const auto study = read({"images = 20", "seeds = 1", "attack.iterations = 1"});
+  const Json result = run(study);
+  Datasets datasets;
+  const auto& settings = study.groups[0].settings;
+  const auto& set = datasets.all_test(settings);
+  const Tensor order = data::sample_order(set, 0);
+  std::map<std::int64_t, int> classes;
+  for (std::int64_t i = 0; i < 20; ++i) {
+    const Json& cell = result["cells"][static_cast<std::size_t>(i)];
+    EXPECT_EQ(cell["image"], order[i].item<std::int64_t>()) << "its own number in the test set";
+    EXPECT_EQ(cell["label"], set.labels[cell["image"].get<std::int64_t>()].item<std::int64_t>());
+    ++classes[cell["label"]];
+  }
+  EXPECT_EQ(classes.size(), 10u);
+  const Json later = run(read({"images = 2", "first_image = 18", "seeds = 1", "attack.iterations = 1"}));
+  EXPECT_EQ(later["cells"][0], result["cells"][18]) << "the same cell";
+}
+
+// A folder of images whose test split lacks a class: classes are matched by name, and further ones are refused.
+TEST_F(RunStudy, MatchesClassesByName) {
+  const auto write = [&](const std::string& split, const std::string& name, int count) {
+    for (int i = 0; i < count; ++i) {
+      const Tensor image = torch::full({1, 28, 28}, name == "cat" ? 250 : 5 * (i + 1), torch::kUInt8);
+      core::write_file(folder.path() / "set" / split / name / fmt::format("{}.png", i), data::encode_png(image));
+    }
+  };
+  for (const char* name : {"ant", "bee", "cat"}) write("train", name, 6);
+  write("test", "bee", 3);
+  write("test", "cat", 3);
+  const auto study = read({fmt::format("model.data = \"{}\"", (folder.path() / "set").string()), "model.train_images = 0", "model.test_images = 0",
+                           "images = 6", "seeds = 1", "attack.iterations = 1"});
+  Datasets datasets;
+  EXPECT_EQ(datasets.test(study.groups[0].settings).labels.min().item<std::int64_t>(), 1) << "bee and cat, not ant and bee";
+  const Json result = run(study);
+  EXPECT_EQ(result["gallery"][0]["class"].get<std::string>().size(), 3u);
+  write("test", "dog", 1);
+  core::expect_error([&] { (void)run(study); }, ErrorKind::kData, "class \"dog\"");
+}
+
+TEST_F(RunStudy, RefusesACheckpointAfterTheEnd) {
+  core::expect_error([&] { (void)run(read({"training.checkpoint_steps = [9]", "client.checkpoint = \"step 9\""})); }, ErrorKind::kUsage,
+                     "client.checkpoint: got \"step 9\", expected at most step 8");
+  EXPECT_FALSE(std::filesystem::exists(folders.run));
+}
+
+// What judges a training is no part of it: the networks stand, and only their accuracies are measured anew.
+TEST_F(RunStudy, AnotherJudgeTrainsNothingAgain) {
+  const core::Folder elsewhere;
+  const Folders here{.run = folder.path() / "run", .trained = elsewhere.path() / "trained"};
+  const auto trainings = [&] {
+    return std::count_if(std::filesystem::directory_iterator(here.trained), {}, [](const auto& entry) { return entry.is_directory(); });
+  };
+  const std::vector<std::string> one = {"seeds = 1", "images = 1"};
+  const Json first = run_study(read(one), here, {.threads = 2});
+  ASSERT_EQ(trainings(), 2);
+  auto other = one;
+  other.insert(other.end(), {"training.test_attack.iterations = 2", "training.test_attack_images = 6", "model.judge_images = 7", "model.test_images = 24"});
+  const Json second = run_study(read(other), here, {.threads = 2});
+  EXPECT_EQ(trainings(), 2);
+  EXPECT_EQ(first["trainings"][0]["id"], second["trainings"][0]["id"]);
+  EXPECT_EQ(first["trainings"][0]["natural"]["n"], 32);
+  EXPECT_EQ(second["trainings"][0]["natural"]["n"], 24);
+  EXPECT_EQ(second["trainings"][0]["robust"]["n"], 7);
+  EXPECT_TRUE(first["trainings"][0]["curve"]["robust"][0].is_null());
+  EXPECT_FALSE(second["trainings"][0]["curve"]["robust"][0].is_null()) << "the curve is judged as the study says";
+  EXPECT_EQ(first["cells"], second["cells"]);
+}
+
+TEST_F(RunStudy, ComputesAgainWhatIsDamagedAndSaysSo) {
+  const auto study = read();
+  std::vector<std::string> said;
+  const auto run_again = [&] {
+    said.clear();
+    return run_study(study, folders, {.threads = 2}, {}, [&](const std::string& sentence) { said.push_back(sentence); });
+  };
+  const Json expected = run_again();
+  EXPECT_TRUE(said.empty());
+  const auto flip = [](const std::filesystem::path& path, std::size_t at) {
+    auto text = core::read_text(path);
+    text.at(at) = static_cast<char>(text.at(at) ^ 1);
+    core::write_file(path, text);
+  };
+  flip(folders.run / "cells.jsonl", 300);
+  EXPECT_EQ(run_again(), expected) << "the same cell, the same result";
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_THAT(said[0], testing::HasSubstr("1 of 16 lines is damaged (the first is line 1)"));
+  const auto text = core::read_text(folders.run / "result.json");
+  flip(folders.run / "result.json", text.find("\"psnr\"") + 20);
+  EXPECT_EQ(without_dates(run_again()), without_dates(expected));
+  ASSERT_EQ(said.size(), 2u) << "the damaged line is still there";
+  EXPECT_THAT(said[1], testing::EndsWith("it is written again"));
+  for (const char* content : {"", "{", "[]", "5", "{\"inputs\": 5}", "{\"inputs\": null, \"checksum\": 7}"}) {
+    core::write_file(folders.run / "result.json", content);
+    EXPECT_EQ(without_dates(run_again()), without_dates(expected)) << content;
+    EXPECT_EQ(Json::parse(core::read_text(folders.run / "result.json"))["headline"], expected["headline"]) << content;
+  }
+}
+
+TEST_F(RunStudy, WorksInNoOtherRunSFolder) {
+  core::write_file(folders.run / "config.json", R"({"verb": "train"})");
+  core::expect_error([&] { (void)run(read()); }, ErrorKind::kUsage, "holds a run of `pellucid train`");
+  core::write_file(folders.run / "config.json", R"({"verb": "study", "study": "another"})");
+  core::expect_error([&] { (void)run(read()); }, ErrorKind::kUsage, "holds the study \"another\", got \"tiny\"");
+  EXPECT_FALSE(std::filesystem::exists(folders.run / "cells.jsonl"));
+  core::write_file(folders.run / "config.json", R"({"verb": "study", "study": "tiny"})");
+  (void)run(read({"images = 1", "seeds = 1"}));
+  EXPECT_EQ(Json::parse(core::read_text(folders.run / "config.json"))["settings"]["images"], 1);
+}
+
+TEST_F(RunStudy, ReadsNothingFromOtherWeights) {
+  const core::Folder elsewhere;
+  const Folders here{.run = folder.path() / "run", .trained = elsewhere.path() / "trained"};
+  const Json result = run_study(read({"seeds = 1", "images = 1"}), here, {.threads = 2});
+  const auto weights = [&](std::size_t t) { return here.trained / result["trainings"][t]["id"].get<std::string>() / "model.safetensors"; };
+  std::filesystem::copy_file(weights(1), weights(0), std::filesystem::copy_options::overwrite_existing);
+  core::expect_error([&] { (void)run_study(read({"seeds = 1"}), here, {.threads = 2}); }, ErrorKind::kModel, "other weights than those that were measured");
 }
 
 TEST_F(RunStudy, ANetworkThatDoesNotExistIsTheStudySMistake) {
   core::expect_error([&] { (void)run(read({"model.net = \"lennet\""})); }, ErrorKind::kUsage, "did you mean lenet?");
+  EXPECT_FALSE(std::filesystem::exists(folders.run));
+}
+
+// What is_result lets through is what the readers of results expect.
+TEST_F(RunStudy, KnowsWhatIsAResult) {
+  (void)run(read({"seeds = 1"}));
+  for (const auto& path : {folders.run / "cells.jsonl", trained() / "cells.jsonl"}) {
+    std::istringstream lines(core::read_text(path));
+    for (std::string text; std::getline(lines, text);) {
+      const auto line = read_journal_line(text);
+      ASSERT_EQ(line.state, JournalLine::State::kWhole);
+      EXPECT_TRUE(is_result(line.cell, line.result)) << line.result;
+      for (const Json& other : {Json(), Json(5), Json("text"), Json::array(), Json::object(), Json{{"status", 5}}, Json{{"status", "ok"}}}) {
+        EXPECT_FALSE(is_result(line.cell, other)) << other;
+      }
+      if (line.result["status"] != "ok") continue;
+      for (const auto& [key, value] : line.result.items()) {
+        Json wrong = line.result;
+        wrong[key] = Json{{"of", "another kind"}};
+        EXPECT_FALSE(is_result(line.cell, wrong)) << key;
+      }
+    }
+  }
 }
 
 TEST_F(RunStudy, SaysWhichWeightsAreGone) {
@@ -197,8 +339,9 @@ TEST_F(RunStudy, PairsBySeedAndStartNoise) {
     for (const auto& r : image["readings"]) pictures[image["image"]].insert(r["png"].get<std::string>());
   }
   ASSERT_EQ(pictures.size(), 2u);
-  EXPECT_EQ(pictures[0].size(), 1u) << "every mode and attack began at the same noise";
-  EXPECT_NE(pictures[0], pictures[1]);
+  const auto &first = pictures.begin()->second, &second = pictures.rbegin()->second;
+  EXPECT_EQ(first.size(), 1u) << "every mode and attack began at the same noise";
+  EXPECT_NE(first, second);
 }
 
 TEST_F(RunStudy, GoesOnAfterStopsToTheSameResult) {

@@ -1,6 +1,7 @@
 #include "pellucid/study/store.h"
 
 #include "pellucid/core/file.h"
+#include "pellucid/core/memory.h"
 #include "pellucid/core/parallel.h"
 #include "pellucid/core/stop.h"
 
@@ -64,8 +65,111 @@ TEST(Store, GivesTheSameAtOnceAndLater) {
 TEST(Store, SaysInItsFileWhatDeterminesACell) {
   const core::Folder folder;
   (void)Store(folder.path()).cell(kDeterminants, [] { return Json(5); });
-  EXPECT_EQ(Json::parse(core::read_text(folder.path() / "cells.jsonl")),
-            (Json{{"name", cell_name(kDeterminants)}, {"cell", kDeterminants}, {"result", 5}}));
+  const std::string text = core::read_text(folder.path() / "cells.jsonl");
+  EXPECT_EQ(text, journal_line(kDeterminants, 5) + "\n");
+  const Json line = Json::parse(text);
+  EXPECT_EQ(line["journal"], 2);
+  EXPECT_EQ(line["name"], cell_name(kDeterminants));
+  EXPECT_EQ(line["cell"], kDeterminants);
+  EXPECT_EQ(line["result"], 5);
+}
+
+using State = JournalLine::State;
+
+TEST(JournalLine, IsReadAsItWasWritten) {
+  const auto line = read_journal_line(journal_line(kDeterminants, {{"psnr", 1.0 / 3}}));
+  EXPECT_EQ(line.state, State::kWhole);
+  EXPECT_EQ(line.name, cell_name(kDeterminants));
+  EXPECT_EQ(line.cell, kDeterminants);
+  EXPECT_EQ(line.result, (Json{{"psnr", 1.0 / 3}}));
+}
+
+TEST(JournalLine, NoFlippedBitAndNoCutPasses) {
+  const std::string whole = journal_line(number(3), {{"status", "ok"}, {"psnr", 21.5}});
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string line = whole;
+      line[i] = static_cast<char>(line[i] ^ (1 << bit));
+      EXPECT_NE(read_journal_line(line).state, State::kWhole) << line;
+    }
+    EXPECT_NE(read_journal_line(whole.substr(0, i)).state, State::kWhole) << i;
+  }
+}
+
+// A line with the right checksum and another content: what a faulty program, not a faulty disk, would leave.
+std::string resealed(const std::string& rest) {
+  return fmt::format(R"({{"journal":2,"sum":"{}",{})", core::sha256(rest).substr(0, 16), rest);
+}
+
+TEST(JournalLine, OfTheWrongFormDoesNotCount) {
+  const auto name = cell_name(number(0));
+  EXPECT_EQ(read_journal_line(resealed(fmt::format(R"("name":"{}","cell":{{"index":0}},"result":5}})", name))).state, State::kWhole);
+  for (const std::string& rest : {
+           fmt::format(R"("name":"{}","cell":{{"index":1}},"result":5}})", name),  // another cell's name
+           fmt::format(R"("name":"{}","cell":{{"index":0}}}})", name),
+           fmt::format(R"("name":"{}","cell":{{"index":0}},"result":5,"more":1}})", name),
+           fmt::format(R"("name":"{}","cell":{{"index":0}},"result":5)", name),
+           std::string(R"("name":null,"cell":{"index":0},"result":5})"),
+           std::string(R"("name":7,"cell":{"index":0},"result":5})"),
+           std::string(R"("cell":{"index":0},"result":5})"),
+           std::string(R"("name":"","cell":)") + std::string(100'000, '[') + std::string(100'000, ']') + R"(,"result":5})",
+           std::string("}"),
+           std::string(),
+       }) {
+    EXPECT_EQ(read_journal_line(resealed(rest)).state, State::kDamaged) << rest.substr(0, 100);
+  }
+}
+
+TEST(JournalLine, OfAnotherVersionIsKnownAsSuch) {
+  EXPECT_EQ(read_journal_line(R"({"name":"015abd7f5cc57a2d","cell":{"a":1},"result":5})").state, State::kOther);
+  EXPECT_EQ(read_journal_line(R"({"journal":3,"what":"ever"})").state, State::kOther);
+  EXPECT_EQ(read_journal_line("progress 3/5").state, State::kDamaged);
+}
+
+TEST(Store, LeavesOutWhatIsDamagedAndSaysSo) {
+  const core::Folder folder;
+  for (int i = 0; i < 3; ++i) (void)Store(folder.path()).cell(number(i), [&] { return Json(i); });
+  const auto path = folder.path() / "cells.jsonl";
+  std::string text = core::read_text(path);
+  text[text.find('\n') + 60] ^= 1;
+  core::write_file(path, R"({"name":"015abd7f5cc57a2d","cell":{"a":1},"result":5})" "\n" + text);
+  Store store(folder.path());
+  EXPECT_THAT(store.take_notes(), testing::ElementsAre(testing::EndsWith("cells.jsonl: 1 of 4 lines is damaged (the first is line 3) and is left "
+                                                                         "out: what they held is computed again where it is needed"),
+                                                       testing::HasSubstr("1 of 4 lines is of another version of Pellucid")));
+  EXPECT_TRUE(store.take_notes().empty()) << "once";
+  EXPECT_FALSE(store.find(cell_name(number(1))));
+  EXPECT_EQ(store.cell(number(1), [] { return Json(1); }), 1);
+  EXPECT_EQ(store.find(cell_name(number(2))), Json(2));
+  EXPECT_EQ(Store(folder.path()).find(cell_name(number(1))), Json(1));
+}
+
+TEST(Store, LeavesOutWhatIsNoResultOfSuchACell) {
+  const core::Folder folder;
+  (void)Store(folder.path()).cell(number(0), [] { return Json("text"); });
+  (void)Store(folder.path()).cell(number(1), [] { return Json(1); });
+  Store store(folder.path(), {}, false, [](const Json&, const Json& result) { return result.is_number(); });
+  EXPECT_THAT(store.take_notes(), testing::ElementsAre(testing::HasSubstr("1 of 2 lines is no result of such a cell")));
+  EXPECT_EQ(store.cell(number(0), [] { return Json(0); }), 0);
+  EXPECT_EQ(store.cell(number(1), [] { return Json(7); }), 1);
+}
+
+TEST(Store, RefusesAFileWithoutLines) {
+  const core::Folder folder;
+  core::write_file(folder.path() / "cells.jsonl", "");
+  std::filesystem::resize_file(folder.path() / "cells.jsonl", std::uint64_t{300} << 20);  // sparse
+  core::expect_error([&] { Store store(folder.path()); }, core::ErrorKind::kData, "got a line of more than 64 MiB");
+  core::set_memory_budget(std::uint64_t{100} << 20);
+  core::expect_error([&] { Store store(folder.path()); }, core::ErrorKind::kData, "needs 300 MiB of memory");
+  core::set_memory_budget(0);
+}
+
+TEST(Store, WhatIsNotUtf8IsReplaced) {
+  const core::Folder folder;
+  const Json cell = {{"data", "caf\xe9"}};
+  EXPECT_EQ(cell_name(cell), cell_name({{"data", "caf\xef\xbf\xbd"}}));
+  EXPECT_EQ(Store(folder.path()).cell(cell, [] { return Json("\xff"); }), "\xef\xbf\xbd");
+  EXPECT_TRUE(Store(folder.path()).find(cell_name(cell)));
 }
 
 TEST(Store, LacksACellWhoseComputationFails) {
@@ -88,6 +192,8 @@ TEST(Store, TakesATornLineForNone) {
       Store store(folder.path());
       EXPECT_EQ(store.find(cell_name(number(0))).has_value(), size > whole.find('\n')) << size;
       EXPECT_FALSE(store.find(cell_name(number(1)))) << size;
+      const bool torn = size > 0 && whole[size - 1] != '\n';
+      EXPECT_EQ(store.take_notes().size(), torn ? 1u : 0u) << size;
       (void)store.cell(number(2), [] { return Json(7); });
     }
     Store later(folder.path());
