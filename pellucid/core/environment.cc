@@ -32,6 +32,14 @@ std::string utc_now() {
 
 std::string version() { return PELLUCID_VERSION " (" PELLUCID_COMMIT ")"; }
 
+bool has_bfloat16() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
+
 Json environment(int threads) {
   return {{"pellucid", version()},
           {"compiler", __VERSION__},

@@ -9,24 +9,35 @@ namespace {
 
 constexpr std::int64_t kBatch = 250;
 
-// Adds up, over the batches, how many of their images `correct` says are answered rightly.
-template <typename Correct>
-Accuracy count(const std::string& task, const data::Dataset& dataset, const core::Run& run, Correct correct) {
+// What a network made of some images, (B) bool each.
+struct Answers {
+  Tensor right, undefined;
+
+  [[nodiscard]] Answers operator&&(const Answers& other) const {
+    return {.right = right.logical_and(other.right), .undefined = undefined.logical_or(other.undefined)};
+  }
+};
+
+// Adds up over the batches what `answers` says of their images.
+template <typename Answer>
+Accuracy count(const std::string& task, const data::Dataset& dataset, const core::Run& run, Answer answers) {
   Accuracy accuracy{.correct = 0, .n = dataset.size()};
   for (std::int64_t begin = 0; begin < accuracy.n; begin += kBatch) {
     core::throw_if_stopped();
     run.report({.task = task, .done = begin, .total = accuracy.n, .unit = "images"});
     const Tensor indices = torch::arange(begin, std::min(begin + kBatch, accuracy.n));
-    accuracy.correct += correct(indices).sum().template item<std::int64_t>();
+    const Answers here = answers(indices);
+    accuracy.correct += here.right.sum().template item<std::int64_t>();
+    accuracy.undefined += here.undefined.sum().template item<std::int64_t>();
   }
   run.report({.task = task, .done = accuracy.n, .total = accuracy.n, .unit = "images"});
   return accuracy;
 }
 
-// (B) bool: which images get their label.
-Tensor is_correct(const nets::Network& network, const Tensor& images, const Tensor& labels) {
+Answers answer(const nets::Network& network, const Tensor& images, const Tensor& labels) {
   const torch::NoGradGuard no_gradient;
-  return nets::logits(network, images).argmax(1) == labels;
+  const Tensor logits = nets::logits(network, images);
+  return {.right = errs(logits, labels).logical_not(), .undefined = logits.isfinite().all(1).logical_not()};
 }
 
 }  // namespace
@@ -35,13 +46,22 @@ stats::Interval Accuracy::interval() const { return stats::proportion_interval(c
 
 core::Json to_json(const Accuracy& accuracy) {
   const auto interval = accuracy.interval();
-  return {{"value", interval.value}, {"low", interval.low}, {"high", interval.high}, {"correct", accuracy.correct}, {"n", accuracy.n}};
+  core::Json json = {{"value", interval.value}, {"low", interval.low}, {"high", interval.high}, {"correct", accuracy.correct}, {"n", accuracy.n}};
+  if (accuracy.undefined > 0) json["undefined"] = accuracy.undefined;
+  return json;
+}
+
+Commonest commonest_class(const data::Dataset& dataset) {
+  const Tensor counts = torch::bincount(dataset.labels);
+  const auto most = counts.argmax().item<std::int64_t>();
+  return {.name = dataset.classes.at(static_cast<std::size_t>(most)),
+          .accuracy = {.correct = counts[most].item<std::int64_t>(), .n = dataset.size()}};
 }
 
 Accuracy natural_accuracy(const nets::Network& network, const data::Dataset& dataset, const core::Run& run) {
   return count("accuracy", dataset, run, [&](const Tensor& indices) {
     const auto device = nets::device_of(network);
-    return is_correct(network, data::pixels(dataset, indices).to(device), data::labels(dataset, indices).to(device));
+    return answer(network, data::pixels(dataset, indices).to(device), data::labels(dataset, indices).to(device));
   });
 }
 
@@ -52,7 +72,7 @@ Accuracy robust_accuracy(const nets::Network& network, const data::Dataset& data
     const Tensor images = data::pixels(dataset, indices).to(device), labels = data::labels(dataset, indices).to(device);
     const Tensor noise = start_noise(seed, "evasion start", indices, images.sizes().slice(1)).to(device);
     const Tensor attacked = pgd(network, images, labels, options, noise);
-    return is_correct(network, images, labels).logical_and(is_correct(network, attacked, labels));
+    return answer(network, images, labels) && answer(network, attacked, labels);
   });
 }
 

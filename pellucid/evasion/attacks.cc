@@ -100,6 +100,7 @@ const std::vector<Attack>& attacks() {
        .title = "APGD-T",
        .summary = "Auto-PGD on the targeted difference of logits ratio, towards the likeliest wrong classes",
        .source = "Croce and Hein 2020, arXiv:2003.01690, equation 7",
+       .least_classes = 4,
        .fields = [](AttackSettings& s) { return fields(s.apgd_t); },
        .run = [](const Model& model, const Tensor& images, const Tensor& labels, const Tensor& ids,
                  const AttackSettings& s) { return apgd_t(model, images, labels, ids, s.ball(), s.apgd_t, s.seed); }},
@@ -143,6 +144,18 @@ const Attack& find_attack(const std::string& name) {
   if (found != attacks().end()) return *found;
   throw core::Error(core::ErrorKind::kUsage, "attacks: got \"{}\", expected {}{}", name,
                     core::join_choices(attack_names()), core::suggestion(name, attack_names()));
+}
+
+std::vector<std::string> applicable(const std::vector<std::string>& names, std::int64_t classes) {
+  std::vector<std::string> list;
+  for (const auto& name : names) {
+    if (classes >= find_attack(name).least_classes) list.push_back(name);
+  }
+  if (list.empty()) {
+    throw core::Error(core::ErrorKind::kUsage, "attacks: got {} for a model of {} classes, expected one that so few allow: apgd-t needs 4, the others 2",
+                      fmt::join(names, ","), classes);
+  }
+  return list;
 }
 
 std::string describe(const Attack& attack, const AttackSettings& settings) {

@@ -35,6 +35,7 @@ struct Attack {
   std::string summary;  ///< one line
   std::string source;
   bool l2_only = false;
+  std::int64_t least_classes = 2;  ///< a model of fewer has nothing to be moved to
   /// Its own parameters: those that do not concern the ball.
   std::function<core::Fields(AttackSettings&)> fields;
   /// Points near the images, (B, C, H, W). The labels and the images' numbers, ids, are (B) int64. An image's point
@@ -50,6 +51,10 @@ struct Attack {
 
 /// @throws Error(kUsage) if there is none of that name, naming the nearest.
 [[nodiscard]] const Attack& find_attack(const std::string& name);
+
+/// Those of the named attacks that can be run on a model of so many classes.
+/// @throws Error(kUsage) if there are none, or a name is unknown.
+[[nodiscard]] std::vector<std::string> applicable(const std::vector<std::string>& names, std::int64_t classes);
 
 /// "Square, L-inf, eps 0.3, queries 100": title, ball, and its own parameters where they are not the defaults.
 [[nodiscard]] std::string describe(const Attack& attack, const AttackSettings& settings);

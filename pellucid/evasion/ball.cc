@@ -17,6 +17,12 @@ Tensor drawn(const Tensor& ids, Draw draw) {
 
 }  // namespace
 
+void check(const Ball& ball, const std::string& where) {
+  if (ball.norm != Norm::kLinf || ball.epsilon.value <= 1) return;
+  throw core::Error(core::ErrorKind::kUsage, "{}epsilon: got {}, expected at most 1 with norm linf: pixels are in [0, 1]; is {}/255 meant?",
+                    where.empty() ? "" : where + ": ", ball.epsilon.typed, ball.epsilon.typed);
+}
+
 std::string to_string(Norm norm) { return norm == Norm::kLinf ? "L-inf" : "L2"; }
 
 core::Field norm_field(Norm& value) {
@@ -38,11 +44,7 @@ Tensor ascent(const Tensor& gradient, Norm norm) {
 
 Tensor project(const Tensor& points, const Tensor& images, const Ball& ball) {
   const double epsilon = ball.epsilon.value;
-  if (ball.norm == Norm::kLinf && epsilon > 1) {
-    throw core::Error(core::ErrorKind::kUsage,
-                      "epsilon: got {}, expected at most 1 with norm linf: pixels are in [0, 1]; is {}/255 meant?",
-                      ball.epsilon.typed, ball.epsilon.typed);
-  }
+  check(ball, "");
   if (ball.norm == Norm::kLinf) return torch::min(torch::max(points, images - epsilon), images + epsilon).clamp(0, 1);
   const Tensor delta = points - images;
   const Tensor scale = (epsilon / lengths(delta, ball.norm).clamp_min(kTiny)).clamp_max(1);

@@ -16,6 +16,10 @@ struct Ball {
   core::Number epsilon{"0.3"};  ///< radius, in pixels' units
 };
 
+/// @param where names the ball in messages: "test_attack".
+/// @throws Error(kUsage) if an L-infinity ball is wider than the pixels' range, as when 8 was typed for 8/255.
+void check(const Ball& ball, const std::string& where);
+
 /// "L-inf" or "L2".
 [[nodiscard]] std::string to_string(Norm norm);
 
@@ -38,7 +42,7 @@ struct Ball {
 /// towards an image in [0, 1] only shortens the perturbation, but is not the nearest. Points of both stay where they are.
 ///
 /// @param points, images (B, C, H, W), the images in [0, 1].
-/// @throws Error(kUsage) if an L-infinity ball is wider than the pixels' range, as when 8 was typed for 8/255.
+/// @throws Error(kUsage) as `check`.
 [[nodiscard]] Tensor project(const Tensor& points, const Tensor& images, const Ball& ball);
 
 /// The points that lie in the ball around their images; for the others, the images.

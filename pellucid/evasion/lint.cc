@@ -1,5 +1,7 @@
 #include "pellucid/evasion/lint.h"
 
+#include "pellucid/core/text.h"
+
 #include <algorithm>
 
 namespace pellucid::evasion {
@@ -8,6 +10,15 @@ namespace {
 constexpr double kSame = 1e-4;     // answers that differ by less, relative to the largest, differ by rounding
 constexpr double kOften = 0.1;     // share of images past which a trouble is reported
 constexpr double kMasking = 0.02;  // share that Square alone breaks past which gradients look masked
+
+// The attack that other attacks are held against.
+PgdOptions ten_steps(const Ball& ball) {
+  return {.epsilon = ball.epsilon,
+          .step = core::Number(fmt::format("{}", ball.epsilon.value / 4)),
+          .iterations = 10,
+          .random_start = false,
+          .norm = ball.norm};
+}
 
 struct Linter {
   const Model& model;
@@ -122,12 +133,7 @@ struct Linter {
 
   void ascent_works() {
     if (ball.epsilon.value == 0) return;
-    const PgdOptions options{.epsilon = ball.epsilon,
-                             .step = core::Number(fmt::format("{}", ball.epsilon.value / 4)),
-                             .iterations = 10,
-                             .random_start = false,
-                             .norm = ball.norm};
-    const Tensor x = pgd(model, images, cross_entropy(labels), options, Tensor());
+    const Tensor x = pgd(model, images, cross_entropy(labels), ten_steps(ball), Tensor());
     const Tensor logits = answer(images), attacked = answer(x);
     const Tensor right = errs(logits, labels).logical_not();
     if (!right.any().item<bool>() || !attacked.isfinite().all().item<bool>()) return;
@@ -183,6 +189,14 @@ const std::vector<std::pair<std::string, std::string>>& lint_codes() {
       {"loss-does-not-rise", "PGD that does not raise the loss"},
       {"square-beats-white-box", "random search that breaks what gradients do not: gradient masking"},
       {"attack-left-ball", "an attack whose points had to be taken back into the ball"},
+      {"cannot-reach", "PGD whose steps together are shorter than epsilon"},
+      {"step-too-large", "PGD whose steps are longer than epsilon"},
+      {"no-budget", "an attack with epsilon 0, which moves nothing"},
+      {"weak-attack", "attacks that leave images standing which ten steps of PGD break"},
+      {"not-applicable", "attacks that need more classes than the model has, and were left out"},
+      {"constant-answer", "an accuracy that answering the commonest class always might reach"},
+      {"missing-class", "a class without images: the accuracy says nothing of it"},
+      {"labels-by-place", "labels matched by place, not by name: the weight file does not name its classes"},
   };
   return codes;
 }
@@ -196,6 +210,71 @@ std::vector<Finding> lint(const Model& model, const Tensor& images, const Tensor
   linter.gradients();
   linter.ascent_works();
   return worst_first(std::move(linter.findings));
+}
+
+std::vector<Finding> lint(const PgdOptions& attack, const std::string& where) {
+  const double step = attack.step_size(), radius = attack.epsilon.value;
+  const auto warn = [](const char* code, const std::string& sentence) -> std::vector<Finding> { return {{code, Severity::kWarning, sentence}}; };
+  if (radius == 0) return warn("no-budget", fmt::format("{}: epsilon is 0: the attack moves nothing, and its figures are those without it", where));
+  constexpr double kRounding = 1 - 1e-9;  // four steps of 2/255 reach 8/255
+  if (step * static_cast<double>(attack.iterations) < radius * kRounding) {
+    return warn("cannot-reach", fmt::format("{}: {} steps of {:.4g} end within {:.4g} of their start, epsilon is {}: most of the ball is out of reach; "
+                                            "set step none, or iterations times step to more than epsilon",
+                                            where, attack.iterations, step, step * static_cast<double>(attack.iterations), attack.epsilon.typed));
+  }
+  if (step > radius && attack.iterations > 1) {
+    return warn("step-too-large", fmt::format("{}: each step, {:.4g}, is longer than epsilon, {}: the attack jumps across the ball; set step none or a part of epsilon",
+                                              where, step, attack.epsilon.typed));
+  }
+  return {};
+}
+
+std::vector<Finding> lint(const Accuracy& natural, const data::Dataset& dataset) {
+  std::vector<Finding> findings;
+  if (natural.undefined > 0) {
+    findings.push_back({"non-finite-logits", Severity::kError,
+                        fmt::format("the answers to {} of {} images are not numbers and count as wrong: the weights or the input's scale are broken",
+                                    natural.undefined, natural.n)});
+  }
+  if (const auto common = commonest_class(dataset); common.accuracy.interval().value >= natural.interval().low) {
+    findings.push_back({"constant-answer", Severity::kWarning,
+                        fmt::format("{:.1f} % of the images are of the class {}: always answering it might be as accurate as the network, {:.1f} % "
+                                    "[{:.1f}, {:.1f}]",
+                                    100 * common.accuracy.interval().value, core::quoted(common.name), 100 * natural.interval().value,
+                                    100 * natural.interval().low, 100 * natural.interval().high)});
+  }
+  constexpr std::int64_t kNamed = 3;
+  const Tensor counts = torch::bincount(dataset.labels, {}, static_cast<std::int64_t>(dataset.classes.size()));
+  std::vector<std::string> missing;
+  for (std::size_t c = 0; c < dataset.classes.size(); ++c) {
+    if (counts[static_cast<std::int64_t>(c)].item<std::int64_t>() == 0) missing.push_back(core::quoted(dataset.classes[c]));
+  }
+  if (const auto n = static_cast<std::int64_t>(missing.size()); n > 0) {
+    missing.resize(static_cast<std::size_t>(std::min(n, kNamed)));
+    findings.push_back({"missing-class", Severity::kWarning,
+                        fmt::format("no image is of the class {}{}: the accuracy says nothing of {}", fmt::join(missing, ", "),
+                                    n > kNamed ? fmt::format(" and {} more", n - kNamed) : "", n > 1 ? "them" : "it")});
+  }
+  return worst_first(std::move(findings));
+}
+
+std::vector<Finding> lint(const WorstCase& result, const Model& model, const Tensor& images, const Tensor& labels,
+                          const Tensor& rows, const Ball& ball) {
+  if (!result.complete || ball.epsilon.value == 0) return {};
+  std::vector<std::int64_t> kept;
+  for (std::int64_t i = 0; i < rows.size(0); ++i) {
+    if (result.broken_by.at(static_cast<std::size_t>(rows[i].item<std::int64_t>())).empty()) kept.push_back(i);
+  }
+  if (kept.empty()) return {};
+  const Tensor standing = torch::tensor(kept, torch::kInt64);
+  const Tensor left = images.index_select(0, standing), wanted = labels.index_select(0, standing);
+  const Tensor found = pgd(model, left, cross_entropy(wanted), ten_steps(ball), Tensor());
+  const auto broken = judge(model, found, left, wanted, ball).broken.sum().item<std::int64_t>();
+  if (broken < 2 || static_cast<double>(broken) <= kMasking * static_cast<double>(images.size(0))) return {};
+  return {{"weak-attack", Severity::kWarning,
+           fmt::format("ten steps of PGD of epsilon / 4 break {} of {} images that all attacks left standing: they are weak, and the figures "
+                       "too high; raise their iterations, leave step at none, or add apgd-ce and square",
+                       broken, standing.size(0))}};
 }
 
 std::vector<Finding> lint(const WorstCase& result) {

@@ -34,6 +34,23 @@ struct Finding {
 [[nodiscard]] std::vector<Finding> lint(const Model& model, const Tensor& images, const Tensor& labels,
                                         const Tensor& ids, const Ball& ball, std::uint64_t seed);
 
+/// What the settings of an attack say: "cannot-reach" if its steps together are shorter than the radius of its ball,
+/// "step-too-large" if each of several is longer, "no-budget" if the radius is 0.
+/// @param where names the attack in the sentence: "pgd", "test_attack".
+[[nodiscard]] std::vector<Finding> lint(const PgdOptions& attack, const std::string& where);
+
+/// What the accuracy without an attack says: "constant-answer" if answering the commonest class always might be as good
+/// (its share is not below the interval), "non-finite-logits" if answers are not numbers, "missing-class" if a class has
+/// no images.
+/// @param dataset on which the accuracy was measured.
+[[nodiscard]] std::vector<Finding> lint(const Accuracy& natural, const data::Dataset& dataset);
+
+/// Tries the attacks that were run: "weak-attack" if PGD (10 steps of epsilon / 4) breaks images that all of them left
+/// standing, more than 2 % and more than one.
+/// @param images, labels some of the images that `result` is about.   @param rows (B) int64: their places among those.
+[[nodiscard]] std::vector<Finding> lint(const WorstCase& result, const Model& model, const Tensor& images,
+                                        const Tensor& labels, const Tensor& rows, const Ball& ball);
+
 /// What the attacks' own figures say: "square-beats-white-box" if Square broke images that no attack with gradients had
 /// broken (more than 2 % of them and more than one), "attack-left-ball" if points had to be corrected.
 [[nodiscard]] std::vector<Finding> lint(const WorstCase& result);

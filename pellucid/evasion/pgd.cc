@@ -1,11 +1,42 @@
 #include "pellucid/evasion/pgd.h"
 
+#include <algorithm>
+
 namespace pellucid::evasion {
+namespace {
+
+constexpr const char* kNone = "none";
+
+// A number as any other, or "none".
+core::Field step_field(std::optional<core::Number>& step) {
+  const auto number = [](core::Number& value) {
+    return core::field("step", value, "step size, in the same units; none follows from epsilon, iterations and norm: 0.01 for 0.3 in 40 with linf", 0, 100);
+  };
+  core::Number unused;
+  core::Field field = number(unused);
+  field.expected = "none, or " + field.expected;
+  field.get = [&step] { return core::Json(step ? step->typed : kNone); };
+  field.set = [&step, number](const core::Json& json) {
+    core::Number value;
+    if (json == kNone) return step.reset(), true;
+    return number(value).set(json) && (step = value, true);
+  };
+  field.set_text = [set = field.set](const std::string& text) { return set(text); };
+  return field;
+}
+
+}  // namespace
+
+double PgdOptions::step_size() const {
+  constexpr double kLinf = 4.0 / 3, kL2 = 2.5;
+  if (step) return step->value;
+  return (norm == Norm::kLinf ? kLinf : kL2) * epsilon.value / static_cast<double>(std::max<std::int64_t>(iterations, 1));
+}
 
 core::Fields fields(PgdOptions& o) {
   return {
       core::field("epsilon", o.epsilon, "radius of the ball, in units of the pixels' range [0, 1]", 0, 100),
-      core::field("step", o.step, "step size, in the same units", 0, 100),
+      step_field(o.step),
       core::field("iterations", o.iterations, "gradient steps; 1 is the one-step attack", 0, 100000),
       core::field("random_start", o.random_start, "begin at a random point of the ball"),
       norm_field(o.norm),
@@ -13,8 +44,8 @@ core::Fields fields(PgdOptions& o) {
 }
 
 std::string describe(const PgdOptions& o) {
-  return fmt::format("PGD-{}, {}, eps {}, step {}{}", o.iterations, to_string(o.norm), o.epsilon.typed, o.step.typed,
-                     o.random_start ? ", random start" : "");
+  return fmt::format("PGD-{}, {}, eps {}, step {}{}", o.iterations, to_string(o.norm), o.epsilon.typed,
+                     o.step ? o.step->typed : fmt::format("{:.4g}", o.step_size()), o.random_start ? ", random start" : "");
 }
 
 Tensor pgd(const Model& model, const Tensor& images, const Objective& objective, const PgdOptions& options,
@@ -27,7 +58,7 @@ Tensor pgd(const Model& model, const Tensor& images, const Objective& objective,
   }
   for (std::int64_t i = 0; i < options.iterations; ++i) {
     const Tensor gradient = slope(model, objective, x).gradient;
-    x = project(x + options.step.value * ascent(gradient, ball.norm), images, ball);
+    x = project(x + options.step_size() * ascent(gradient, ball.norm), images, ball);
   }
   return x;
 }

@@ -4,23 +4,30 @@
 #include "pellucid/evasion/ball.h"
 #include "pellucid/evasion/objective.h"
 
+#include <optional>
+
 namespace pellucid::evasion {
 
 /// The attack's budget. With one iteration, no random start and step = epsilon it is FGSM (Goodfellow et al. 2015); with
 /// one iteration and a random start it is the one-step attack of Wong et al. 2020 (step 1.25 epsilon there).
 struct PgdOptions {
   core::Number epsilon{"0.3"};  ///< radius of the ball, in pixels' units
-  core::Number step{"0.01"};    ///< step size, in pixels' units
+  std::optional<core::Number> step = {};  ///< step size, in pixels' units; none: as `step_size` says
   std::int64_t iterations = 40;
   bool random_start = true;  ///< begin at a random point of the ball instead of at the image
   Norm norm = Norm::kLinf;
 
   [[nodiscard]] Ball ball() const { return {.norm = norm, .epsilon = epsilon}; }
+
+  /// The step that is taken: the one that was set, else one whose iterations together reach past the ball's surface.
+  /// For L-infinity 4/3 epsilon / iterations, which is 0.01 for 0.3 in 40 (Madry et al. 2018, MNIST); for L2
+  /// 2.5 epsilon / iterations, from any point of the ball to any other (the same, section 5).
+  [[nodiscard]] double step_size() const;
 };
 
 [[nodiscard]] core::Fields fields(PgdOptions& options);
 
-/// "PGD-40, L-inf, eps 0.3, step 0.01, random start", the numbers as typed.
+/// "PGD-40, L-inf, eps 0.3, step 0.01, random start", the numbers as typed; a step that was not set to 4 digits.
 [[nodiscard]] std::string describe(const PgdOptions& options);
 
 /// Images near the given ones at which the objective is high, as far as the attack finds them.

@@ -7,7 +7,10 @@
 #include "pellucid/core/stop.h"
 #include "pellucid/core/tensor.h"
 
+#include <time.h>
+
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <numeric>
 #include <set>
@@ -20,6 +23,13 @@ using Rows = std::vector<std::int64_t>;
 using core::Json;
 
 struct OutOfTime {};
+
+// Processor time of this thread: a piece of work runs on one (`core::parallel_for`).
+double processor_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
 
 double seconds_since(Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); }
 
@@ -49,39 +59,52 @@ Json to_numbers(const Tensor& mask) { return core::to_doubles(mask.to(torch::kFl
 
 // What is known of the images while the attacks run.
 struct Points {
-  std::vector<bool> right;                  // before any attack
+  std::vector<bool> right, undefined;       // before any attack
   std::vector<bool> broken, broken_8bit;    // by any attack so far
   std::vector<bool> broken_now = {};        // by the attack at hand
   std::vector<std::string> broken_by = {};  // as in WorstCase
 
   [[nodiscard]] Accuracy standing(const std::vector<bool>& fallen) const {
     Accuracy accuracy{.correct = 0, .n = static_cast<std::int64_t>(right.size())};
-    for (std::size_t i = 0; i < right.size(); ++i) accuracy.correct += right[i] && !fallen[i];
+    for (std::size_t i = 0; i < right.size(); ++i) {
+      accuracy.correct += right[i] && !fallen[i];
+      accuracy.undefined += undefined[i];
+    }
     return accuracy;
   }
 };
 
-std::vector<bool> answered_rightly(const Model& model, const data::Dataset& dataset, const core::Run& run) {
+// What the model makes of the images before any attack.
+// @param classes out: how many it knows.
+Points natural_answers(const Model& model, const data::Dataset& dataset, const core::Run& run, std::int64_t& classes) {
   Rows all(dataset.size());
   std::iota(all.begin(), all.end(), 0);
   const auto parts = batches(all, 250);
-  std::vector<std::vector<bool>> right(parts.size());
+  std::vector<std::vector<bool>> right(parts.size()), undefined(parts.size());
+  std::atomic<std::int64_t> width = 0;
   core::parallel_for(static_cast<std::int64_t>(parts.size()), run.threads, [&](std::int64_t k) {
     const torch::NoGradGuard no_gradient;
     core::throw_if_stopped();
     const Tensor rows = torch::tensor(parts[k], torch::kInt64);
-    right[k] = to_bools(errs(model(data::pixels(dataset, rows)), data::labels(dataset, rows)).logical_not());
+    const Tensor logits = model(data::pixels(dataset, rows));
+    width = logits.size(1);
+    right[k] = to_bools(errs(logits, data::labels(dataset, rows)).logical_not());
+    undefined[k] = to_bools(logits.isfinite().all(1).logical_not());
   });
-  std::vector<bool> list;
-  for (const auto& part : right) list.insert(list.end(), part.begin(), part.end());
-  return list;
+  classes = width;
+  Points points{.right = {}, .undefined = {}, .broken = std::vector<bool>(all.size()), .broken_8bit = std::vector<bool>(all.size())};
+  for (std::size_t k = 0; k < parts.size(); ++k) {
+    points.right.insert(points.right.end(), right[k].begin(), right[k].end());
+    points.undefined.insert(points.undefined.end(), undefined[k].begin(), undefined[k].end());
+  }
+  return points;
 }
 
 // Attacks some images and judges what comes back. Stops and budgets are seen by `look_up` at each query, so that no
 // attack knows of them.
 Json attack_batch(const Model& model, const Attack& attack, const AttackSettings& settings, const Tensor& images,
                   const Tensor& labels, const Tensor& ids, const std::function<void()>& look_up) {
-  const auto begun = Clock::now();
+  const double begun = processor_seconds();
   std::int64_t queries = 0;
   const Model watched = [&](const Tensor& x) {
     look_up();
@@ -94,7 +117,7 @@ Json attack_batch(const Model& model, const Attack& attack, const AttackSettings
           {"broken_8bit", to_numbers(judged.broken_8bit)},
           {"corrected", judged.corrected.sum().item<std::int64_t>()},
           {"queries", queries},
-          {"seconds", seconds_since(begun)}};
+          {"seconds", processor_seconds() - begun}};
 }
 
 // Adds what `attack_batch` said of some images to what is known.
@@ -116,13 +139,11 @@ void count(const Json& outcome, const Rows& rows, AttackRecord& record, Points& 
   }
 }
 
-void check(const WorstCaseOptions& options, Norm norm) {
-  std::set<std::string> seen;
-  for (const auto& name : options.attacks) {
-    if (find_attack(name).l2_only && norm != Norm::kL2) {
-      throw core::Error(core::ErrorKind::kUsage, "attacks: {} needs norm l2, got {}", name, to_string(norm));
+void check_classes(const std::vector<std::string>& attacks, std::int64_t classes) {
+  for (const auto& name : attacks) {
+    if (const auto least = find_attack(name).least_classes; classes < least) {
+      throw core::Error(core::ErrorKind::kUsage, "attacks: {} needs {} classes, got a model of {}; leave it out", name, least, classes);
     }
-    if (!seen.insert(name).second) throw core::Error(core::ErrorKind::kUsage, "attacks: {} is named twice", name);
   }
 }
 
@@ -138,15 +159,25 @@ core::Fields fields(WorstCaseOptions& o) {
   };
 }
 
+void check(const WorstCaseOptions& options, Norm norm) {
+  std::set<std::string> seen;
+  for (const auto& name : options.attacks) {
+    if (find_attack(name).l2_only && norm != Norm::kL2) {
+      throw core::Error(core::ErrorKind::kUsage, "attacks: {} needs norm l2, got {}", name, to_string(norm));
+    }
+    if (!seen.insert(name).second) throw core::Error(core::ErrorKind::kUsage, "attacks: {} is named twice", name);
+  }
+}
+
 WorstCase worst_case(const Model& model, const data::Dataset& dataset, const AttackSettings& settings,
                      const WorstCaseOptions& options, const core::Run& run, const Json& identity,
                      const Remember& remember) {
   check(options, settings.pgd.norm);
   const auto begun = Clock::now();
   const auto n = static_cast<std::size_t>(dataset.size());
-  Points points{.right = answered_rightly(model, dataset, run),
-                .broken = std::vector<bool>(n),
-                .broken_8bit = std::vector<bool>(n)};
+  std::int64_t classes = 0;
+  Points points = natural_answers(model, dataset, run, classes);
+  check_classes(options.attacks, classes);
   WorstCase result;
   result.natural = points.standing(points.broken);
   for (const bool right : points.right) points.broken_by.emplace_back(right ? "" : "natural");
@@ -164,10 +195,10 @@ WorstCase worst_case(const Model& model, const data::Dataset& dataset, const Att
     std::mutex reporting;
     std::int64_t done = 0;
     core::parallel_for(static_cast<std::int64_t>(parts.size()), run.threads, [&](std::int64_t k) {
-      const Tensor rows = torch::tensor(parts[k], torch::kInt64);
+      const Tensor rows = torch::tensor(parts[k], torch::kInt64), ids = rows + options.first;
       const Tensor images = data::pixels(dataset, rows), labels = data::labels(dataset, rows);
       const auto compute = [&] {
-        return attack_batch(model, attack, settings, images, labels, rows, [&] {
+        return attack_batch(model, attack, settings, images, labels, ids, [&] {
           core::throw_if_stopped();
           if (options.budget > 0 && seconds_since(begun) > options.budget) throw OutOfTime{};
         });
@@ -175,7 +206,7 @@ WorstCase worst_case(const Model& model, const data::Dataset& dataset, const Att
       try {
         const Json named = {{"model", identity},
                             {"images", hash(images, labels)},
-                            {"ids", parts[k]},
+                            {"ids", Rows(ids.data_ptr<std::int64_t>(), ids.data_ptr<std::int64_t>() + ids.numel())},
                             {"attack", determinants(attack, settings)}};
         outcomes[k] = remember ? remember(named, compute) : compute();
       } catch (const OutOfTime&) {

@@ -13,10 +13,14 @@ struct WorstCaseOptions {
   std::vector<std::string> attacks = {"pgd"};  ///< names from `attacks()`, in the order in which they run
   bool early_exit = true;                      ///< images that an attack broke are left out by the next ones
   std::int64_t batch_size = 100;               ///< images attacked at once: what an interruption can lose
-  double budget = 0;                           ///< seconds after which nothing more is attacked; 0: none
+  double budget = 0;                           ///< seconds by the clock after which nothing more is attacked; 0: none
+  std::int64_t first = 0;                      ///< the number of the first image: parts of a set draw as the whole does
 };
 
 [[nodiscard]] core::Fields fields(WorstCaseOptions& options);
+
+/// @throws Error(kUsage) if an attack is unknown, named twice, or not for this norm.
+void check(const WorstCaseOptions& options, Norm norm);
 
 /// What one attack did.
 struct AttackRecord {
@@ -27,7 +31,7 @@ struct AttackRecord {
   std::int64_t broken_first = 0;       ///< images that no attack before it had broken
   std::int64_t corrected = 0;          ///< images whose points it returned outside the ball or [0, 1]
   std::int64_t queries = 0;            ///< images evaluated, gradients included
-  double seconds = 0;                  ///< work, summed over the cores
+  double seconds = 0;                  ///< processor time, summed over the cores; what a CUDA device does is not in it
   Accuracy worst_case = {};            ///< over this attack and those before it
   Accuracy worst_case_8bit = {};       ///< the same when the adversarial images are saved with 8 bits
   std::optional<Accuracy> alone = {};  ///< under this attack only, if it was run on every image that was right
@@ -59,10 +63,11 @@ using Remember = std::function<core::Json(const core::Json& determinants, const 
 /// breaks it. The 8-bit worst case is over the points that were found; with early exit, an image whose point rounding
 /// mends is not attacked again, so it is an upper bound.
 ///
-/// The result does not depend on batch size or threads but for float rounding: image i draws from streams with index i.
+/// The result does not depend on batch size or threads but for float rounding: image i draws from streams with index
+/// options.first + i.
 /// With a budget, batches that are not finished in time count as not attacked.
 /// @param identity what determines the model and the data besides the images, for `remember`.
-/// @throws Error(kUsage) if an attack is unknown, named twice, or not for this norm.
+/// @throws Error(kUsage), before any attack, if one is unknown, named twice, not for this norm, or needs more classes.
 /// @throws Error(kStopped) if a stop was asked for; finished batches are remembered.
 [[nodiscard]] WorstCase worst_case(const Model& model, const data::Dataset& dataset, const AttackSettings& settings,
                                    const WorstCaseOptions& options, const core::Run& run = {},

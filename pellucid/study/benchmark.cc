@@ -192,7 +192,7 @@ struct PlainTraining {
     return at::cross_entropy_loss(nets::evaluate(architecture, leaves.state, images, mode).logits, batch.labels);
   }
   void operator()(bool images_only) {
-    const double epsilon = options.attack.epsilon.value, step_size = options.attack.step.value;
+    const double epsilon = options.attack.epsilon.value, step_size = options.attack.step_size();
     Tensor x = batch.images;
     if (options.method == training::Method::kAdversarial) {
       x = (x + torch::empty_like(x).uniform_(-epsilon, epsilon)).clamp(0, 1);

@@ -134,6 +134,52 @@ TEST(Lint, PutsErrorsFirstAndKnowsItsCodes) {
   EXPECT_EQ(json[0]["sentence"], findings[0].sentence);
 }
 
+TEST(LintOfPgd, FindsStepsThatDoNotFitTheBall) {
+  const auto of = [](const char* epsilon, const char* step, std::int64_t iterations, Norm norm = Norm::kLinf) {
+    PgdOptions attack{.epsilon = core::Number(epsilon), .iterations = iterations, .norm = norm};
+    if (*step != 0) attack.step = core::Number(step);
+    return codes(lint(attack, "pgd"));
+  };
+  EXPECT_THAT(of("3", "0.01", 40, Norm::kL2), ElementsAre("cannot-reach"));
+  EXPECT_THAT(of("0.5", "0.01", 40), ElementsAre("cannot-reach"));
+  EXPECT_THAT(of("0.3", "0.1", 0), ElementsAre("cannot-reach"));
+  EXPECT_THAT(of("2/255", "0.01", 40), ElementsAre("step-too-large"));
+  EXPECT_THAT(of("0", "0.01", 40), ElementsAre("no-budget"));
+  EXPECT_THAT(of("8/255", "2/255", 4), IsEmpty()) << "it just reaches";
+  EXPECT_THAT(of("8/255", "10/255", 1), IsEmpty()) << "FGSM-RS";
+  for (const Norm norm : {Norm::kLinf, Norm::kL2}) {
+    for (const char* epsilon : {"3", "0.3", "2/255"}) EXPECT_THAT(of(epsilon, "", 40, norm), IsEmpty()) << epsilon;
+  }
+}
+
+TEST(LintOfAnAccuracy, FindsWhatAConstantAnswerWouldReach) {
+  auto set = tiny::noise(100);
+  set.labels = torch::arange(100).remainder(20).eq(0).to(torch::kInt64);  // 95 a, 5 b
+  EXPECT_THAT(codes(lint(Accuracy{.correct = 95, .n = 100}, set)), ElementsAre("constant-answer", "missing-class"));
+  EXPECT_THAT(lint(Accuracy{.correct = 95, .n = 100}, set)[0].sentence, testing::HasSubstr("95.0 % of the images are of the class \"a\""));
+  EXPECT_THAT(lint(Accuracy{.correct = 95, .n = 100}, set)[1].sentence, testing::HasSubstr("no image is of the class \"c\", \"d\""));
+  set = tiny::noise(400);  // balanced
+  EXPECT_THAT(codes(lint(Accuracy{.correct = 140, .n = 400}, set)), IsEmpty());
+  EXPECT_THAT(codes(lint(Accuracy{.correct = 100, .n = 400}, set)), ElementsAre("constant-answer"));
+  EXPECT_THAT(codes(lint(Accuracy{.correct = 390, .n = 400, .undefined = 3}, set)), ElementsAre("non-finite-logits"));
+}
+
+TEST(LintOfTheAttacksThatWereRun, FindsThemWeakWhereTenStepsAreStronger) {
+  const Model model = sound();
+  auto set = tiny::dataset(tiny::images(40), tiny::labels(40));
+  const Tensor rows = torch::arange(40), images = data::pixels(set, rows);
+  set.labels = tiny::answers(model, images);
+  const auto found = [&](const std::string& step, std::int64_t iterations) {
+    AttackSettings settings;
+    settings.pgd = {.epsilon = core::Number("0.1"), .step = core::Number(step), .iterations = iterations, .random_start = false};
+    const auto judged = worst_case(model, set, settings, {});
+    return codes(lint(judged, model, images, set.labels, rows, settings.ball()));
+  };
+  EXPECT_THAT(found("0.0001", 10), ElementsAre("weak-attack")) << "it cannot reach the ball";
+  EXPECT_THAT(found("0", 10), ElementsAre("weak-attack"));
+  EXPECT_THAT(found("0.025", 10), IsEmpty());
+}
+
 WorstCase after_attacks(std::int64_t square_first, std::int64_t corrected = 0) {
   WorstCase result;
   result.natural = {.correct = 100, .n = 100};

@@ -2,6 +2,7 @@
 
 #include "pellucid/core/config.h"
 
+#include "tests/core/expect_error.h"
 #include "tests/evasion/tiny.h"
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -33,9 +34,39 @@ TEST(PgdOptions, AreFields) {
   PgdOptions o;
   core::assign(fields(o), {{"epsilon", "8/255"}, {"step", 0.25}, {"iterations", 7}, {"random_start", false}}, "test");
   EXPECT_DOUBLE_EQ(o.epsilon.value, 8.0 / 255);
-  EXPECT_EQ(o.step.value, 0.25);
+  EXPECT_EQ(o.step->value, 0.25);
   EXPECT_EQ(o.iterations, 7);
   EXPECT_FALSE(o.random_start);
+}
+
+TEST(PgdOptions, TakeAStepThatReachesTheBallWhereNoneIsSet) {
+  PgdOptions o;
+  EXPECT_NEAR(o.step_size(), 0.01, 1e-15);
+  EXPECT_EQ(describe(o), "PGD-40, L-inf, eps 0.3, step 0.01, random start");
+  for (const Norm norm : {Norm::kLinf, Norm::kL2}) {
+    for (const char* epsilon : {"3", "0.5", "8/255", "0.001"}) {
+      for (const std::int64_t iterations : {1, 7, 40, 1000}) {
+        o = {.epsilon = core::Number(epsilon), .iterations = iterations, .norm = norm};
+        const double way = o.step_size() * static_cast<double>(iterations);
+        EXPECT_GT(way, o.epsilon.value) << "from the image to the surface";
+        if (norm == Norm::kL2) EXPECT_GT(way, 2 * o.epsilon.value) << "from any point to any other";
+      }
+    }
+  }
+  core::assign(fields(o), {{"step", "2/255"}}, "test");
+  EXPECT_EQ(o.step_size(), 2.0 / 255);
+  core::assign(fields(o), core::to_json(fields(o)), "test");
+  EXPECT_EQ(o.step->typed, "2/255");
+  core::assign(fields(o), {{"step", "none"}}, "test");
+  EXPECT_FALSE(o.step);
+  EXPECT_EQ(core::to_json(fields(o))["step"], "none");
+  core::expect_error([&] { core::assign(fields(o), {{"step", "some"}}, "test"); }, core::ErrorKind::kUsage, "expected none, or a number from 0 to 100");
+}
+
+TEST(Ball, IsCheckedBeforeAnyWork) {
+  core::expect_error([] { check({.norm = Norm::kLinf, .epsilon = core::Number("8")}, "test_attack"); }, core::ErrorKind::kUsage, "test_attack: epsilon: got 8");
+  check({.norm = Norm::kL2, .epsilon = core::Number("8")}, "test_attack");
+  check({.norm = Norm::kLinf, .epsilon = core::Number("1")}, "");
 }
 
 TEST(StartNoise, DependsOnSeedPurposeAndIdAlone) {

@@ -5,7 +5,9 @@
 #include "tests/core/expect_error.h"
 #include "tests/evasion/models.h"
 
+#include <chrono>
 #include <map>
+#include <thread>
 
 namespace pellucid::evasion {
 namespace {
@@ -169,6 +171,68 @@ TEST(WorstCase, ReportsItsProgress) {
   EXPECT_EQ(reports.front().total, kImages - 3);
   EXPECT_EQ(reports.back().task, "Square");
   EXPECT_EQ(reports.back().done, reports.back().total);
+}
+
+TEST(WorstCase, RefusesAttacksForMoreClassesBeforeAnyIsRun) {
+  Setting setting;
+  setting.model = model_of(tiny::constant_logits({1, 0, 0}));
+  setting.set.labels.zero_();
+  setting.options.attacks = {"pgd", "apgd-t"};
+  int kept = 0;
+  core::expect_error([&] { (void)setting.run({}, [&](const core::Json&, const auto& compute) { return ++kept, compute(); }); }, core::ErrorKind::kUsage,
+                     "apgd-t needs 4 classes, got a model of 3");
+  EXPECT_EQ(kept, 0);
+  EXPECT_EQ(applicable({"apgd-ce", "apgd-t", "fab-t", "square"}, 2), (std::vector<std::string>{"apgd-ce", "fab-t", "square"}));
+  EXPECT_EQ(applicable({"apgd-t"}, 4), (std::vector<std::string>{"apgd-t"}));
+  core::expect_error([] { (void)applicable({"apgd-t"}, 3); }, core::ErrorKind::kUsage, "got apgd-t for a model of 3 classes");
+  core::expect_error([] { (void)applicable({"pgd"}, 1); }, core::ErrorKind::kUsage, "a model of 1 classes");
+}
+
+TEST(WorstCase, RunsEveryAttackThatAppliesOnTwoClasses) {
+  Setting setting;
+  auto spec = tiny::spec();
+  spec.classes = 2;
+  setting.model = model_of(tiny::network(spec));
+  setting.set.labels = tiny::answers(setting.model, data::pixels(setting.set, torch::arange(kImages)));
+  setting.options.attacks = applicable(attack_names(), 2);
+  std::erase(setting.options.attacks, "cw");  // for L2
+  EXPECT_EQ(setting.run().attacks.size(), attack_names().size() - 2);
+}
+
+TEST(WorstCase, CountsProcessorTime) {
+  Setting setting;
+  setting.options = {.attacks = {"pgd"}, .batch_size = kImages};
+  const Model asleep = [model = setting.model](const Tensor& x) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    return model(x);
+  };
+  const auto awake = setting.run().attacks[0].seconds;
+  setting.model = asleep;  // ten evaluations or more
+  EXPECT_LT(setting.run().attacks[0].seconds, awake + 0.15);
+}
+
+TEST(WorstCase, IsTheSumOfItsParts) {
+  Setting setting;
+  const auto whole = setting.run();
+  std::vector<std::string> broken_by;
+  for (const std::int64_t first : {0, 10, 20}) {
+    Setting part;
+    part.set.images = setting.set.images.slice(0, first, first + 10);
+    part.set.labels = setting.set.labels.slice(0, first, first + 10);
+    part.options.first = first;
+    const auto judged = part.run();
+    broken_by.insert(broken_by.end(), judged.broken_by.begin(), judged.broken_by.end());
+  }
+  EXPECT_EQ(broken_by, whole.broken_by);
+}
+
+TEST(WorstCase, CountsLogitsThatAreNoNumbersAsWrong) {
+  Setting setting;
+  setting.model = [](const Tensor& x) { return torch::full({x.size(0), tiny::kClasses}, NAN); };
+  setting.set.labels.zero_();
+  const auto judged = setting.run();
+  EXPECT_EQ(judged.natural.correct, 0);
+  EXPECT_EQ(judged.natural.undefined, kImages);
 }
 
 TEST(WorstCase, RefusesAttacksThatCannotBeRun) {
