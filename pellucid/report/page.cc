@@ -58,6 +58,11 @@ std::string whole_page(const Page& page) {
 std::string page_header(const Node& root, const std::string& question, const std::string& evidence) {
   std::string warnings;
   for (const Node& warning : root["warnings"].items()) warnings += "<li>" + warning.html() + "</li>\n";
+  std::string summary;
+  if (root.has("summary")) {
+    for (const Node& sentence : root["summary"].items()) summary += "<li>" + sentence.html() + "</li>\n";
+  }
+  if (!summary.empty()) summary = "<ul class=\"summary\">\n" + summary + "</ul>\n";
   if (!warnings.empty()) {
     warnings = "<aside class=\"warnings\" aria-label=\"Warnings\"><h2>Read this first</h2><ul>\n" + warnings +
                "</ul></aside>\n";
@@ -66,9 +71,10 @@ std::string page_header(const Node& root, const std::string& question, const std
 <p class="brand">Pellucid <span class="muted">privacy audit report, <time>{}</time></span></p>
 <h1>{}</h1>
 {}<p class="headline">{}</p>
-{}{}</header>
+{}{}{}</header>
 )",
-                     root["environment"]["date"].html(), root["title"].html(), question, root["headline"].html(), evidence, warnings);
+                     root["environment"]["date"].html(), root["title"].html(), question, root["headline"].html(), evidence,
+                     summary, warnings);
 }
 
 std::string page_footer(const Node& root) {

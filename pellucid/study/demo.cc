@@ -165,6 +165,7 @@ Json run_demo(const DemoOptions& options, const Json& config, const fs::path& fo
   const Json result = {{"schema", "pellucid.comparison/1"},
                        {"title", fmt::format("Does robustness hurt privacy? {}, {}", test_set.name, standard.row["architecture"].get<std::string>())},
                        {"headline", comparison.headline},
+                       {"summary", comparison.summary},
                        {"warnings", warnings},
                        {"environment", environment},
                        {"config", config},

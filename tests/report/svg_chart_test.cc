@@ -33,7 +33,7 @@ std::string between(const std::string& text, const std::string& before, const st
 // The path of the first line in that style.
 std::string path_of(const std::string& svg, const std::string& style) {
   const auto group = svg.find("<g class=\"" + style + "\"");
-  return group == std::string::npos ? "" : between(svg, "<path class=\"line\" d=\"", "\"", group);
+  return group == std::string::npos ? "" : between(svg, " d=\"", "\"", svg.find("<path class=\"line\"", group));
 }
 
 std::ptrdiff_t strokes(const std::string& path) { return std::count(path.begin(), path.end(), 'M'); }
