@@ -32,7 +32,7 @@ std::string policy(const std::vector<std::string_view>& scripts) {
 std::string whole_page(const Page& page) {
   std::string links, sections, scripts;
   for (const Section& section : page.sections) {
-    links += fmt::format("<a href=\"#{}\">{}</a>", section.id, section.link);
+    links += fmt::format("<a href=\"#{}\">{}</a>\n", section.id, section.link);
     sections += fmt::format("<section id=\"{}\"><h2>{}</h2>\n{}</section>\n", section.id, section.title, section.content);
   }
   for (const std::string_view script : page.scripts) scripts += fmt::format("<script>{}</script>\n", script);
@@ -165,7 +165,7 @@ std::string status_text(const Node& status) {
 
 std::string scores(Value psnr, Value ssim) {
   if (!psnr) return "";
-  return fmt::format("<span><b>{}</b> dB</span><span>SSIM <b>{}</b></span>", decimals(psnr, 1), decimals(ssim, 2));
+  return fmt::format(" <span><b>{}</b> dB</span> <span>SSIM <b>{}</b></span>", decimals(psnr, 1), decimals(ssim, 2));
 }
 
 std::string missing_picture(const std::string& why) { return "<div class=\"missing\"><span>" + why + "</span></div>"; }

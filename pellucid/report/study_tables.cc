@@ -30,7 +30,7 @@ std::string metric_cell(const StudyGroup& group, const StudyMetric& m, const std
   std::string talk;
   for (const Node& row : published) {
     if (!row["values"].has(m.key)) continue;
-    talk += fmt::format("<span class=\"published\" title=\"{}\">talk: {}</span>", row["label"].html(), metric(row["values"][m.key].number(), m.unit));
+    talk += fmt::format(" <span class=\"published\" title=\"{}\">talk: {}</span>", row["label"].html(), metric(row["values"][m.key].number(), m.unit));
   }
   return "<td>" + estimate(mean(group, m), m.unit) + talk + "</td>";
 }
@@ -132,11 +132,12 @@ std::string contrasts_table(const Study& s) {
   const bool mean_error = has("of_mean_error"), ssim = has("ssim"), loss = has("loss_ratio"), needed = has("needed");
   const bool at_loss = has("at_equal_loss"), at_margin = has("at_equal_margin");
   std::vector<std::string> names = {"Contrast", "Metric", "Difference"};
+  names.insert(names.end(), {"p", "p, Holm"});
+  if (at_loss) names.push_back("At equal loss");
+  if (loss) names.push_back("Matching loss, ratio");
   if (mean_error) names.push_back("Of the mean error");
   if (ssim) names.push_back("SSIM");
-  names.insert(names.end(), {"p", "p, Holm", "Effect"});
-  if (loss) names.push_back("Matching loss, ratio");
-  if (at_loss) names.push_back("At equal loss");
+  names.push_back("Effect");
   if (at_margin) names.push_back("At equal margin");
   names.push_back("Images × seeds");
   if (needed) names.push_back("Images needed");
@@ -151,12 +152,12 @@ std::string contrasts_table(const Study& s) {
     const bool compared = !contrast["difference"].is_null();
     if (compared && std::find(tests.begin(), tests.end(), test) == tests.end()) tests.push_back(test);
     std::string cells = td(heading(m)) + difference_cell(contrast["difference"], m.unit);
+    cells += td(p_cell(contrast["p_value"])) + td("<b>" + p_cell(contrast["p_holm"]) + "</b>");
+    if (at_loss) cells += at_equal_cell(contrast["at_equal_loss"], m.unit);
+    if (loss) cells += ratio_cell(contrast["loss_ratio"]);
     if (mean_error) cells += difference_cell(contrast["of_mean_error"], m.unit);
     if (ssim) cells += difference_cell(contrast["ssim"], "");
-    cells += td(p_cell(contrast["p_value"])) + td("<b>" + p_cell(contrast["p_holm"]) + "</b>") +
-             td(decimals(contrast["effect"].number(), 2));
-    if (loss) cells += ratio_cell(contrast["loss_ratio"]);
-    if (at_loss) cells += at_equal_cell(contrast["at_equal_loss"], m.unit);
+    cells += td(decimals(contrast["effect"].number(), 2));
     if (at_margin) cells += at_equal_cell(contrast["at_equal_margin"], m.unit);
     cells += td(sample(contrast));
     if (needed) cells += td(contrast["needed"].is_null() ? "" : count(contrast["needed"].number()));
