@@ -45,7 +45,7 @@ struct Outline {
 /// order, nor on how often the run was killed; trainings depend on the number of threads in their last bits.
 ///
 /// @param warn takes sentences on what was damaged, also where progress is off; may be empty.
-/// @return what `folders.run`/result.json holds, of schema "pellucid.study/1"; null in all processes but the first.
+/// @return what `folders.run`/result.json holds, of schema "pellucid.study/2"; null in all processes but the first.
 /// @throws Error(kStopped) if a stop was asked for; the same call goes on from there.
 /// @throws Error(kUsage) if the folder is another run's, or the images are not there; and as `check_runs`.
 /// @throws Error(kData) as `check_runs`, or if the cells are more than memory allows for.
