@@ -4,7 +4,8 @@
 #include "pellucid/core/fields.h"
 #include "pellucid/data/digits.h"
 #include "pellucid/data/image_folder.h"
-#include "pellucid/data/sources.h"
+#include "pellucid/data/places.h"
+#include "pellucid/data/shown.h"
 
 #include <fmt/ranges.h>
 
@@ -17,40 +18,43 @@ namespace fs = std::filesystem;
 using core::Error;
 using core::ErrorKind;
 
-// The folders that may hold `source` itself.
-std::vector<fs::path> candidates(const Source& source, const fs::path& data_dir) {
-  std::vector<fs::path> folders;
-  for (const fs::path& folder : search_folders(data_dir)) {
-    folders.push_back(folder / source.folder);
-    folders.push_back(folder);
-  }
-  return folders;
+std::string fix(const Source& source, const fs::path& data_dir) {
+  return "pellucid data fetch " + source.name + (data_dir.empty() ? "" : " --data-dir " + shown(data_dir));
 }
-
-std::string fix(const Source& source) { return "pellucid data fetch " + source.name; }
 
 Dataset load_source(const Source& source, Split split, const fs::path& data_dir) {
   const auto& files = split == Split::kTrain ? source.train_files : source.test_files;
-  for (const fs::path& folder : candidates(source, data_dir)) {
-    if (missing_files(files, folder).empty()) return source.read(folder, split);
+  const Place place = locate(source, data_dir);
+  if (place.folder.empty()) {
+    const fs::path folder = data_folder(data_dir);
+    if (folder.empty()) throw Error(ErrorKind::kData, "{}: no folder to look in; set PELLUCID_DATA", source.name);
+    throw Error(ErrorKind::kData, "{}: {} files not found: looked in {}, and {}; expected {}/{} (or .gz); get it with `{}`", source.name,
+                to_string(split), shown(folder), contents_of(folder), source.folders.front(), fmt::join(files, " and "), fix(source, data_dir));
   }
-  std::vector<std::string> searched;
-  for (const fs::path& folder : search_folders(data_dir)) searched.push_back(folder.string());
-  throw Error(ErrorKind::kData, "{}: {} files not found: searched {}, expected {}/{}; get it with `{}`", source.name,
-              to_string(split), fmt::join(searched, ", "), source.folder, fmt::join(files, " and "), fix(source));
+  const auto missing = missing_files(files, place.folder);
+  if (missing.empty()) return source.read(place.folder, split);
+  throw Error(ErrorKind::kData, "{}: {} files not found: {} lacks {}; get it with `{}`", source.name, to_string(split), shown(place.folder),
+              fmt::join(missing, " and "), fix(source, data_dir));
 }
 
 Found find(const Source& source, const fs::path& data_dir) {
-  const std::vector<std::string> files = all_files(source);
-  Found found{.name = source.name, .summary = source.summary, .where = "", .missing = files, .fix = fix(source)};
-  for (const fs::path& folder : candidates(source, data_dir)) {
-    const auto missing = missing_files(files, folder);
-    if (missing.size() >= found.missing.size()) continue;
-    found.where = folder.string();
-    found.missing = missing;
+  Found found{.name = source.name, .summary = source.summary, .where = "", .missing = all_files(source), .fix = fix(source, data_dir), .problem = ""};
+  try {
+    const Place place = locate(source, data_dir);
+    found.where = core::printable(place.folder.string(), std::string::npos);
+    found.missing = place.missing;
+  } catch (const Error& error) {
+    found.problem = error.what();
   }
   if (found.missing.empty()) found.fix.clear();
   return found;
+}
+
+[[noreturn]] void refuse_name(const std::string& name, const fs::path& data_dir) {
+  std::vector<std::string> names;
+  for (const Found& found : list(data_dir)) names.push_back(found.name);
+  throw Error(ErrorKind::kUsage, "data set: got {}, expected {}, or the path of a folder of images{}", core::quoted(name),
+              fmt::join(names, ", "), core::suggestion(name, names));
 }
 
 }  // namespace
@@ -58,13 +62,15 @@ Found find(const Source& source, const fs::path& data_dir) {
 Dataset load(const std::string& name, Split split, const fs::path& data_dir) {
   if (name == "digits") return generated_digits(split, split == Split::kTrain ? 20'000 : 2'000, 0);
   if (const Source* source = find_source(name)) return load_source(*source, split, data_dir);
-  std::error_code unreadable;
-  if (fs::is_directory(name, unreadable)) return read_image_folder(name, split);
-  if (name.find('/') != std::string::npos) throw Error(ErrorKind::kData, "{}: no such folder", name);
-  std::vector<std::string> names;
-  for (const Found& found : list(data_dir)) names.push_back(found.name);
-  throw Error(ErrorKind::kUsage, "data set: got {}, expected {}, or the path of a folder of images{}", name,
-              fmt::join(names, ", "), core::suggestion(name, names));
+  const bool one_part = name.find('/') == std::string::npos;
+  const fs::path folder = one_part && !data_dir.empty() ? data_dir / name : fs::path(name);
+  std::error_code error;
+  const fs::file_status status = fs::status(folder, error);
+  if (status.type() == fs::file_type::directory) return read_image_folder(folder, split);
+  if (status.type() == fs::file_type::none) throw Error(ErrorKind::kIo, "{}: {}", shown(folder), error.message());
+  if (status.type() != fs::file_type::not_found) throw Error(ErrorKind::kData, "{}: not a folder, expected one of images", shown(folder));
+  if (one_part) refuse_name(name, data_dir);
+  throw Error(ErrorKind::kData, "{}: no such folder", shown(folder));
 }
 
 std::vector<Found> list(const fs::path& data_dir) {
@@ -74,7 +80,8 @@ std::vector<Found> list(const fs::path& data_dir) {
                  .summary = "drawn handwritten digits, 28 x 28 grey, 20,000 train and 2,000 test",
                  .where = "built in",
                  .missing = {},
-                 .fix = ""});
+                 .fix = "",
+                 .problem = ""});
   return all;
 }
 

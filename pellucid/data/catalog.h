@@ -8,13 +8,15 @@
 namespace pellucid::data {
 
 /// Loads a data set by name: "mnist", "cifar10", "digits" (built in: 20,000 train and 2,000 test images of seed 0), or
-/// the path of an image folder (see `read_image_folder`).
+/// the path of an image folder (see `read_image_folder`); a path of one part is one below `data_dir`.
 ///
-/// MNIST and CIFAR-10 are looked for in each of `search_folders(data_dir)`, below it in a folder of their own (mnist/,
-/// cifar-10-batches-bin/) and then in the folder itself; only the split's files must be there.
-/// @param data_dir where to look first; empty: only in the usual places.
-/// @throws Error(kData) if its files are missing (naming the places searched and the fix) or damaged.
+/// MNIST and CIFAR-10 are looked for in one place, `data_folder(data_dir)`: below it in a folder of their own (mnist/,
+/// MNIST/raw/ as torchvision has it, cifar-10-batches-bin/) and in the folder itself. Both splits come from the same
+/// folder, which is the data set's `source`.
+/// @param data_dir where data sets lie; empty: $PELLUCID_DATA, else the cache folder.
+/// @throws Error(kData) if its files are missing (naming the place, what lies there instead, and the fix) or damaged.
 /// @throws Error(kData) if `name` is a path and there is no such folder.
+/// @throws Error(kIo) if a folder may not be entered or a file cannot be read.
 /// @throws Error(kUsage) if there is no data set of that name, naming the nearest.
 [[nodiscard]] Dataset load(const std::string& name, Split split, const std::filesystem::path& data_dir = {});
 
@@ -25,9 +27,10 @@ struct Found {
   std::string where;                 ///< the folder it is in, "built in", or empty if it is not here
   std::vector<std::string> missing;  ///< files that `where` lacks, or all if it is empty; none if complete
   std::string fix;                   ///< the command that gets what is missing, or empty
+  std::string problem;               ///< why its place cannot be looked at, or empty
 };
 
-/// Every data set known by name. Where several places hold parts of one, the first that holds most counts.
+/// Every data set known by name.
 [[nodiscard]] std::vector<Found> list(const std::filesystem::path& data_dir = {});
 
 /// True if `load` would find both splits of `name`, whatever state the files are in.

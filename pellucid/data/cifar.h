@@ -10,18 +10,22 @@
 
 namespace pellucid::data {
 
+/// The most images that one CIFAR-10 file may hold, which is as many as each of the published ones does.
+inline constexpr std::int64_t kMaxCifarRecords = 10'000;
+
 /// The images (N, 3, 32, 32) in one CIFAR-10 file: records of a label byte and 3 x 32 x 32 pixels, red first.
 ///
 /// Gzip data are recognised by their first bytes. Source: Krizhevsky 2009, "Learning multiple layers of features from
 /// tiny images" (the CIFAR-10 page, "binary version").
 /// @param name what to call the content in messages.
-/// @throws Error(kData) if there is no record, or the last one is truncated.
-/// @throws Error(kData) if a label is not below 10.
-/// @throws Error(kData) as `gunzip`.
+/// @throws Error(kData) if there is no record, the last one is truncated, or there are more than `kMaxCifarRecords`.
+/// @throws Error(kData) if a label is not below 10, naming the image.
+/// @throws Error(kData) as `ByteStream`.
 [[nodiscard]] Dataset parse_cifar10(std::span<const std::uint8_t> content, const std::string& name);
 
 /// One split from `folder`: data_batch_1.bin to data_batch_5.bin, or test_batch.bin, each plain or .gz.
 /// @throws Error(kData) as `parse_cifar10`, and if a file is missing.
+/// @throws Error(kIo) if a file cannot be read.
 [[nodiscard]] Dataset read_cifar10(const std::filesystem::path& folder, Split split);
 
 }  // namespace pellucid::data

@@ -37,7 +37,7 @@ Tensor labels(const Dataset& dataset, const Tensor& indices) {
 std::pair<std::vector<double>, std::vector<double>> channel_statistics(const Dataset& dataset) {
   std::vector<double> mean, deviation;
   for (std::int64_t c = 0; c < dataset.images.size(1); ++c) {  // over a histogram: exact, and no copy of the images as numbers
-    const Tensor counts = torch::bincount(dataset.images.select(1, c).flatten().to(torch::kInt64), {}, 256).to(torch::kFloat64);
+    const Tensor counts = torch::bincount(dataset.images.select(1, c).flatten(), {}, 256).to(torch::kFloat64);
     const Tensor values = torch::arange(256, torch::kFloat64) / 255, share = counts / counts.sum();
     mean.push_back((share * values).sum().item<double>());
     deviation.push_back((share * (values - mean.back()).square()).sum().sqrt().item<double>());

@@ -1,12 +1,14 @@
 #include "pellucid/data/idx.h"
 
 #include "pellucid/core/error.h"
-#include "pellucid/data/gzip.h"
+#include "pellucid/core/memory.h"
+#include "pellucid/data/byte_stream.h"
+#include "pellucid/data/image_file.h"
+#include "pellucid/data/shown.h"
 
 #include <fmt/ranges.h>
 
-#include <algorithm>
-#include <cstring>
+#include <array>
 
 namespace pellucid::data {
 namespace {
@@ -15,83 +17,110 @@ using core::Error;
 using core::ErrorKind;
 
 constexpr std::int64_t kClasses = 10;
+constexpr std::uint64_t kMaxValues = std::uint64_t{1} << 30;
+
+// An IDX file of which the header has been read.
+struct Idx {
+  ByteStream stream;
+  std::vector<std::int64_t> shape;
+  std::uint64_t count = 1;
+
+  [[nodiscard]] std::uint64_t size() const { return 4 + 4 * shape.size() + count; }
+};
+
+Idx open(ByteStream stream) {
+  std::array<std::uint8_t, 20> header{};
+  std::uint64_t have = 0;
+  auto require_header = [&](std::size_t size) {
+    have += stream.read(std::span(header).subspan(have, size - have));
+    if (have == size) return;
+    throw Error(ErrorKind::kData, "{}: byte {}: truncated header, got {} bytes, expected {}", stream.name(), have, have, size);
+  };
+  require_header(4);
+  if (header[0] != 0 || header[1] != 0) {
+    throw Error(ErrorKind::kData, "{}: byte 0: magic number, got 0x{:02x}{:02x}, expected 0x0000 of IDX", stream.name(), header[0], header[1]);
+  }
+  if (header[2] != 0x08) {
+    throw Error(ErrorKind::kData, "{}: byte 2: element type, got 0x{:02x}, expected 0x08 (unsigned byte)", stream.name(), header[2]);
+  }
+  const std::size_t rank = header[3];
+  if (rank < 1 || rank > 4) {
+    throw Error(ErrorKind::kData, "{}: byte 3: number of dimensions, got {}, expected 1 to 4", stream.name(), rank);
+  }
+  require_header(4 + 4 * rank);
+
+  Idx idx{.stream = std::move(stream), .shape = {}};
+  for (std::size_t at = 4; at < 4 + 4 * rank; at += 4) {
+    const std::uint64_t extent = std::uint64_t{header[at]} << 24 | header[at + 1] << 16 | header[at + 2] << 8 | header[at + 3];
+    const std::uint64_t most = kMaxValues / idx.count;
+    if (extent < 1 || extent > most) {
+      throw Error(ErrorKind::kData, "{}: byte {}: dimension, got {}, expected 1 to {}", idx.stream.name(), at, extent, most);
+    }
+    idx.count *= extent;
+    idx.shape.push_back(static_cast<std::int64_t>(extent));
+  }
+  return idx;
+}
+
+[[noreturn]] void refuse_size(const Idx& idx, std::uint64_t at, const std::string& got) {
+  throw Error(ErrorKind::kData, "{}: byte {}: size, got {} bytes, expected {} ({} after a header of {})", idx.stream.name(), at, got,
+              idx.size(), fmt::join(idx.shape, " x "), idx.size() - idx.count);
+}
+
+// The values, read into a tensor that is made only where there can be so many.
+Tensor values(Idx& idx) {
+  const std::uint64_t most = idx.stream.position() + idx.stream.most_left();
+  if (!idx.stream.packed() && most != idx.size()) refuse_size(idx, std::min(most, idx.size()), fmt::format("{}", most));
+  if (most < idx.size()) refuse_size(idx, 0, fmt::format("at most {}", most));
+  core::require_memory(idx.count, fmt::format("{}: {} bytes", idx.stream.name(), fmt::join(idx.shape, " x ")));
+  Tensor array = torch::empty(idx.shape, torch::kUInt8);
+  const std::uint64_t have = idx.stream.read({array.data_ptr<std::uint8_t>(), idx.count});
+  if (have < idx.count) refuse_size(idx, idx.stream.position(), fmt::format("{}", idx.stream.position()));
+  std::uint8_t more = 0;
+  if (idx.stream.read({&more, 1}) > 0) refuse_size(idx, idx.size(), fmt::format("more than {}", idx.size()));
+  return array;
+}
 
 // The IDX file `stem` in `folder`, which must have `rank` dimensions.
-Tensor read_part(const std::filesystem::path& folder, const std::string& stem, std::int64_t rank) {
-  const auto path = find_packed_or_not(folder / stem);
-  if (path.empty()) throw Error(ErrorKind::kData, "{}[.gz]: no such file", (folder / stem).string());
-  const Tensor array = read_idx(path);
-  if (array.dim() == rank) return array;
-  throw Error(ErrorKind::kData, "{}: byte 3: number of dimensions, got {}, expected {}", path.string(), array.dim(),
-              rank);
+Idx open_part(const std::filesystem::path& folder, const std::string& stem, std::size_t rank) {
+  const auto path = find_file(folder / stem);
+  if (path.empty()) throw Error(ErrorKind::kData, "{}[.gz]: no such file", shown(folder / stem));
+  Idx idx = open(ByteStream(path));
+  if (idx.shape.size() == rank) return idx;
+  throw Error(ErrorKind::kData, "{}: byte 3: number of dimensions, got {}, expected {}", idx.stream.name(), idx.shape.size(), rank);
 }
 
 }  // namespace
 
 Tensor parse_idx(std::span<const std::uint8_t> content, const std::string& name) {
-  if (is_gzip(content)) return parse_idx(gunzip(content, name), name + " (unpacked)");
-  auto require_size = [&](std::size_t at_least) {
-    if (content.size() >= at_least) return;
-    throw Error(ErrorKind::kData, "{}: byte {}: truncated header, got {} bytes, expected {}", name, content.size(),
-                content.size(), at_least);
-  };
-  require_size(4);
-  if (content[0] != 0 || content[1] != 0) {
-    throw Error(ErrorKind::kData, "{}: byte 0: magic number, got 0x{:02x}{:02x}, expected 0x0000 of IDX", name,
-                content[0], content[1]);
-  }
-  if (content[2] != 0x08) {
-    throw Error(ErrorKind::kData, "{}: byte 2: element type, got 0x{:02x}, expected 0x08 (unsigned byte)", name,
-                content[2]);
-  }
-  const std::size_t rank = content[3];
-  if (rank < 1 || rank > 4) {
-    throw Error(ErrorKind::kData, "{}: byte 3: number of dimensions, got {}, expected 1 to 4", name, rank);
-  }
-  const std::size_t header = 4 + 4 * rank;
-  require_size(header);
-
-  std::vector<std::int64_t> shape;
-  std::uint64_t count = 1;
-  for (std::size_t at = 4; at < header; at += 4) {
-    const std::uint64_t extent =
-        std::uint64_t{content[at]} << 24 | content[at + 1] << 16 | content[at + 2] << 8 | content[at + 3];
-    const std::uint64_t most = kMaxUnpacked / count;
-    if (extent < 1 || extent > most) {
-      throw Error(ErrorKind::kData, "{}: byte {}: dimension, got {}, expected 1 to {}", name, at, extent, most);
-    }
-    count *= extent;
-    shape.push_back(static_cast<std::int64_t>(extent));
-  }
-  if (content.size() != header + count) {
-    throw Error(ErrorKind::kData, "{}: byte {}: size, got {} bytes, expected {} ({} after a header of {})", name,
-                std::min(content.size(), header + count), content.size(), header + count, fmt::join(shape, " x "),
-                header);
-  }
-  Tensor array = torch::empty(shape, torch::kUInt8);
-  std::memcpy(array.data_ptr<std::uint8_t>(), content.data() + header, count);
-  return array;
+  Idx idx = open(ByteStream(content, name));
+  return values(idx);
 }
 
-Tensor read_idx(const std::filesystem::path& path) { return parse_idx(core::read_file(path), path.string()); }
+Tensor read_idx(const std::filesystem::path& path) {
+  Idx idx = open(ByteStream(path));
+  return values(idx);
+}
 
 Dataset read_mnist(const std::filesystem::path& folder, Split split) {
   const std::string stem = split == Split::kTrain ? "train" : "t10k";
-  const Tensor images = read_part(folder, stem + "-images-idx3-ubyte", 3);
-  const Tensor labels = read_part(folder, stem + "-labels-idx1-ubyte", 1);
-  const std::string labels_name = (folder / (stem + "-labels-idx1-ubyte")).string();
-  if (labels.size(0) != images.size(0)) {
-    throw Error(ErrorKind::kData, "{}: byte 4: number of labels, got {}, expected {} as there are images", labels_name,
-                labels.size(0), images.size(0));
+  Idx image_file = open_part(folder, stem + "-images-idx3-ubyte", 3);
+  Idx label_file = open_part(folder, stem + "-labels-idx1-ubyte", 1);
+  check_image_size(image_file.shape[2], image_file.shape[1], image_file.stream.name());
+  if (label_file.shape[0] != image_file.shape[0]) {
+    throw Error(ErrorKind::kData, "{}: byte 4: number of labels, got {}, expected {} as there are images", label_file.stream.name(),
+                label_file.shape[0], image_file.shape[0]);
   }
+  const Tensor labels = values(label_file);
   if (const Tensor bad = (labels >= kClasses).nonzero(); bad.size(0) > 0) {
     const auto at = bad[0][0].item<std::int64_t>();
-    throw Error(ErrorKind::kData, "{}: byte {}: label, got {}, expected 0 to {}", labels_name, 8 + at,
-                labels[at].item<std::int64_t>(), kClasses - 1);
+    throw Error(ErrorKind::kData, "{}: byte {}: class of image {}, got {}, expected 0 to {}; the file's classes are {} to {}, and these are not digits",
+                label_file.stream.name(), 8 + at, at, labels[at].item<std::int64_t>(), kClasses - 1, labels.min().item<std::int64_t>(),
+                labels.max().item<std::int64_t>());
   }
   return {.name = "mnist",
-          .source = folder.string(),
-          .images = images.unsqueeze(1),
+          .source = core::printable(folder.string(), std::string::npos),
+          .images = values(image_file).unsqueeze(1),
           .labels = labels.to(torch::kInt64),
           .classes = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}};
 }

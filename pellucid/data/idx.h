@@ -12,22 +12,26 @@ namespace pellucid::data {
 
 /// The array in one IDX file: uint8, of the one to four dimensions that the file states.
 ///
-/// Gzip data are recognised by their first bytes. Source: LeCun, Cortes and Burges, "The MNIST database".
+/// Gzip data are recognised by their first bytes and unpacked no further than the dimensions say. Source: LeCun, Cortes
+/// and Burges, "The MNIST database".
 /// @param name what to call the content in messages.
 /// @throws Error(kData) if the magic number or the element type is wrong, or there are no or too many dimensions.
-/// @throws Error(kData) if a dimension is 0, or they amount to more than a GiB.
+/// @throws Error(kData) if a dimension is 0, or they amount to more than a GiB or than `core::memory_budget`.
 /// @throws Error(kData) if there are fewer or more bytes than the dimensions say.
-/// @throws Error(kData) as `gunzip`.
+/// @throws Error(kData) as `ByteStream`.
 [[nodiscard]] Tensor parse_idx(std::span<const std::uint8_t> content, const std::string& name);
 
 /// The same from a file.
 /// @throws Error(kIo) if it cannot be read.
 [[nodiscard]] Tensor read_idx(const std::filesystem::path& path);
 
-/// One split of MNIST (or of a set in its form) from {train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz] in `folder`:
-/// grey images (N, 1, H, W) of the ten digits.
-/// @throws Error(kData) as `parse_idx`; if a file is missing or its dimensions are not those of images or labels; if
-///     images and labels differ in number; if a label is not below 10.
+/// One split of MNIST (or of a set in its form) from {train,t10k}-{images-idx3,labels-idx1}-ubyte in `folder`, each as
+/// `find_file` finds it: grey images (N, 1, H, W) of the ten digits. What the two files say of themselves is compared
+/// before either is unpacked.
+/// @throws Error(kData) as `parse_idx`; if a file is missing or its dimensions are not those of images or labels; if an
+///     image has more than `kMaxImagePixels`; if images and labels differ in number; if a label is not below 10, naming
+///     the image.
+/// @throws Error(kIo) if a file cannot be read.
 [[nodiscard]] Dataset read_mnist(const std::filesystem::path& folder, Split split);
 
 }  // namespace pellucid::data

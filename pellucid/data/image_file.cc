@@ -1,12 +1,15 @@
 #include "pellucid/data/image_file.h"
 
 #include "pellucid/core/error.h"
-#include "pellucid/data/jpeg.h"
+#include "pellucid/core/memory.h"
+#include "pellucid/data/byte_stream.h"
+#include "pellucid/data/decoders.h"
+#include "pellucid/data/shown.h"
 
 #include <png.h>
 
 #include <algorithm>
-#include <array>
+#include <string_view>
 
 namespace pellucid::data {
 namespace {
@@ -24,43 +27,68 @@ struct Png {
   ~Png() { png_image_free(&image); }
 };
 
-bool begins_with(std::span<const std::uint8_t> content, std::span<const std::uint8_t> signature) {
-  return content.size() >= signature.size() && std::equal(signature.begin(), signature.end(), content.begin());
+constexpr std::size_t kHead = 32;  // bytes that say what a file is
+
+enum class Format { kPng, kJpeg };
+
+// What a file is by its first bytes.
+// @throws Error(kData) if it is neither PNG nor JPEG.
+Format format_of(std::span<const std::uint8_t> head, const std::string& name) {
+  using namespace std::string_view_literals;
+  const std::string_view text(reinterpret_cast<const char*>(head.data()), std::min(head.size(), kHead));
+  if (text.starts_with("\x89PNG"sv)) return Format::kPng;
+  if (text.starts_with("\xff\xd8\xff"sv)) return Format::kJpeg;
+  const auto other = text.starts_with("GIF8"sv)                                         ? "GIF"
+                     : text.starts_with("RIFF"sv) && text.substr(8).starts_with("WEBP"sv) ? "WebP"
+                     : text.starts_with("II*\0"sv) || text.starts_with("MM\0*"sv)       ? "TIFF"
+                     : text.starts_with("BM"sv)                                           ? "BMP"
+                                                                                          : nullptr;
+  if (other != nullptr) throw Error(ErrorKind::kData, "{}: byte 0: neither a PNG nor a JPEG image, but {}; convert it", name, other);
+  if (text.starts_with("version https://git-lfs"sv)) {
+    throw Error(ErrorKind::kData, "{}: byte 0: neither a PNG nor a JPEG image, but the pointer that Git LFS puts in its place; get it with `git lfs pull`", name);
+  }
+  throw Error(ErrorKind::kData, "{}: byte 0: neither a PNG nor a JPEG image", name);
 }
 
-Tensor decode_png(std::span<const std::uint8_t> content, const std::string& name) {
-  Png png;
-  auto require = [&](int fine) {
-    if (!fine) throw Error(ErrorKind::kData, "{}: damaged PNG: {}", name, png.image.message);
-  };
-  require(png_image_begin_read_from_memory(&png.image, content.data(), content.size()));
-  check_image_size(png.image.width, png.image.height, name);
-  const bool colour = png.image.format & PNG_FORMAT_FLAG_COLOR;
-  png.image.format = colour ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
-  const Tensor image = torch::empty({png.image.height, png.image.width, colour ? 3 : 1}, torch::kUInt8);
-  constexpr png_color kBlack{};
-  require(png_image_finish_read(&png.image, &kBlack, image.data_ptr<std::uint8_t>(), 0, nullptr));
-  return image;
+std::string describe(std::int64_t channels, std::int64_t height, std::int64_t width) {
+  return fmt::format("{} x {} pixels of {} channels", width, height, channels);
 }
 
 }  // namespace
 
 void check_image_size(std::int64_t width, std::int64_t height, const std::string& name) {
-  if (width * height <= kMaxImagePixels) return;
+  if (width <= kMaxImagePixels / std::max<std::int64_t>(height, 1)) return;
   throw Error(ErrorKind::kData, "{}: size, got {} x {} pixels, expected at most {} in all", name, width, height,
               kMaxImagePixels);
 }
 
-Tensor decode_image(std::span<const std::uint8_t> content, const std::string& name) {
-  constexpr std::array<std::uint8_t, 4> kPng{0x89, 'P', 'N', 'G'};
-  constexpr std::array<std::uint8_t, 3> kJpeg{0xff, 0xd8, 0xff};
-  auto planes_first = [](const Tensor& image) { return image.permute({2, 0, 1}).contiguous(); };
-  if (begins_with(content, kPng)) return planes_first(decode_png(content, name));
-  if (begins_with(content, kJpeg)) return planes_first(decode_jpeg(content, name));
-  throw Error(ErrorKind::kData, "{}: byte 0: neither a PNG nor a JPEG image", name);
+Tensor decode_image(std::span<const std::uint8_t> content, const std::string& name, const std::vector<std::int64_t>& expected) {
+  const Accept accept = [&](std::int64_t channels, std::int64_t height, std::int64_t width, std::uint64_t memory) {
+    check_image_size(width, height, name);
+    if (!expected.empty() && expected != std::vector{channels, height, width}) {
+      throw Error(ErrorKind::kData, "{}: got {}, expected {} as the other images have", name, describe(channels, height, width),
+                  describe(expected.at(0), expected.at(1), expected.at(2)));
+    }
+    core::require_memory(memory, fmt::format("{}: {}", name, describe(channels, height, width)));
+  };
+  const auto decode = format_of(content, name) == Format::kPng ? decode_png : decode_jpeg;
+  return decode(content, name, accept).permute({2, 0, 1}).contiguous();
 }
 
-Tensor read_image(const std::filesystem::path& path) { return decode_image(core::read_file(path), path.string()); }
+Tensor read_image(const std::filesystem::path& path, const std::vector<std::int64_t>& expected) {
+  InputFile file(path);
+  core::Bytes content(std::min<std::uint64_t>(file.size(), kHead));
+  content.resize(file.read(content));
+  (void)format_of(content, shown(path));
+  if (file.size() > kMaxImageFile) {
+    throw Error(ErrorKind::kData, "{}: size, got {}, expected at most {} of an image", shown(path), core::format_bytes(file.size()),
+                core::format_bytes(kMaxImageFile));
+  }
+  const std::size_t have = content.size();
+  content.resize(std::max<std::uint64_t>(file.size(), have));
+  content.resize(have + file.read(std::span(content).subspan(have)));
+  return decode_image(content, shown(path), expected);
+}
 
 core::Bytes encode_png(const Tensor& image) {
   const bool bytes = image.scalar_type() == torch::kUInt8;

@@ -1,9 +1,9 @@
-#include "pellucid/data/jpeg.h"
-
 #include "pellucid/core/error.h"
+#include "pellucid/data/decoders.h"
 
 #include <jpeglib.h>
 
+#include <algorithm>
 #include <csetjmp>
 #include <cstdio>
 
@@ -55,9 +55,20 @@ void count_scans(j_common_ptr info) {
   std::longjmp(decoder->back, 1);
 }
 
+// `rows` (H, W, C, M, Y and K), inverted as Adobe writes them, in RGB.
+Tensor from_cmyk(const Tensor& rows) {
+  const Tensor image = torch::empty({rows.size(0), rows.size(1), 3}, torch::kUInt8);
+  const auto* from = rows.data_ptr<std::uint8_t>();
+  auto* to = image.data_ptr<std::uint8_t>();
+  for (std::int64_t pixel = 0; pixel < rows.size(0) * rows.size(1); ++pixel, from += 4) {
+    for (int c = 0; c < 3; ++c) *to++ = static_cast<std::uint8_t>((from[c] * from[3] + 127) / 255);
+  }
+  return image;
+}
+
 }  // namespace
 
-Tensor decode_jpeg(std::span<const std::uint8_t> content, const std::string& name) {
+Tensor decode_jpeg(std::span<const std::uint8_t> content, const std::string& name, const Accept& accept) {
   Decoder decoder;
   jpeg_decompress_struct& info = decoder.info;
   info.err = jpeg_std_error(&decoder.errors);
@@ -74,14 +85,20 @@ Tensor decode_jpeg(std::span<const std::uint8_t> content, const std::string& nam
     info.progress = &decoder.progress;
     jpeg_mem_src(&info, content.data(), content.size());
     jpeg_read_header(&info, TRUE);
-    info.out_color_space = info.num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    info.out_color_space = info.num_components == 1 ? JCS_GRAYSCALE : info.num_components == 4 ? JCS_CMYK : JCS_RGB;
     jpeg_calc_output_dimensions(&info);
   }));
-  check_image_size(info.output_width, info.output_height, name);
+  if (info.num_components != 1 && info.num_components != 3 && info.num_components != 4) {
+    throw Error(ErrorKind::kData, "{}: JPEG of {} components, expected 1 (grey), 3 (colour) or 4 (CMYK)", name, info.num_components);
+  }
+  const std::int64_t height = info.output_height, width = info.output_width, stored = info.num_components, channels = std::min<std::int64_t>(stored, 3);
+  // A progressive image is held as coefficients of two bytes, too.
+  const std::int64_t each = (jpeg_has_multiple_scans(&info) ? 3 : 1) * stored + (stored == channels ? 0 : channels);
+  accept(channels, height, width, static_cast<std::uint64_t>(height * width * each));
 
-  const Tensor image = torch::empty({info.output_height, info.output_width, info.out_color_components}, torch::kUInt8);
-  std::uint8_t* pixels = image.data_ptr<std::uint8_t>();
-  const std::int64_t stride = image.stride(0);
+  const Tensor rows = torch::empty({height, width, stored}, torch::kUInt8);
+  std::uint8_t* pixels = rows.data_ptr<std::uint8_t>();
+  const std::int64_t stride = rows.stride(0);
   require(decoder.attempt([&] {
     jpeg_start_decompress(&info);
     while (info.output_scanline < info.output_height) {
@@ -90,7 +107,7 @@ Tensor decode_jpeg(std::span<const std::uint8_t> content, const std::string& nam
     }
     jpeg_finish_decompress(&info);
   }));
-  return image;
+  return stored == channels ? rows : from_cmyk(rows);
 }
 
 }  // namespace pellucid::data

@@ -10,15 +10,16 @@ namespace pellucid::data {
 /// A file to be fetched.
 struct Download {
   std::string file;
-  std::string sha256;  ///< lower-case hexadecimal
+  std::string sha256;       ///< lower-case hexadecimal
+  std::uint64_t bytes = 0;  ///< what it holds, as published
 };
 
 /// A data set that other people publish.
 struct Source {
   std::string name;                      ///< as the user types it
   std::string summary;                   ///< one line for lists
-  std::string folder;                    ///< its folder below a data folder
-  std::vector<std::string> train_files;  ///< in that folder, each plain or .gz
+  std::vector<std::string> folders;      ///< where it lies below a data folder ("" is that folder itself); fetched to the first
+  std::vector<std::string> train_files;  ///< in such a folder, each as `find_file` finds it
   std::vector<std::string> test_files;
   std::string base_url;             ///< ends in '/'
   std::vector<Download> downloads;  ///< the files below `base_url`; a .tar.gz holds the files, others are them
@@ -31,15 +32,7 @@ struct Source {
 /// The one called `name`, or null.
 [[nodiscard]] const Source* find_source(const std::string& name);
 
-/// The files of `source` that are not in `folder`.
-[[nodiscard]] std::vector<std::string> missing_files(const std::vector<std::string>& files,
-                                                     const std::filesystem::path& folder);
-
 /// The files of both splits.
 [[nodiscard]] std::vector<std::string> all_files(const Source& source);
-
-/// The folders under which data sets are looked for, in order: `data_dir` unless empty, $PELLUCID_DATA if set, and
-/// $XDG_CACHE_HOME/datasets or else ~/.cache/datasets.
-[[nodiscard]] std::vector<std::filesystem::path> search_folders(const std::filesystem::path& data_dir);
 
 }  // namespace pellucid::data

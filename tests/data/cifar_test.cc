@@ -37,13 +37,22 @@ TEST(ParseCifar10, RefusesALabelOutOfRange) {
       [] {
         (void)parse_cifar10(cifar10({9, 10}), "x");
       },
-      ErrorKind::kData, "x: byte 3073: label, got 10, expected 0 to 9");
+      ErrorKind::kData, "x: byte 3073: class of image 1, got 10, expected 0 to 9");
 }
 
 TEST(ParseCifar10, RefusesDamagedGzip) {
   core::Bytes packed = gzip(cifar10({1}));
   packed.resize(packed.size() - 3);
   expect_error([&] { (void)parse_cifar10(packed, "x"); }, ErrorKind::kData, "truncated gzip data");
+}
+
+TEST(ParseCifar10, RefusesMoreThanABatchHolds) {
+  const core::Bytes many(static_cast<std::size_t>(kMaxCifarRecords + 1) * 3073);
+  expect_error([&] { (void)parse_cifar10(many, "x"); }, ErrorKind::kData, "x: size, got 30733073 bytes, expected at most 30730000");
+  expect_error([&] { (void)parse_cifar10(gzip(many), "x"); }, ErrorKind::kData, "x (unpacked): got more than 10000 records of 3073 bytes");
+  const core::Bytes full(static_cast<std::size_t>(kMaxCifarRecords) * 3073);
+  EXPECT_EQ(parse_cifar10(full, "x").size(), kMaxCifarRecords);
+  EXPECT_EQ(parse_cifar10(gzip(full), "x").size(), kMaxCifarRecords);
 }
 
 TEST(ReadCifar10, JoinsTheFiveTrainingBatches) {

@@ -8,6 +8,9 @@
 #include "tests/data/samples.h"
 #include "tests/data/server.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 namespace pellucid::data {
 namespace {
 
@@ -17,9 +20,9 @@ using core::expect_error;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-class Download : public testing::Test {
+class Fetching : public testing::Test {
  protected:
-  void get(const std::string& url) const { download(url, core::sha256(text), target, {}); }
+  void get(const std::string& url, const Patience& patience = {}) const { download(url, content, target, {}, patience); }
   [[nodiscard]] std::string file_url() const {
     core::write_file(here / "published", text);
     return "file://" + (here / "published").string();
@@ -27,15 +30,16 @@ class Download : public testing::Test {
   void put_part(const std::string& content) const { core::write_file(part, content); }
 
   const std::string text = "the content of a file that people publish";
+  const Download content{.file = "file", .sha256 = core::sha256(text), .bytes = text.size()};
   core::Folder here;
   fs::path target = here / "sub/target";
   fs::path part = here / "sub/target.part";
 };
 
-TEST_F(Download, GetsAFile) {
+TEST_F(Fetching, GetsAFile) {
   const Server server(text, true);
   std::vector<core::Progress> reports;
-  download(server.url() + "file", core::sha256(text), target, [&](const auto& report) { reports.push_back(report); });
+  download(server.url() + "file", content, target, [&](const auto& report) { reports.push_back(report); });
   EXPECT_EQ(core::read_text(target), text);
   EXPECT_FALSE(fs::exists(part));
   ASSERT_FALSE(reports.empty());
@@ -44,7 +48,7 @@ TEST_F(Download, GetsAFile) {
   EXPECT_EQ(reports.back().total, static_cast<std::int64_t>(text.size()));
 }
 
-TEST_F(Download, GoesOnWhereItStopped) {
+TEST_F(Fetching, GoesOnWhereItStopped) {
   const Server server(text, true);
   put_part(text.substr(0, 10));
   get(server.url() + "file");
@@ -52,56 +56,115 @@ TEST_F(Download, GoesOnWhereItStopped) {
   EXPECT_THAT(server.requests(), ElementsAre(HasSubstr("Range: bytes=10-")));
 }
 
-TEST_F(Download, GoesOnWithAFileUrl) {
+TEST_F(Fetching, GoesOnWithAFileUrl) {
   const std::string url = file_url();
   put_part(text.substr(0, 10));
   get(url);
   EXPECT_EQ(core::read_text(target), text);
 }
 
-TEST_F(Download, BeginsAnewWhereNothingIsLeft) {
+TEST_F(Fetching, BeginsAnewWhereNothingIsLeft) {
   const Server server(text, true);
   put_part(std::string(text.size(), 'x'));
   get(server.url() + "file");
   EXPECT_EQ(core::read_text(target), text);
 }
 
-TEST_F(Download, BeginsAnewWhereTheServerCannotResume) {
+TEST_F(Fetching, BeginsAnewWhereTheServerCannotResume) {
   const Server server(text, false);
   put_part(text.substr(0, 10));
   get(server.url() + "file");
   EXPECT_EQ(core::read_text(target), text);
 }
 
-TEST_F(Download, BeginsAnewWhereThePartIsTooLong) {
+TEST_F(Fetching, BeginsAnewWhereThePartIsTooLong) {
   const std::string url = file_url();
   put_part(text + " and more");
   get(url);
   EXPECT_EQ(core::read_text(target), text);
 }
 
-TEST_F(Download, RefusesAWrongHash) {
+TEST_F(Fetching, RefusesAWrongHash) {
   const std::string url = file_url();
   const std::string expected = core::sha256("another text");
-  expect_error([&] { download(url, expected, target, {}); }, ErrorKind::kData,
+  expect_error([&] { download(url, {"file", expected, text.size()}, target, {}); }, ErrorKind::kData,
                fmt::format("{}: SHA-256, got {}, expected {}", url, core::sha256(text), expected));
   EXPECT_FALSE(fs::exists(part));
   EXPECT_FALSE(fs::exists(target));
 }
 
-TEST_F(Download, NamesTheUrlThatFailed) {
+TEST_F(Fetching, BeginsAnewWhereThePartIsOfAnotherFile) {
+  for (const bool ranges : {true, false}) {
+    const Server server(text, ranges);
+    for (const std::string& other : {std::string(10, 'x'), std::string(text.size() - 1, 'x'), std::string(text.size(), 'x'), std::string(1000, 'x')}) {
+      put_part(other);
+      get(server.url() + "file");
+      EXPECT_EQ(core::read_text(target), text) << other.size();
+      EXPECT_FALSE(fs::exists(part));
+    }
+  }
+}
+
+TEST_F(Fetching, FinishesAWholePartWithoutTheServer) {
+  put_part(text);
+  get("http://127.0.0.1:1/file");
+  EXPECT_EQ(core::read_text(target), text);
+}
+
+TEST_F(Fetching, TakesNoMoreThanTheFileHolds) {
+  const Server server(text, true, Fault::kEndless);
+  for (const std::string& begun : {std::string(), text.substr(0, 10)}) {
+    if (!begun.empty()) put_part(begun);
+    expect_error([&] { get(server.url() + "file"); }, ErrorKind::kData,
+                 fmt::format("file: got more than the {} bytes that the file holds; it was deleted", text.size()));
+    EXPECT_FALSE(fs::exists(part));
+  }
+}
+
+TEST_F(Fetching, GivesUpATransferThatHardlyMoves) {
+  const Server server(text, true, Fault::kSlow);
+  expect_error([&] { get(server.url() + "file", {.bytes = 1000, .seconds = 1}); }, ErrorKind::kIo,
+               "file: fewer than 1000 bytes a second for 1 seconds; try again (it goes on where it stopped)");
+  EXPECT_EQ(core::read_text(part), text.substr(0, 2));
+}
+
+TEST_F(Fetching, KeepsAPartThatEndedEarly) {
+  const Server server(text, true, Fault::kEndsEarly);
+  expect_error([&] { get(server.url() + "file"); }, ErrorKind::kIo, fmt::format("file: ended after {} of {} bytes; try again", text.size() / 2, text.size()));
+  EXPECT_EQ(core::read_text(part), text.substr(0, text.size() / 2));
+  const Server sound(text, true);
+  get(sound.url() + "file");
+  EXPECT_EQ(core::read_text(target), text);
+}
+
+TEST_F(Fetching, EndsWhereRedirectionsDoNot) {
+  const Server server(text, true, Fault::kRedirects);
+  expect_error([&] { get(server.url() + "file"); }, ErrorKind::kIo, "file: Maximum (10) redirects followed; try again");
+}
+
+TEST_F(Fetching, LeavesAPartAloneThatAnotherProcessFetches) {
+  put_part("x");
+  const int other = ::open(part.c_str(), O_WRONLY);
+  ASSERT_EQ(::flock(other, LOCK_EX), 0);
+  expect_error([&] { get(file_url()); }, ErrorKind::kIo, "sub/target.part: another process is fetching it");
+  ::close(other);
+  get(file_url());
+  EXPECT_EQ(core::read_text(target), text);
+}
+
+TEST_F(Fetching, NamesTheUrlThatFailed) {
   const Server server(text, true);
   const std::string url = server.url() + "other";
   expect_error([&] { get(url); }, ErrorKind::kIo, url + ": The requested URL returned error: 404; try again");
   expect_error([&] { get("file:///no/such/file"); }, ErrorKind::kIo, "file:///no/such/file: ");
 }
 
-TEST_F(Download, RefusesAFolderThatCannotBeWritten) {
+TEST_F(Fetching, RefusesAFolderThatCannotBeWritten) {
   core::write_file(here / "sub", "a file where the folder should be");
   expect_error([&] { get("file:///x"); }, ErrorKind::kIo, "sub/target.part: cannot write: ");
 }
 
-TEST_F(Download, StopsWhenAsked) {
+TEST_F(Fetching, StopsWhenAsked) {
   const Server server(text, true);
   put_part(text.substr(0, 10));
   core::request_stop();
@@ -119,12 +182,12 @@ class FetchArchive : public testing::Test {
   void publish(const std::vector<core::Bytes>& entries) {
     const core::Bytes archive = gzip(tar(entries));
     core::write_file(here / "web/two.tar.gz", archive);
-    source.downloads = {{"two.tar.gz", core::sha256(archive)}};
+    source.downloads = {{"two.tar.gz", core::sha256(archive), archive.size()}};
   }
   core::Folder here;
   Source source{.name = "two",
                 .summary = "",
-                .folder = "two-files",
+                .folders = {"two-files"},
                 .train_files = {"a.bin"},
                 .test_files = {"b.bin"},
                 .base_url = "file://" + (here / "web").string() + "/",
@@ -166,11 +229,11 @@ TEST(Fetch, GetsSeveralFiles) {
   core::write_file(here / "web/b.gz", "beta");
   const Source source{.name = "two",
                       .summary = "",
-                      .folder = "two",
+                      .folders = {"two"},
                       .train_files = {"a"},
                       .test_files = {"b"},
                       .base_url = "file://" + (here / "web").string() + "/",
-                      .downloads = {{"a.gz", core::sha256("alpha")}, {"b.gz", core::sha256("beta")}},
+                      .downloads = {{"a.gz", core::sha256("alpha"), 5}, {"b.gz", core::sha256("beta"), 4}},
                       .read = nullptr};
   fetch(source, here / "data", {});
   EXPECT_EQ(core::read_text(here / "data/two/a.gz"), "alpha");
@@ -179,16 +242,18 @@ TEST(Fetch, GetsSeveralFiles) {
 
 TEST(Fetch, RefusesAMirrorWithOtherContent) {
   const core::Folder here;
-  core::write_file(here / "web/train-images-idx3-ubyte.gz", "something else");
+  core::write_file(here / "web/train-images-idx3-ubyte.gz", core::Bytes(9'912'422));
   const std::string mirror = "file://" + (here / "web").string();
   expect_error([&] { fetch("mnist", here / "data", {}, mirror); }, ErrorKind::kData,
                "expected 440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609");
   EXPECT_TRUE(fs::is_empty(here / "data/mnist"));
+  core::write_file(here / "web/train-images-idx3-ubyte.gz", "a page of the network's login");
+  expect_error([&] { fetch("mnist", here / "data", {}, mirror); }, ErrorKind::kIo, "ended after 29 of 9912422 bytes");
 }
 
 TEST(Fetch, RefusesAnUnknownName) {
   expect_error([] { fetch("cifar", "/x", {}); }, ErrorKind::kUsage,
-               "fetch: got cifar, expected mnist or cifar10 (did you mean cifar10?)");
+               "fetch: got \"cifar\", expected mnist or cifar10 (did you mean cifar10?)");
 }
 
 TEST(Fetch, RefusesToGuessAFolder) {

@@ -1,5 +1,7 @@
 #include "pellucid/data/idx.h"
 
+#include "pellucid/core/memory.h"
+
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 #include "tests/data/samples.h"
@@ -65,6 +67,26 @@ TEST(ParseIdx, RefusesTooFewAndTooManyBytes) {
   expect_refusal(idx({2, 3}, {1, 2, 3, 4, 5, 6, 7}), "x: byte 18: size, got 19 bytes, expected 18");
 }
 
+TEST(ParseIdx, UnpacksNoMoreThanItsHeaderSays) {
+  core::Bytes bomb = idx({2, 3}, core::Bytes(64 << 20));
+  bomb = gzip(bomb);
+  ASSERT_LT(bomb.size(), 100'000u);
+  bomb[bomb.size() / 2] ^= 1;  // damage that is not come to
+  expect_refusal(bomb, "x (unpacked): byte 18: size, got more than 18 bytes, expected 18 (2 x 3 after a header of 12)");
+}
+
+TEST(ParseIdx, AllocatesNothingForAClaimThatTheFileCannotHold) {
+  const core::Bytes claim = idx({1 << 10, 1 << 10, 1 << 10}, {1, 2, 3});
+  expect_refusal(claim, "x: byte 19: size, got 19 bytes, expected 1073741840");
+  expect_refusal(gzip(claim), "x (unpacked): byte 0: size, got at most ");
+}
+
+TEST(ParseIdx, KeepsToTheMemoryBudget) {
+  core::set_memory_budget(1000);
+  expect_refusal(idx({2, 600}, core::Bytes(1200)), "x: 2 x 600 bytes: needs 1.17 KiB of memory, and 1000 bytes are allowed");
+  core::set_memory_budget(0);
+}
+
 TEST(ParseIdx, NamesThePackedFile) {
   expect_refusal(gzip(idx({2}, {1})), "x (unpacked): byte 9: size, got 9 bytes, expected 10");
   core::Bytes damaged = gzip(idx({2}, {1, 2}));
@@ -122,7 +144,31 @@ TEST_F(ReadMnist, RefusesAnotherNumberOfLabels) {
 }
 
 TEST_F(ReadMnist, RefusesALabelOutOfRange) {
-  expect_refusal_of_labels(idx({2}, {1, 10}), "byte 9: label, got 10, expected 0 to 9");
+  expect_refusal_of_labels(idx({2}, {1, 10}), "t10k-labels-idx1-ubyte: byte 9: class of image 1, got 10, expected 0 to 9");
+}
+
+TEST_F(ReadMnist, NamesTheClassesOfOtherData) {  // EMNIST's letters count from 1
+  expect_refusal_of_labels(idx({2}, {26, 1}), "class of image 0, got 26, expected 0 to 9; the file's classes are 1 to 26, and these are not digits");
+}
+
+TEST_F(ReadMnist, ComparesTheHeadersBeforeAnythingIsUnpacked) {
+  core::Bytes images = gzip(idx({100'000, 28, 28}, core::Bytes(1 << 20)));
+  core::write_file(folder / "t10k-images-idx3-ubyte", images);
+  expect_error([&] { (void)read_mnist(folder.path(), Split::kTest); }, ErrorKind::kData, "number of labels, got 2, expected 100000");
+}
+
+TEST_F(ReadMnist, RefusesAnImageOfTooManyPixels) {
+  core::write_file(folder / "t10k-images-idx3-ubyte", idx({2, 1 << 13, 1 << 12}, {1}));
+  expect_error([&] { (void)read_mnist(folder.path(), Split::kTest); }, ErrorKind::kData, "size, got 4096 x 8192 pixels, expected at most 16777216");
+}
+
+TEST_F(ReadMnist, KnowsTheDottedNames) {
+  for (const std::string name : {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte.gz"}) {
+    std::string dotted = name;
+    dotted[name.find("-idx")] = '.';
+    std::filesystem::rename(folder / name, folder / dotted);
+  }
+  EXPECT_EQ(read_mnist(folder.path(), Split::kTest).size(), 2);
 }
 
 }  // namespace

@@ -59,7 +59,8 @@ inline Tensor smooth_image(std::int64_t channels, std::int64_t height, std::int6
 /// The passes of a JPEG file: one, the usual ten or so of a progressive file, or 127 (of a grey image alone).
 enum class Scans { kOne, kUsual, kMany };
 
-/// A JPEG file of the best quality, without chroma subsampling, from a uint8 image (1 or 3, H, W).
+/// A JPEG file of the best quality, without chroma subsampling, from a uint8 image: (1, H, W) grey, (3, H, W) colour or
+/// (4, H, W) CMYK.
 inline core::Bytes jpeg(const Tensor& image, Scans scans = Scans::kOne) {
   const Tensor rows = image.permute({1, 2, 0}).contiguous();
   jpeg_compress_struct info{};
@@ -72,7 +73,7 @@ inline core::Bytes jpeg(const Tensor& image, Scans scans = Scans::kOne) {
   info.image_height = static_cast<JDIMENSION>(rows.size(0));
   info.image_width = static_cast<JDIMENSION>(rows.size(1));
   info.input_components = static_cast<int>(rows.size(2));
-  info.in_color_space = rows.size(2) == 3 ? JCS_RGB : JCS_GRAYSCALE;
+  info.in_color_space = rows.size(2) == 4 ? JCS_CMYK : rows.size(2) == 3 ? JCS_RGB : JCS_GRAYSCALE;
   jpeg_set_defaults(&info);
   jpeg_set_quality(&info, 100, TRUE);
   info.comp_info[0].h_samp_factor = info.comp_info[0].v_samp_factor = 1;

@@ -13,10 +13,19 @@
 
 namespace pellucid::data {
 
+/// How a server misbehaves.
+enum class Fault {
+  kNone,
+  kEndless,     ///< the content again and again, of no stated length
+  kSlow,        ///< two bytes, and then nothing
+  kEndsEarly,   ///< half of the content, of no stated length
+  kRedirects,   ///< to itself
+};
+
 /// Serves `content` at /file and 404 elsewhere; honours "Range: bytes=N-" if `ranges`.
 class Server {
  public:
-  Server(std::string content, bool ranges) : content_(std::move(content)), ranges_(ranges) {
+  Server(std::string content, bool ranges, Fault fault = Fault::kNone) : content_(std::move(content)), ranges_(ranges), fault_(fault) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -81,15 +90,36 @@ class Server {
       }
       range += "\r\n";
     }
-    const std::string body = content_.substr(from);
+    std::string body = content_.substr(from);
+    if (fault_ == Fault::kRedirects) {
+      send(client, "HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: " + url_ + "file\r\n\r\n");
+      ::close(client);
+      return;
+    }
+    if (fault_ != Fault::kNone) {
+      const std::string head = "HTTP/1.1 " + status + "\r\n" + range + "Connection: close\r\n\r\n";
+      if (fault_ == Fault::kEndsEarly) send(client, head + body.substr(0, body.size() / 2));
+      if (fault_ == Fault::kEndless) {
+        for (bool open = send(client, head); open;) open = send(client, content_);
+      }
+      if (fault_ == Fault::kSlow) {
+        send(client, head + body.substr(0, 2));
+        for (char byte; ::read(client, &byte, 1) > 0;) continue;  // until the other side gives up
+      }
+      ::close(client);
+      return;
+    }
     const std::string reply = "HTTP/1.1 " + status + "\r\n" + range +
                               "Connection: close\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-    (void)!::send(client, reply.data(), reply.size(), MSG_NOSIGNAL);
+    send(client, reply);
     ::close(client);
   }
 
+  static bool send(int client, const std::string& text) { return ::send(client, text.data(), text.size(), MSG_NOSIGNAL) > 0; }
+
   std::string content_;
   bool ranges_;
+  Fault fault_;
   int socket_;
   std::string url_;
   mutable std::mutex mutex_;

@@ -1,0 +1,19 @@
+// How messages name files.
+#pragma once
+
+#include "pellucid/core/text.h"
+
+#include <filesystem>
+#include <string>
+
+namespace pellucid::data {
+
+/// A path as a terminal may show it (`core::printable`); of a long one its end, which says most.
+[[nodiscard]] inline std::string shown(const std::filesystem::path& path) {
+  constexpr std::size_t kMost = 240;
+  const std::string text = path.string();
+  if (text.size() <= kMost) return core::printable(text, kMost);
+  return "..." + core::printable(std::string_view(text).substr(text.size() - kMost), kMost);
+}
+
+}  // namespace pellucid::data
