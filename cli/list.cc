@@ -4,6 +4,7 @@
 #include "cli/verbs.h"
 
 #include "pellucid/core/error.h"
+#include "pellucid/core/text.h"
 
 #include <algorithm>
 #include <memory>
@@ -21,12 +22,12 @@ void list(const std::string& kind, const Common& common) {
     result.push_back({{"kind", item.kind}, {"name", item.name}, {"summary", item.summary}});
   }
   if (result.empty()) {
-    throw core::Error(core::ErrorKind::kUsage, "got \"{}\", expected {}{}", kind, core::join_choices(kinds), core::suggestion(kind, kinds));
+    throw core::Error(core::ErrorKind::kUsage, "got {}, expected {}{}", core::quoted(kind), core::join_choices(kinds), core::suggestion(kind, kinds));
   }
   if (print_json(common, result)) return;
   for (const auto& item : result) {
-    if (item["kind"] != heading) fmt::print("{}\n", bold(heading = item["kind"]));
-    fmt::print("  {:<18} {}\n", item["name"].get<std::string>(), item["summary"].get<std::string>());
+    if (item["kind"] != heading) say("{}\n", bold(heading = item["kind"]));
+    say("  {:<18} {}\n", item["name"].get<std::string>(), item["summary"].get<std::string>());
   }
 }
 
@@ -37,10 +38,10 @@ void explain(const std::string& name, const Common& common) {
     if (item.name != name) continue;
     const std::string text = item.text + (item.measured == nullptr ? "" : item.measured());
     const core::Json result = {{"kind", item.kind}, {"name", item.name}, {"summary", item.summary}, {"text", text}};
-    if (!print_json(common, result)) fmt::print("{}: {}\n\n{}", bold(item.name), item.summary, text);
+    if (!print_json(common, result)) say("{}: {}\n\n{}", bold(item.name), item.summary, text);
     return;
   }
-  throw core::Error(core::ErrorKind::kUsage, "got \"{}\", expected a name from `pellucid list`{}", name, core::suggestion(name, names));
+  throw core::Error(core::ErrorKind::kUsage, "got {}, expected a name from `pellucid list`{}", core::quoted(name), core::suggestion(name, names));
 }
 
 struct Lookup {

@@ -1,21 +1,24 @@
 // The program: one verb a file, errors as one line, exit codes as core/error.h says.
+#include "cli/shortage.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 
 #include "pellucid/core/environment.h"
 #include "pellucid/core/error.h"
 #include "pellucid/core/stop.h"
+#include "pellucid/core/text.h"
 #include "pellucid/core/torch.h"
 
 #include <cstdio>
-#include <cstring>
+#include <sstream>
 
 namespace pellucid::cli {
 namespace {
 
 int fail(const std::string& where, const std::string& message, int code) {
+  constexpr std::size_t kLongest = 2000;  // whatever a file or an argument holds
   end_progress();
-  std::fprintf(stderr, "pellucid%s: %s\n", where.c_str(), message.c_str());
+  std::fprintf(stderr, "pellucid%s: %s\n", where.c_str(), core::printable(message, kLongest).c_str());
   return code;
 }
 
@@ -36,10 +39,10 @@ int explain_misuse(const CLI::App& app, const CLI::ParseError& error) {
     std::vector<std::string> names;
     if (argument.starts_with("-")) {
       for (const auto* option : verb.get_options()) names.push_back(option->get_name(false, true).substr(0, option->get_name(false, true).find(',')));
-      message = "unknown flag " + argument.substr(0, argument.find('='));
+      message = "unknown flag " + core::printable(argument.substr(0, argument.find('=')));
     } else {
       for (const auto* other : verb.get_subcommands(nullptr)) names.push_back(other->get_name());
-      message = fmt::format("{} \"{}\"", names.empty() ? "unexpected argument" : "unknown verb", argument);
+      message = fmt::format("{} {}", names.empty() ? "unexpected argument" : "unknown verb", core::quoted(argument));
     }
     near = core::suggestion(argument.substr(0, argument.find('=')), names);
     break;
@@ -48,7 +51,26 @@ int explain_misuse(const CLI::App& app, const CLI::ParseError& error) {
   return fail(where, fmt::format("{}{}; see pellucid{} --help", message, near, where), core::exit_code(core::ErrorKind::kUsage));
 }
 
+// Runs the verb, or prints the help.
+void parse(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    std::ostringstream text;
+    app.exit(help, text, text);
+    print(text.str());
+  }
+}
+
+int fail_unexpectedly(const CLI::App& app, const std::string& message, const std::exception& error) {
+  const std::string where = verb_name(innermost(app));
+  if (is_shortage(error)) return fail(where, shortage_message(message), core::exit_code(core::ErrorKind::kIo));
+  return fail(where, fmt::format("a bug of ours, please report it: {}", message), core::exit_code(core::ErrorKind::kInternal));
+}
+
 int run(int argc, char** argv) {
+  prepare_streams();
+  catch_termination();
   core::catch_stop_signals();
   CLI::App app("Pellucid shows how much of a model's training data can be read back from the gradients it shares.", "pellucid");
   app.set_version_flag("--version", core::version());
@@ -72,20 +94,17 @@ int run(int argc, char** argv) {
   add_explain(app);
 
   try {
-    app.parse(argc, argv);
+    parse(app, argc, argv);
+    finish_output();
     return 0;
-  } catch (const CLI::Success& help) {
-    return app.exit(help);
   } catch (const CLI::ParseError& error) {
     return explain_misuse(app, error);
   } catch (const core::Error& error) {
     return fail(verb_name(innermost(app)), error.what(), core::exit_code(error.kind()));
   } catch (const c10::Error& error) {
-    return fail(verb_name(innermost(app)), fmt::format("a bug of ours, please report it: libtorch: {}", error.what_without_backtrace()),
-                core::exit_code(core::ErrorKind::kInternal));
+    return fail_unexpectedly(app, fmt::format("libtorch: {}", error.what_without_backtrace()), error);
   } catch (const std::exception& error) {
-    return fail(verb_name(innermost(app)), fmt::format("a bug of ours, please report it: {}", error.what()),
-                core::exit_code(core::ErrorKind::kInternal));
+    return fail_unexpectedly(app, error.what(), error);
   }
 }
 

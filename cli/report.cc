@@ -21,20 +21,19 @@ struct Report {
     if (!out.empty() && folders.size() != 2) {
       throw core::Error(core::ErrorKind::kUsage, "--out: got {} folders, expected two to compare", folders.size());
     }
-    for (const auto& folder : folders) fmt::print("{}\n", report::write_report(folder).string());
+    for (const auto& folder : folders) say("{}\n", report::write_report(folder).string());
     if (folders.size() == 2) compare(folders[0], folders[1]);
   }
 
   void compare(const std::filesystem::path& a, const std::filesystem::path& b) const {
     const report::RunResult left{a, core::read_sealed(a / "result.json")}, right{b, core::read_sealed(b / "result.json")};
     for (const auto& table : report::side_by_side(left, right)) {
-      fmt::print("\n{}\n", bold(table.title));
-      std::fflush(stdout);
+      say("\n{}\n", bold(table.title));
       print_table(table.rows, Columns::kText);
     }
     const std::filesystem::path page = out.empty() ? b / "comparison.html" : std::filesystem::path(out);
     core::write_file(page, report::render_side_by_side(left, right));
-    fmt::print("\n{}\n", page.string());
+    say("\n{}\n", page.string());
   }
 };
 

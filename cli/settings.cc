@@ -2,6 +2,7 @@
 
 #include "pellucid/core/config.h"
 #include "pellucid/core/error.h"
+#include "pellucid/core/text.h"
 
 #include <algorithm>
 
@@ -26,7 +27,7 @@ std::string shown(const core::Json& value) {
 }  // namespace
 
 Settings::Settings(CLI::App& app, bool takes_config) : app_(app) {
-  if (takes_config) app.add_option("--config", config_path_, "TOML file with these settings; flags win over it")->option_text("FILE");
+  if (takes_config) app.add_option("--config", config_path_, "file with these settings, TOML or a run's config.json; flags win over it")->option_text("FILE");
 }
 
 void Settings::add(Section section, const std::string& heading) {
@@ -56,29 +57,42 @@ void Settings::add(Section section, const std::string& heading) {
 }
 
 void Settings::apply() {
-  if (!config_path_.empty()) {
-    const core::Json config = core::read_toml(config_path_);
-    core::Json top = core::Json::object();
-    std::vector<std::string> tables;
-    for (const auto& section : sections_) tables.push_back(section.table);
-    for (const auto& [key, value] : config.items()) {
-      if (!value.is_object()) {
-        top[key] = value;
-        continue;
-      }
-      const auto section = std::find_if(sections_.begin(), sections_.end(), [&](const Section& s) { return s.table == key; });
-      if (section == sections_.end()) {
-        throw core::Error(core::ErrorKind::kUsage, "{}: unknown table [{}]{}", config_path_, key, core::suggestion(key, tables));
-      }
-      core::assign(section->fields, value, fmt::format("{}: [{}]", config_path_, key));
-    }
-    core::Fields top_fields;
-    for (const auto& section : sections_) {
-      if (section.table.empty()) top_fields.insert(top_fields.end(), section.fields.begin(), section.fields.end());
-    }
-    core::assign(top_fields, top, config_path_);
-  }
+  if (!config_path_.empty()) apply(core::read_config(config_path_));
   for (const auto& typed : typed_) core::assign_text(*typed.field, typed.text, typed.flag);
+}
+
+void Settings::apply(const core::Config& config) {
+  const auto place = [&](const std::string& path) {
+    const auto line = config.lines.find(path);
+    return line == config.lines.end() ? config_path_ : fmt::format("{}:{}", config_path_, line->second);
+  };
+  const auto fields_of = [&](const std::string& table) {
+    core::Fields fields;
+    for (const auto& section : sections_) {
+      if (section.table == table) fields.insert(fields.end(), section.fields.begin(), section.fields.end());
+    }
+    return fields;
+  };
+  std::vector<std::string> tables;
+  for (const auto& section : sections_) tables.push_back(section.table);
+
+  for (const auto& [key, value] : config.values.items()) {
+    if (key == "verb") {  // a run's config.json
+      if (value == app_.get_name()) continue;
+      throw core::Error(core::ErrorKind::kUsage, "{}: verb: got {}, expected \"{}\": these are the settings of another verb", place(key),
+                        value.is_string() ? core::quoted(value.get<std::string>()) : value.type_name(), app_.get_name());
+    }
+    const core::Fields fields = fields_of(value.is_object() ? key : "");
+    if (!value.is_object()) {
+      core::assign(fields, core::Json::object({{key, value}}), place(key));
+    } else if (fields.empty()) {
+      throw core::Error(core::ErrorKind::kUsage, "{}: unknown table [{}]{}", place(key), core::printable(key), core::suggestion(key, tables));
+    } else {
+      for (const auto& [inner, setting] : value.items()) {
+        core::assign(fields, core::Json::object({{inner, setting}}), fmt::format("{}: [{}]", place(key + "." + inner), key));
+      }
+    }
+  }
 }
 
 core::Json Settings::resolved() const {

@@ -1,7 +1,7 @@
 // A verb's settings: flags and TOML keys from one list of fields.
 #pragma once
 
-#include "pellucid/core/fields.h"
+#include "pellucid/core/config.h"
 
 #include <CLI/CLI.hpp>
 
@@ -25,8 +25,9 @@ class Settings {
   /// Adds the flags of a section. The structs behind the fields must outlive the parsing.
   void add(Section section, const std::string& heading);
 
-  /// Sets the fields. To be called once the command line is parsed.
-  /// @throws Error(kUsage) for an unknown key or a value that a field does not take.
+  /// Sets the fields. To be called once the command line is parsed. A file may be a run's config.json, whose "verb" must be this one.
+  /// @throws Error(kUsage) for an unknown key or a value that a field does not take, with the file and, of TOML, the line.
+  /// @throws Error(kUsage) for the config.json of another verb.
   void apply();
 
   /// The resolved settings of the recorded sections: {"key": .., "table": {"key": ..}}

@@ -2,15 +2,21 @@
 
 #include "pellucid/core/config.h"
 #include "pellucid/core/device.h"
+#include "pellucid/core/error.h"
 #include "pellucid/core/memory.h"
 #include "pellucid/core/parallel.h"
+#include "pellucid/core/text.h"
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
 namespace pellucid::cli {
@@ -28,7 +34,7 @@ class ProgressLine {
  public:
   void operator()(const core::Progress& progress) {
     if (!progress.finished.empty()) {
-      std::fprintf(stderr, "%s%s\n", line_stands ? "\r\033[K" : "", progress.finished.c_str());
+      std::fprintf(stderr, "%s%s\n", line_stands ? "\r\033[K" : "", safe(progress.finished).c_str());
       line_stands = false;
       drawn_ = {};
     }
@@ -47,8 +53,8 @@ class ProgressLine {
     if (rate_.rate() > 0) text += fmt::format(", {:.3g}/s", rate_.rate());
     if (rate_.remaining_s() >= 0 && !finished) text += fmt::format(", {} left", core::format_duration(rate_.remaining_s()));
     if (!progress.note.empty()) text += ", " + progress.note;
-    text.resize(std::min(text.size(), terminal_width() - 1));
-    std::fprintf(stderr, "\r\033[K%s", text.c_str());
+    constexpr std::size_t kDots = 3;  // of what is cut
+    std::fprintf(stderr, "\r\033[K%s", core::printable(text, std::max(terminal_width(), 2 * kDots) - kDots - 1).c_str());
     std::fflush(stderr);
     line_stands = true;
   }
@@ -62,6 +68,23 @@ class ProgressLine {
 std::string styled(const std::string& text, const char* code) {
   static const bool colours = isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
   return colours ? fmt::format("\033[{}m{}\033[0m", code, text) : text;
+}
+
+[[noreturn]] void fail_output() { throw core::Error(core::ErrorKind::kIo, "standard output: cannot write: {}", std::strerror(errno)); }
+
+// As JSON, whose own escapes leave DEL and U+0080 to U+009F as they are.
+std::string without_controls(const std::string& json) {
+  std::string text;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(json[i]), next = static_cast<unsigned char>(i + 1 < json.size() ? json[i + 1] : '\0');
+    if (byte == 0x7F || (byte == 0xC2 && next < 0xA0)) {
+      text += fmt::format("\\u{:04x}", byte == 0x7F ? byte : next);
+      i += byte == 0x7F ? 0 : 1;
+    } else {
+      text += json[i];
+    }
+  }
+  return text;
 }
 
 // Columns that a text takes: UTF-8 continuation bytes and escape sequences take none.
@@ -78,6 +101,44 @@ std::size_t width(const std::string& text) {
 }
 
 }  // namespace
+
+void prepare_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(stream, F_GETFD) >= 0 || errno != EBADF) continue;
+    if (open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) != stream) std::_Exit(core::exit_code(core::ErrorKind::kIo));
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+}
+
+void print(std::string_view text) {
+  const std::string shown = safe(text);
+  if (std::fwrite(shown.data(), 1, shown.size(), stdout) != shown.size()) fail_output();
+}
+
+void finish_output() {
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) fail_output();
+  const int copy = dup(STDOUT_FILENO);  // some file systems say only now that there was no room
+  if (copy >= 0 && close(copy) != 0) fail_output();
+}
+
+std::string safe(std::string_view text) {
+  std::string shown;
+  while (!text.empty()) {
+    std::size_t length = 0;
+    for (const std::string_view ours : {"\n", "\033[1m", "\033[90m", "\033[0m"}) {
+      if (text.starts_with(ours)) length = ours.size();
+    }
+    if (length > 0) {
+      shown += text.substr(0, length);
+    } else {
+      length = std::min(text.find_first_of("\n\033", 1), text.size());
+      shown += core::printable(text.substr(0, length), length);
+    }
+    text.remove_prefix(length);
+  }
+  return shown;
+}
 
 core::Fields fields(Common& common) {
   return {
@@ -99,7 +160,7 @@ core::Run make_run(const Common& common, bool lines) {
     run.progress = [line = std::make_shared<ProgressLine>()](const core::Progress& progress) { (*line)(progress); };
   } else if (!common.quiet && lines) {
     run.progress = [](const core::Progress& progress) {
-      if (!progress.finished.empty()) std::fprintf(stderr, "%s\n", progress.finished.c_str());
+      if (!progress.finished.empty()) std::fprintf(stderr, "%s\n", safe(progress.finished).c_str());
     };
   }
   return run;
@@ -118,24 +179,25 @@ void print_table(const std::vector<std::vector<std::string>>& rows, Columns colu
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], width(row[c]));
+    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], width(safe(row[c])));
   }
   for (std::size_t r = 0; r < rows.size(); ++r) {
     std::string line;
     for (std::size_t c = 0; c < rows[r].size(); ++c) {
-      const std::string padding(widths[c] - width(rows[r][c]), ' ');
-      const std::string cell = r == 0 ? bold(rows[r][c]) : rows[r][c];
+      const std::string text = safe(rows[r][c]);
+      const std::string padding(widths[c] - width(text), ' ');
+      const std::string cell = r == 0 ? bold(text) : text;
       const bool left = c == 0 || columns == Columns::kText;
       line += (c == 0 ? "  " : "   ") + (left ? cell + padding : padding + cell);
     }
     line.resize(line.find_last_not_of(' ') + 1);
-    std::printf("%s\n", line.c_str());
+    print(line + "\n");
   }
 }
 
 bool print_json(const Common& common, const core::Json& result) {
   end_progress();
-  if (common.json) std::fputs(core::to_text(result).c_str(), stdout);
+  if (common.json) print(without_controls(core::to_text(result)));
   return common.json;
 }
 

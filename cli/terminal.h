@@ -5,8 +5,30 @@
 #include "pellucid/core/run.h"
 
 #include <string>
+#include <string_view>
 
 namespace pellucid::cli {
+
+/// Before anything is opened: a closed stdin, stdout or stderr is held by something that refuses what it would do, so that no file of ours
+/// becomes it; a broken pipe and a file-size limit are errors to be told and not signals.
+void prepare_streams();
+
+/// Prints text to stdout. What others wrote cannot steer the terminal: the text is made `safe`.
+/// @throws core::Error(kIo) if stdout cannot be written.
+void print(std::string_view text);
+
+/// The same of a format, as fmt::print.
+template <typename... Args>
+void say(fmt::format_string<Args...> format, Args&&... args) {
+  print(fmt::format(format, std::forward<Args>(args)...));
+}
+
+/// Writes out what `say` has kept. The last call of a program: what is not written by then is an error.
+/// @throws core::Error(kIo) if stdout cannot be written.
+void finish_output();
+
+/// The text with its control characters escaped, but for line breaks and the sequences of `bold` and `grey`.
+[[nodiscard]] std::string safe(std::string_view text);
 
 /// What every verb shares.
 struct Common {

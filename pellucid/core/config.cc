@@ -2,6 +2,7 @@
 
 #include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
+#include "pellucid/core/text.h"
 
 // toml++ 3.3.0 aborts on some malformed input through its assertions. Here, the one file that includes it, they throw.
 #include <stdexcept>
@@ -18,11 +19,14 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <cctype>
+#include <regex>
 #include <sstream>
 
 namespace pellucid::core {
 namespace {
+
+constexpr std::uint64_t kLargestConfig = 16 << 20;
+constexpr int kDeepest = 100;  // what is written out again is written by recursion
 
 Json convert(const toml::node& node) {
   if (const auto* table = node.as_table()) {
@@ -49,32 +53,70 @@ Json convert(const toml::node& node) {
   return text.str();
 }
 
-}  // namespace
+void find_lines(const toml::table& table, const std::string& prefix, std::map<std::string, std::size_t>& lines) {
+  for (const auto& [key, value] : table) {
+    const std::string path = prefix + std::string(key.str());
+    lines[path] = key.source().begin.line;
+    if (const auto* inner = value.as_table()) find_lines(*inner, path + ".", lines);
+  }
+}
 
-Json parse_toml(std::string_view text, const std::string& name) {
+// A fraction as it is often typed, epsilon = 8/255, is no number of TOML's.
+std::string advice(std::string_view text, std::size_t line) {
+  while (--line > 0) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  std::cmatch found;
+  const std::string_view first = text.substr(0, std::min<std::size_t>(text.find('\n'), 1000));
+  static const std::regex fraction(R"(^\s*([\w."'-]+)\s*=\s*([0-9.]+\s*/\s*[0-9.]+))");
+  if (!std::regex_search(first.data(), first.data() + first.size(), found, fraction)) return "";
+  return fmt::format("; a fraction is text: {} = \"{}\"", found[1].str(), found[2].str());
+}
+
+toml::table parse(std::string_view text, const std::string& name) {
   try {
-    const toml::table document = toml::parse(text, name);
-    return convert(document);
+    return toml::parse(text, name);
   } catch (const toml::parse_error& error) {
-    std::string reason(error.description());  // may quote a line break
-    std::replace_if(reason.begin(), reason.end(), [](unsigned char c) { return std::iscntrl(c); }, ' ');
     const auto at = error.source().begin;
-    throw Error(ErrorKind::kUsage, "{}:{}:{}: not TOML: {}", name, at.line, at.column, reason);
+    throw Error(ErrorKind::kUsage, "{}:{}:{}: not TOML: {}{}", name, at.line, at.column, printable(error.description(), 200), advice(text, at.line));
   } catch (const std::logic_error& error) {
     throw Error(ErrorKind::kUsage, "{}: not TOML: {}", name, error.what());
   }
 }
 
-Json read_toml(const std::filesystem::path& path) { return parse_toml(read_text(path), path.string()); }
-
-Json read_json(const std::filesystem::path& path) {
+Json parse_json(std::string_view text, const std::string& name) {
   try {
-    return Json::parse(read_text(path));
+    return Json::parse(text, [&](int depth, Json::parse_event_t, const Json&) {
+      if (depth > kDeepest) throw Error(ErrorKind::kData, "{}: nested more than {} deep", name, kDeepest);
+      return true;
+    });
   } catch (const Json::parse_error& error) {
-    throw Error(ErrorKind::kData, "{}: not JSON: at byte {}", path.string(), error.byte);
+    throw Error(ErrorKind::kData, "{}: not JSON: at byte {}", name, error.byte);
   } catch (const Json::out_of_range&) {
-    throw Error(ErrorKind::kData, "{}: not JSON: a number is out of range", path.string());
+    throw Error(ErrorKind::kData, "{}: not JSON: a number is out of range", name);
   }
+}
+
+}  // namespace
+
+Json parse_toml(std::string_view text, const std::string& name) { return convert(parse(text, name)); }
+
+Json read_toml(const std::filesystem::path& path) { return parse_toml(read_text(path, kLargestConfig), path.string()); }
+
+Json read_json(const std::filesystem::path& path) { return parse_json(read_text(path), path.string()); }
+
+Config read_config(const std::filesystem::path& path) {
+  const std::string text = read_text(path, kLargestConfig), name = path.string();
+  const auto first = text.find_first_not_of(" \t\r\n\xEF\xBB\xBF");  // a byte order mark may stand before it
+  if (first != std::string::npos && text[first] == '{') {
+    try {
+      return {.values = parse_json(text, name)};
+    } catch (const Error& error) {
+      throw Error(ErrorKind::kUsage, std::string(error.what()));
+    }
+  }
+  const toml::table document = parse(text, name);
+  Config config{.values = convert(document)};
+  find_lines(document, "", config.lines);
+  return config;
 }
 
 std::string to_text(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }

@@ -1,11 +1,15 @@
 #include "pellucid/core/events.h"
 
+#include "pellucid/core/error.h"
+
 #include <events.pb.h>
 #include <unistd.h>
 
 #include <array>
 #include <bit>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <string_view>
 
 namespace pellucid::core {
@@ -92,18 +96,18 @@ void EventFile::write(const std::string& record) {
   if (!file_.is_open()) {
     const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
     std::error_code ignored;
-    std::filesystem::create_directories(folder_, ignored);
+    std::filesystem::create_directories(folder_, ignored);  // else the file cannot be opened
     // Milliseconds behind the seconds, in TensorBoard's order of names: two files of one second keep theirs.
-    file_.open(folder_ / ("events.out.tfevents." + std::to_string(now / 1000) + "." + std::to_string(1000 + now % 1000) + "." +
-                          std::to_string(getpid()) + ".pellucid"),
-               std::ios::binary | std::ios::app);
+    path_ = folder_ / ("events.out.tfevents." + std::to_string(now / 1000) + "." + std::to_string(1000 + now % 1000) + "." +
+                       std::to_string(getpid()) + ".pellucid");
+    file_.open(path_, std::ios::binary | std::ios::app);
     auto version = event(0);
     version.set_file_version("brain.Event:2");
     file_ << framed(version.SerializeAsString());
   }
   file_ << framed(record);
   file_.flush();
-  if (!file_) failed_ = true;
+  if (!file_) throw Error(ErrorKind::kIo, "{}: cannot write: {}", path_.string(), std::strerror(errno));
 }
 
 }  // namespace pellucid::core

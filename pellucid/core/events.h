@@ -16,7 +16,7 @@ namespace pellucid::core {
 /// another file beside the first; where their steps overlap TensorBoard shows the later one. Format: TFRecord, each record with its
 /// length and the masked CRC-32C of both.
 ///
-/// What cannot be written (a full disk) is dropped: pictures of a run are not worth its end. `failed` says so.
+/// @throws Error(kIo), from each call, if an event cannot be written (a full disk).
 class EventFile {
  public:
   explicit EventFile(std::filesystem::path folder) : folder_(std::move(folder)) {}
@@ -28,15 +28,12 @@ class EventFile {
   void image(const std::string& tag, std::int64_t step, std::span<const std::uint8_t> png, std::int64_t height, std::int64_t width,
              std::int64_t channels);
 
-  /// True once an event could not be written.
-  [[nodiscard]] bool failed() const { return failed_; }
-
  private:
   void write(const std::string& record);
 
   std::filesystem::path folder_;
+  std::filesystem::path path_;
   std::ofstream file_;
-  bool failed_ = false;
 };
 
 /// A point of a curve.

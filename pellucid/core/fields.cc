@@ -72,7 +72,7 @@ Number::Number(std::string_view text) : typed(text) {
   const auto numerator = parse<double>(text.substr(0, slash));
   const auto denominator = slash == std::string_view::npos ? 1.0 : parse<double>(text.substr(slash + 1));
   if (!numerator || !denominator || *denominator == 0 || !std::isfinite(*numerator / *denominator)) {
-    throw Error(ErrorKind::kUsage, "got \"{}\", expected a number or a fraction such as 0.3 or 8/255", text);
+    throw Error(ErrorKind::kUsage, "got {}, expected a number or a fraction such as 0.3 or 8/255", core::quoted(text));
   }
   value = *numerator / *denominator;
 }
@@ -83,7 +83,7 @@ Size::Size(std::string_view text) : typed(text) {
   const int shift = unit == std::string_view::npos ? 0 : 10 * (static_cast<int>(unit) + 1);
   const auto count = parse<std::uint64_t>(shift == 0 ? text : text.substr(0, text.size() - 1));
   if (!count || *count > UINT64_MAX >> shift) {
-    throw Error(ErrorKind::kUsage, "got {}, expected a size such as 500M or 4G", quoted(text));
+    throw Error(ErrorKind::kUsage, "got {}, expected a size such as 500M or 4G", core::quoted(text));
   }
   bytes = *count << shift;
 }
@@ -220,14 +220,14 @@ void assign(const Fields& fields, const Json& table, const std::string& where) {
     if (found == fields.end()) {
       std::vector<std::string> names;
       for (const auto& f : fields) names.push_back(f.name);
-      throw Error(ErrorKind::kUsage, "{}: unknown key \"{}\"{}", where, key, suggestion(key, names));
+      throw Error(ErrorKind::kUsage, "{}: unknown key {}{}", where, core::quoted(key), suggestion(key, names));
     }
-    if (!found->set(value)) refuse(*found, value.dump(), where + ": " + key);
+    if (!found->set(value)) refuse(*found, printable(value.dump(-1, ' ', false, Json::error_handler_t::replace)), where + ": " + key);
   }
 }
 
 void assign_text(const Field& field, const std::string& text, const std::string& where) {
-  if (!field.set_text(text)) refuse(field, '"' + text + '"', where);
+  if (!field.set_text(text)) refuse(field, core::quoted(text), where);
 }
 
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates) {
@@ -245,7 +245,9 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
     }
     return d[a.size()][b.size()];
   };
+  constexpr std::size_t kLongest = 100;  // no name of ours is nearly so long
   std::string best;
+  if (name.size() > kLongest) return best;
   std::size_t best_distance = std::max<std::size_t>(2, name.size() / 3) + 1;
   for (const auto& candidate : candidates) {
     const auto d = distance(name, candidate);

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -21,22 +22,23 @@ void parallel_for(std::int64_t count, int threads, const std::function<void(std:
   const int intra_op_threads = at::get_num_threads();
 
   auto take_pieces = [&] {
-    at::set_num_threads(1);
-    for (std::int64_t i; (i = next++) < count;) {
-      try {
-        work(i);
-      } catch (...) {
-        std::lock_guard lock(failure_mutex);
-        if (!failure) failure = std::current_exception();
-        next = count;
-      }
+    try {
+      at::set_num_threads(1);
+      for (std::int64_t i; (i = next++) < count;) work(i);
+    } catch (...) {
+      std::lock_guard lock(failure_mutex);
+      if (!failure) failure = std::current_exception();
+      next = count;
     }
   };
 
   {
     std::vector<std::jthread> others;
     const auto workers = std::min<std::int64_t>(std::max(threads, 1), count);
-    for (std::int64_t t = 1; t < workers; ++t) others.emplace_back(take_pieces);
+    try {
+      for (std::int64_t t = 1; t < workers; ++t) others.emplace_back(take_pieces);
+    } catch (const std::system_error&) {  // the machine has no more threads: those that there are do the work
+    }
     take_pieces();
   }
   at::set_num_threads(intra_op_threads);

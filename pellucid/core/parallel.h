@@ -6,7 +6,7 @@
 
 namespace pellucid::core {
 
-/// Calls `work(i)` for every i in 0, ..., count-1, at most `threads` at a time, each on one core's thread.
+/// Calls `work(i)` for every i in 0, ..., count-1, at most `threads` at a time (fewer where the machine has no more), each on one core's thread.
 ///
 /// libtorch's own threading is off inside: pieces of work are parallel before operations are. Which thread takes which
 /// piece is not fixed, so `work` must depend on `i` alone. With threads = 1 the caller's thread does everything.

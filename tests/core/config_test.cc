@@ -103,6 +103,62 @@ TEST(ReadJson, RefusesANumberThatNoDoubleHolds) {
   expect_error([&] { (void)read_json(folder / "x.json"); }, ErrorKind::kData, "x.json: not JSON: ");
 }
 
+TEST(ReadJson, RefusesWhatIsNestedTooDeeply) {
+  const Folder folder;
+  write_file(folder / "x.json", std::string(100, '[') + std::string(100, ']'));
+  EXPECT_EQ(read_json(folder / "x.json").dump().size(), 200u);
+  for (const std::size_t depth : {std::size_t{102}, std::size_t{1'000'000}}) {
+    write_file(folder / "x.json", std::string(depth, '[') + std::string(depth, ']'));
+    expect_error([&] { (void)read_json(folder / "x.json"); }, ErrorKind::kData, "x.json: nested more than 100 deep");
+  }
+}
+
+TEST(ReadConfig, TakesTomlWithItsLines) {
+  const Folder folder;
+  write_file(folder / "c.toml", "seed = 7\n\n[attack]\nepsilon = 0.3\nstep.size = 1\n");
+  const Config config = read_config(folder / "c.toml");
+  EXPECT_EQ(config.values, Json::parse(R"({"seed": 7, "attack": {"epsilon": 0.3, "step": {"size": 1}}})"));
+  EXPECT_EQ(config.lines.at("seed"), 1u);
+  EXPECT_EQ(config.lines.at("attack"), 3u);
+  EXPECT_EQ(config.lines.at("attack.epsilon"), 4u);
+  EXPECT_EQ(config.lines.at("attack.step.size"), 5u);
+}
+
+TEST(ReadConfig, TakesJson) {
+  const Folder folder;
+  for (const char* before : {"", " \n", "\xEF\xBB\xBF"}) {
+    write_file(folder / "c", std::string(before) + R"({"verb": "train", "attack": {"epsilon": "8/255"}})");
+    const Config config = read_config(folder / "c");
+    EXPECT_EQ(config.values, Json::parse(R"({"verb": "train", "attack": {"epsilon": "8/255"}})"));
+    EXPECT_TRUE(config.lines.empty());
+  }
+  write_file(folder / "c", "{\"a\": }");
+  expect_error([&] { (void)read_config(folder / "c"); }, ErrorKind::kUsage, "c: not JSON: at byte 7");
+}
+
+TEST(ReadConfig, IsNeverLarge) {
+  const Folder folder;
+  write_file(folder / "c", "");
+  std::filesystem::resize_file(folder / "c", (16 << 20) + 1);
+  expect_error([&] { (void)read_config(folder / "c"); }, ErrorKind::kIo, "expected at most 16777216");
+}
+
+TEST(ParseToml, AnUnquotedFractionIsAnErrorThatSaysHow) {
+  for (const auto& [text, advice] : {std::pair("epsilon = 8/255", "epsilon = \"8/255\""),
+                                     std::pair("a = 1\n[attack]\n  step=2 / 255 # small\n", "step = \"2 / 255\""),
+                                     std::pair("attack.epsilon = 0.5/1", "attack.epsilon = \"0.5/1\"")}) {
+    expect_error([&] { (void)parse_toml(text, "t"); }, ErrorKind::kUsage, std::string("a fraction is text: ") + advice);
+  }
+  for (const char* text : {"epsilon = 8 255", "epsilon = ", "a/b = 1", "x = [8/255]"}) {
+    try {
+      (void)parse_toml(text, "t");
+      ADD_FAILURE();
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), testing::Not(testing::HasSubstr("fraction"))) << text;
+    }
+  }
+}
+
 TEST(ToText, IsIndentedEndsInANewlineAndHasNoNan) {
   EXPECT_EQ(to_text({{"a", std::nan("")}, {"b", "\xff"}}), "{\n  \"a\": null,\n  \"b\": \"\xef\xbf\xbd\"\n}\n");
 }

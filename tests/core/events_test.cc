@@ -2,10 +2,12 @@
 
 #include "pellucid/core/file.h"
 
+#include "expect_error.h"
 #include "tests/core/folder.h"
 #include <events.pb.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
 
 namespace pellucid::core {
 namespace {
@@ -55,7 +57,6 @@ TEST(EventFile, HoldsScalarsAndImages) {
   file.scalar("loss/epoch", 7, 0.25);
   const std::uint8_t png[] = {1, 2, 3};
   file.image("images", 8, png, 28, 56, 1);
-  EXPECT_FALSE(file.failed());
   const auto list = read_events(folder / "run");
   ASSERT_EQ(list.size(), 3u);
   EXPECT_EQ(list[0].file_version(), "brain.Event:2");
@@ -85,12 +86,30 @@ TEST(EventFile, IsNotMadeWithoutAnEvent) {
   EXPECT_FALSE(std::filesystem::exists(folder / "none"));
 }
 
-TEST(EventFile, SaysThatItCouldNotBeWritten) {
+TEST(EventFile, WhatCannotBeWrittenIsAnError) {
   const Folder folder;
   write_file(folder / "taken", std::string_view("a file"));
   EventFile file(folder / "taken");
+  for (int i = 0; i < 2; ++i) {
+    expect_error([&] { file.scalar("x", 1, 1); }, ErrorKind::kIo, "cannot write: Not a directory");
+  }
+}
+
+TEST(EventFile, AFullDiskIsAnError) {
+  struct Limit {  // a file-size limit is a full disk that needs no disk
+    rlimit before{};
+    Limit() {
+      std::signal(SIGXFSZ, SIG_IGN);
+      getrlimit(RLIMIT_FSIZE, &before);
+      const rlimit small{.rlim_cur = 1000, .rlim_max = before.rlim_max};
+      setrlimit(RLIMIT_FSIZE, &small);
+    }
+    ~Limit() { setrlimit(RLIMIT_FSIZE, &before); }
+  } const limit;
+  const Folder folder;
+  EventFile file(folder.path());
   file.scalar("x", 1, 1);
-  EXPECT_TRUE(file.failed());
+  expect_error([&] { file.scalar(std::string(2000, 'x'), 2, 2); }, ErrorKind::kIo, "cannot write: File too large");
 }
 
 }  // namespace

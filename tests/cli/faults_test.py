@@ -1,0 +1,145 @@
+"""Whatever happens at whichever change to a file (the process is killed before, within or after it, or there is no room), the same command then
+ends with the bytes of an undisturbed run, and leaves nothing else.
+
+The changes are counted by fault_shim.so, which is preloaded. A seeded sample of them is tried; FAULTS=all tries every one.
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from program import PROGRAM, run
+
+SHIM = os.path.join(os.path.dirname(PROGRAM), "tests/cli/fault_shim.so")
+KINDS = ("kill", "half", "full", "once")
+DIGITS = ["--data", "digits", "--threads", "1", "--quiet"]
+TRAIN = ["train", *DIGITS, "--net", "lenet", "--train-images", "32", "--epochs", "1", "--batch-size", "32", "--test-images", "20", "--judge-images", "4",
+         "--test-attack-images", "0", "--test-attack.iterations", "1"]
+DATE = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?Z?")
+
+
+def cells(content):
+    """What a journal holds: name to result, but for torn lines and for how long it took."""
+    found = {}
+    for line in content.split(b"\n"):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and "name" in entry:
+            found[entry["name"]] = entry.get("result")
+    return found
+
+
+def contents(folder):
+    """Every file of a folder but for TensorBoard's, whose names hold the time; journals as what they hold, and no dates."""
+    found = {}
+    for place, _, files in os.walk(folder):
+        for name in files:
+            path = os.path.join(place, name)
+            key = os.path.relpath(path, folder)
+            if name.startswith("events.out.tfevents"):
+                continue
+            with open(path, "rb") as file:
+                content = file.read()
+            found[key] = cells(content) if name.endswith(".jsonl") else DATE.sub(b"DATE", content)
+    return found
+
+
+class Faults(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.base, self.place = folder.name, os.path.join(folder.name, "place")
+        self.log = os.path.join(folder.name, "log")
+
+    def attempt(self, command, kind=None, at=None):
+        """Runs the command in the place with a fault; nothing goes wrong without one, and the changes are logged."""
+        environment = {**os.environ, "LD_PRELOAD": SHIM, "FAULT_FOLDER": self.place, "FAULT_LOG": self.log}
+        if kind:
+            environment |= {"FAULT_KIND": kind, "FAULT_AT": str(at)}
+        return subprocess.run([PROGRAM, *command], capture_output=True, text=True, cwd=self.place, env=environment)
+
+    def prepare(self, before):
+        shutil.rmtree(self.place, ignore_errors=True)
+        if before:
+            shutil.copytree(before, self.place)
+        else:
+            os.mkdir(self.place)
+
+    def survives(self, arguments, sample, expected_files, before=None):
+        """@param sample how many changes are tried of each kind, and the first and the last among them."""
+        command = [argument.replace("PLACE", self.place) for argument in arguments]
+        self.prepare(before)
+        done = self.attempt(command)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(self.log) as file:
+            changes = file.read().split()
+        self.assertGreater(len(changes), 4)
+        expected = contents(self.place)
+        for name in expected_files:
+            self.assertIn(name, expected)
+
+        draw = random.Random(len(changes))
+        for kind in KINDS:
+            numbers = range(1, len(changes) + 1)
+            if sample < len(changes) and os.environ.get("FAULTS") != "all":
+                numbers = sorted({1, len(changes), *draw.sample(numbers, sample)})
+            for at in numbers:
+                with self.subTest(kind=kind, at=at, of=len(changes), change=changes[at - 1]):
+                    self.prepare(before)
+                    done = self.attempt(command, kind, at)
+                    if kind in ("full", "once"):
+                        if changes[at - 1] == "unlink" and done.returncode == 0:
+                            continue
+                        self.assertEqual(done.returncode, 3, done.stderr)
+                        self.assertIn("No space left on device", done.stderr)
+                        self.assertEqual(done.stderr.strip().count("\n"), 0, done.stderr)
+                    else:
+                        self.assertEqual(done.returncode, -9)
+                    again = run(*command, cwd=self.place)
+                    self.assertEqual(again.returncode, 0, again.stderr)
+                    found = contents(self.place)
+                    self.assertEqual(sorted(found), sorted(expected))
+                    self.assertEqual([name for name in expected if found[name] != expected[name]], [])
+
+    def trained(self):
+        """A folder with a network and an update in it."""
+        folder = os.path.join(self.base, "before")
+        run(*TRAIN, "--out", os.path.join(folder, "r"), check=True)
+        run("capture", os.path.join(folder, "r/model.safetensors"), *DIGITS, "--out", os.path.join(folder, "u"), "--truth", os.path.join(folder, "t"), check=True)
+        return folder
+
+    def test_train(self):
+        self.survives([*TRAIN, "--out", "PLACE/run"], 5, ["run/result.json", "run/model.safetensors", "run/config.json"])
+
+    def test_capture(self):
+        self.survives(["capture", "r/model.safetensors", *DIGITS, "--images", "3", "--out", "out/u", "--truth", "out/t"], 100, ["out/u", "out/t"],
+                      self.trained())
+
+    def test_invert(self):
+        self.survives(["invert", "u", "--model", "r/model.safetensors", "--truth", "t", "--restarts", "1", "--iterations", "2", "--threads", "1",
+                       "--quiet", "--out", "out"], 6, ["out/result.json", "out/images/0000.png"], self.trained())
+
+    def test_evade(self):
+        self.survives(["evade", "r/model.safetensors", *DIGITS, "--images", "4", "--batch-size", "2", "--iterations", "1", "--lint-images", "0", "--out", "out"],
+                      6, ["out/result.json", "out/cells.jsonl"], self.trained())
+
+    def test_demo(self):
+        self.survives(["demo", *DIGITS, "--train-images", "32", "--judge-images", "4", "--images", "1", "--standard.epochs", "1", "--adversarial.epochs", "1",
+                       "--standard.test-attack-images", "0", "--adversarial.test-attack-images", "0", "--judge.iterations", "1",
+                       "--adversarial-attack.iterations", "1", "--residual.restarts", "1", "--residual.iterations", "2", "--ig.restarts", "1",
+                       "--ig.iterations", "2", "--out", "PLACE/run"], 4, ["run/result.json", "run/report.html", "run/cells.jsonl"])
+
+    def test_study(self):
+        self.survives(["study", "stages", "--scale", "smoke", "--threads", "1", "--quiet", "--out", "PLACE/run", "--trained", "PLACE/trained"], 5,
+                      ["run/result.json", "run/results.csv", "run/table.tex", "run/report.html", "run/cells.jsonl"])
+
+
+if __name__ == "__main__":
+    unittest.main()

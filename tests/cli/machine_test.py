@@ -1,0 +1,70 @@
+"""Where memory is short: each verb works, or ends with exit 3 and one sentence; none hangs, and none ends by a signal."""
+
+import os
+import resource
+import subprocess
+import tempfile
+import unittest
+
+from program import PROGRAM, Case, run
+
+SMALL = ["train", "--data", "digits", "--net", "lenet", "--train-images", "32", "--epochs", "1", "--batch-size", "32", "--test-images", "20",
+         "--judge-images", "4", "--test-attack-images", "0", "--test-attack.iterations", "1", "--quiet"]
+STEPS = range(300, 1501, 100)  # of megabytes
+SECONDS = 60  # none of it takes one where it is not hung
+
+
+class ShortOfMemory(Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.shared = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.shared.cleanup)
+        run(*SMALL, "--out", cls.made("r"), check=True)
+        run("capture", cls.made("r/model.safetensors"), "--data", "digits", "--images", "3", "--out", cls.made("u"), check=True)
+
+    @classmethod
+    def made(cls, name):
+        return os.path.join(cls.shared.name, name)
+
+    def limited(self, megabytes, *arguments):
+        size = megabytes << 20
+        return run(*arguments, timeout=SECONDS, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size)))
+
+    def works_or_says_so(self, steps, *arguments):
+        worked = []
+        for megabytes in steps:
+            with self.subTest(megabytes=megabytes):
+                done = self.limited(megabytes, *arguments)
+                self.assertIn(done.returncode, (0, 3), done.stderr)
+                worked.append(done.returncode == 0)
+                if done.returncode == 3:
+                    self.assertRegex(done.stderr, r"^\s*(pellucid.*: .*memory.*|libgomp: .*)\s*$")
+                    self.assertEqual(done.stderr.strip().count("\n"), 0, done.stderr)
+        self.assertFalse(worked[0])
+        self.assertTrue(worked[-1], "it needs more than it did")
+
+    def test_list(self):
+        self.works_or_says_so(STEPS, "list")
+
+    def test_invert(self):
+        self.works_or_says_so(STEPS, "invert", self.made("u"), "--model", self.made("r/model.safetensors"), "--restarts", "2", "--iterations", "2",
+                              "--threads", "2", "--quiet", "--out", self.path("i"))
+
+    def test_train(self):
+        self.works_or_says_so(STEPS[::2], *SMALL, "--threads", "2", "--out", self.path("r"))
+
+    def test_evade(self):
+        self.works_or_says_so(STEPS[::2], "evade", self.made("r/model.safetensors"), "--data", "digits", "--images", "4", "--iterations", "1", "--threads", "2",
+                              "--quiet")
+
+    def test_study(self):
+        self.works_or_says_so([*STEPS[::3], 2000], "study", "stages", "--scale", "smoke", "--threads", "2", "--quiet", "--out", self.path("s"))
+
+    def test_more_threads_than_the_machine_gives(self):
+        done = self.limited(2000, "invert", self.made("u"), "--model", self.made("r/model.safetensors"), "--restarts", "64", "--iterations", "1",
+                            "--threads", "64", "--quiet", "--out", self.path("i"))
+        self.assertIn(done.returncode, (0, 3), done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
