@@ -86,7 +86,7 @@ Json train_and_measure(const Training& training, const fs::path& folder, Dataset
   json["robust"] = evasion::to_json(evasion::robust_accuracy(network, data::sample(test_set, s.judge_images, 0),
                                                              s.training.test_attack, s.training.seed, run));
   json.update({{"robust_attack", evasion::describe(s.training.test_attack)},
-               {"description", training::describe(s.training)},
+               {"description", training::describe(trained.options)},
                {"architecture", s.net},
                {"parameters", nets::count_parameters(network.architecture)},
                {"kept_epoch", trained.kept_epoch},
