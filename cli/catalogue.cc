@@ -17,7 +17,7 @@ std::string settings_of(core::Fields fields) {
 
 std::string mixed_error() {
   const auto error = study::measure_mixed();
-  if (!error) return "This processor has no brain floats: mixed is refused.\n";
+  if (!error) return "This processor has no brain floats: mixed is computed in float32, and results say so.\n";
   return fmt::format("Measured here, preact_resnet18, untrained: the gradient is {:.1e} off float32's, and points the same way to {:.5f} (the cosine of the two).\n",
                      error->relative, error->cosine);
 }
@@ -92,7 +92,7 @@ std::vector<Item> catalogue() {
                    "what a better rule of choice could gain.\n"});
   items.push_back({"terms", "mixed", "precision: brain floats in every convolution of the matching engine but the forward sweep's",
                    "The forward sweep stays float32, so that no ReLU changes sides; what is left is a linear rounding error of the gradient. "
-                   "Needs a processor with AVX-512 brain floats. See docs/engine.md.\n",
+                   "Float32 on a processor without AVX-512 brain floats. See docs/engine.md.\n",
                    mixed_error});
   std::string checks;
   for (const auto& [code, what] : evasion::lint_codes()) checks += fmt::format("  {:<24}{}\n", code, what);

@@ -25,7 +25,7 @@ core::Fields fields(InversionOptions& o) {
       core::field("keep", o.keep, "which iterate is the result", core::Choices<Keep>{{"last", Keep::kLast}, {"best", Keep::kBest}}),
       core::field("method", o.method, "what computes the matching: the engine, or double backward, its reference",
                   core::Choices<Method>{{"engine", Method::kEngine}, {"double_backward", Method::kDoubleBackward}}),
-      core::field("precision", o.precision, "the attacker's arithmetic; mixed needs brain floats (AVX-512), float64 goes by double backward",
+      core::field("precision", o.precision, "the attacker's arithmetic; mixed is float32 on a processor without brain floats (AVX-512), float64 goes by double backward",
                   core::Choices<Precision>{{"float32", Precision::kFloat32}, {"mixed", Precision::kMixed}, {"float64", Precision::kFloat64}}),
       core::field("seed", o.seed, "seed of the start noise"),
   };

@@ -38,7 +38,7 @@ enum class Keep {
 };
 enum class Precision {
   kFloat32,
-  kMixed,    ///< brain floats in every convolution but the forward sweep's; needs the engine and a processor that has them
+  kMixed,    ///< brain floats in every convolution but the forward sweep's; needs the engine and a processor that has them, and is float32 elsewhere
   kFloat64,  ///< for verification; by double backward
 };
 

@@ -113,8 +113,9 @@ Evaluation evaluation(const Problem& problem, const InversionOptions& options, s
   if (options.method == Method::kDoubleBackward) return by_double_backward(problem, options, "");
   if (options.precision == Precision::kFloat64) return by_double_backward(problem, options, ": the engine has no float64");
   if (const auto reason = Engine::lacks(problem.architecture)) return by_double_backward(problem, options, fmt::format(": the network has {}", *reason));
-  auto engine = std::make_shared<Engine>(problem, trials, options.precision);
-  return {.method = fmt::format("engine, {}", options.precision == Precision::kMixed ? "mixed" : "float32"),
+  const bool asked = options.precision == Precision::kMixed, mixed = asked && has_brain_floats();
+  auto engine = std::make_shared<Engine>(problem, trials, mixed ? Precision::kMixed : Precision::kFloat32);
+  return {.method = fmt::format("engine, {}", mixed ? "mixed" : asked ? "float32: this processor has no brain floats for mixed" : "float32"),
           .gradient = [engine](const Tensor& pixels, std::span<double> losses) { return engine->evaluate(pixels, losses); }};
 }
 

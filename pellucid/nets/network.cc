@@ -64,6 +64,11 @@ struct Evaluation {
   }
   Tensor operator()(const BatchNorm& norm) {
     const bool training = mode == Mode::kTraining;
+    if (training && (part.sum ? part.batch : in[0].size(0)) * c10::multiply_integers(in[0].sizes().slice(2)) == 1) {
+      throw core::Error(core::ErrorKind::kUsage, "{}: batch norm in training mode: got one value a channel, a batch of one image at 1 x 1, expected two or "
+                                                 "more: one has no variance",
+                        layer->name);
+    }
     if (training && part.sum) return normalised_together(norm);
     Tensor mean = get(".running_mean"), variance = get(".running_var");
     if (training) {

@@ -122,7 +122,7 @@ Json train_and_measure(const Training& training, const fs::path& folder, Dataset
   json["natural"] = evasion::to_json(evasion::natural_accuracy(network, datasets.test(s), run));
   json["robust"] = evasion::to_json(under_attack(network, s, s.judge_images, datasets, run));
   json.update({{"robust_attack", evasion::describe(s.training.test_attack)},
-               {"description", training::describe(s.training)},
+               {"description", training::describe(trained.options)},
                {"architecture", s.net},
                {"parameters", nets::count_parameters(network.architecture)},
                {"kept_epoch", trained.kept_epoch},

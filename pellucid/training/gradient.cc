@@ -167,7 +167,7 @@ Tensor inner_attack(const nets::Network& network, const Batch& batch, const Trai
   evasion::PgdOptions attack = options.attack;
   const double growth = options.epsilon_warmup > 0 ? std::min(1.0, batch.epoch / options.epsilon_warmup) : 1;
   attack.epsilon.value *= growth;
-  attack.step.value *= growth;
+  if (attack.step) attack.step->value *= growth;
   Tensor noise;
   const auto shape = images.sizes().slice(1);
   if (attack.random_start && options.attack_start == AttackStart::kBall) {

@@ -51,12 +51,12 @@ core::Fields fields(TrainingOptions& o) {
       core::field("awp", o.awp, "adversarial weight perturbation, in shares of each weight's norm; 0 is none", 0, 1),
       core::field("awp_warmup", o.awp_warmup, "epochs before the weight perturbation begins", 0, 100000),
       core::field("guard_images", o.guard_images,
-                  "training images attacked by PGD-10 after each epoch, to end a training that overfits to its attack; 0 is none", 0, INT64_MAX),
+                  "training images, drawn with the seed, attacked by PGD-10 after each epoch, to end a training that overfits to its attack; 0 is none", 0, INT64_MAX),
       core::field("guard_fall", o.guard_fall, "the fall of the accuracy on them that ends it; the best epoch's weights are kept", 0, 1),
-      core::field("precision", o.precision, "mixed: convolutions and linear layers in bfloat16", kPrecisions),
+      core::field("precision", o.precision, "mixed: convolutions and linear layers in bfloat16; float32 on a processor without it", kPrecisions),
       core::field("checkpoint_steps", o.checkpoint_steps, "training steps after which the weights are kept, beside each epoch's", 0,
                   INT64_MAX),
-      core::field("test_attack_images", o.test_attack_images, "test images attacked after each epoch; 0 is none", 0, INT64_MAX),
+      core::field("test_attack_images", o.test_attack_images, "test images, drawn with the seed, attacked after each epoch; 0 is none", 0, INT64_MAX),
       core::field("seed", o.seed, "seed of the initial weights, the order, the augmentation and the attacks"),
   };
 }
@@ -75,6 +75,8 @@ void check(const TrainingOptions& o) {
   if (o.adversarial_weight == 0 && o.adversarial_share == 1) refuse("adversarial_weight 0", "more: nothing would be trained on");
   if (o.guard_images > 0 && o.method == Method::kStandard) refuse("guard_images and method standard", "an adversarial method");
   if (o.method == Method::kFree && o.awp > 0) refuse("awp and method free", "another method, or awp 0");
+  if (o.method != Method::kStandard) evasion::check(o.attack.ball(), "attack");
+  evasion::check(o.test_attack.ball(), "test_attack");
   if (o.method == Method::kFree && o.attack.norm != evasion::Norm::kLinf) refuse("method free and norm l2", "norm linf");
 }
 
@@ -104,6 +106,33 @@ core::Json to_json(const TrainingOptions& options) {
   json["attack"] = core::to_json(evasion::fields(o.attack));
   json["test_attack"] = core::to_json(evasion::fields(o.test_attack));
   return json;
+}
+
+core::Json determinants(const TrainingOptions& options) {
+  const TrainingOptions defaults;
+  TrainingOptions o = options;
+  if (o.method == Method::kStandard) {
+    o.attack = defaults.attack;
+    o.attack_start = defaults.attack_start;
+    o.epsilon_warmup = defaults.epsilon_warmup;
+    o.attack_mode = defaults.attack_mode;
+  }
+  if (o.method != Method::kTrades && o.method != Method::kMart) o.beta = defaults.beta;
+  if (o.method != Method::kFree) o.replays = defaults.replays;
+  if (o.optimiser != Optimiser::kSgd) o.momentum = defaults.momentum, o.nesterov = defaults.nesterov;
+  if (o.schedule != Schedule::kCyclic) o.peak = defaults.peak;
+  if (o.schedule != Schedule::kStep) o.milestones = defaults.milestones, o.gamma = defaults.gamma;
+  if (o.awp == 0) o.awp_warmup = defaults.awp_warmup;
+  if (o.guard_images == 0) o.guard_fall = defaults.guard_fall;
+  core::Json json = to_json(o);
+  for (const char* name : {"test_attack", "test_attack_images", "checkpoint_steps"}) json.erase(name);
+  if (o.schedule == Schedule::kConstant || o.schedule == Schedule::kStep) json.erase("epochs");
+  return json;
+}
+
+TrainingOptions computable(TrainingOptions options, bool has_bfloat16) {
+  if (!has_bfloat16) options.precision = Precision::kFloat32;
+  return options;
 }
 
 double learning_rate(const TrainingOptions& o, double epoch) {

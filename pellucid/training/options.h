@@ -47,7 +47,7 @@ struct TrainingOptions {
   std::int64_t crop_padding = 0;  ///< random crop from the image padded with zeros by this much; 0: none
   bool flip = false;              ///< mirror half of the images
 
-  evasion::PgdOptions attack{.epsilon = core::Number("0.3"), .step = core::Number("0.1"), .iterations = 5, .random_start = true};
+  evasion::PgdOptions attack{.epsilon = core::Number("0.3"), .iterations = 5, .random_start = true};
   AttackStart attack_start = AttackStart::kBall;
   double epsilon_warmup = 0;      ///< epochs over which the attack's epsilon and step grow from 0; 0: none
   nets::Mode attack_mode = nets::Mode::kEvaluation;  ///< how the network is evaluated inside the inner attack
@@ -64,7 +64,7 @@ struct TrainingOptions {
   double awp = 0;                 ///< adversarial weight perturbation: its size beside each weight's norm; 0: none
   double awp_warmup = 0;          ///< epochs before it begins
 
-  std::int64_t guard_images = 0;  ///< first training images attacked after each epoch to catch catastrophic overfitting; 0: none
+  std::int64_t guard_images = 0;  ///< training images, drawn with the seed, attacked after each epoch to catch catastrophic overfitting; 0: none
   double guard_fall = 0.2;        ///< the fall below the best epoch's accuracy on them at which the training ends
 
   Precision precision = Precision::kFloat32;
@@ -73,13 +73,13 @@ struct TrainingOptions {
   std::uint64_t seed = 0;
 
   evasion::PgdOptions test_attack = {};  ///< what judges robustness after each epoch
-  std::int64_t test_attack_images = 200; ///< on how many of the test images; 0: none
+  std::int64_t test_attack_images = 200; ///< on how many of the test images, drawn with the seed; 0: none
 };
 
 /// The fields but for the two attacks, whose fields are `evasion::fields(options.attack)` and `(options.test_attack)`.
 [[nodiscard]] core::Fields fields(TrainingOptions& options);
 
-/// @throws Error(kUsage) if the options do not go together, naming both.
+/// @throws Error(kUsage) if the options do not go together, naming both, or an attack's ball is none (`evasion::check`).
 void check(const TrainingOptions& options);
 
 /// "adversarial training: 8 epochs of 128, Adam 0.001 cyclic, PGD-5 ..."
@@ -87,6 +87,14 @@ void check(const TrainingOptions& options);
 
 /// The options as JSON, attacks included.
 [[nodiscard]] core::Json to_json(const TrainingOptions& options);
+
+/// Those of them that the weights depend on: without what only judges (`test_attack`, `test_attack_images`), what is
+/// kept (`checkpoint_steps`), what the method, the optimiser or the schedule does not look at, and the number of epochs
+/// where the schedule does not depend on it (constant, step), so that such a training can be made longer.
+[[nodiscard]] core::Json determinants(const TrainingOptions& options);
+
+/// The options as they can be computed: mixed precision is float32 where there is no bfloat16.
+[[nodiscard]] TrainingOptions computable(TrainingOptions options, bool has_bfloat16);
 
 /// The learning rate at a point of the run.
 /// @param epoch epochs done, fractions included: in [0, options.epochs].

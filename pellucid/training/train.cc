@@ -1,9 +1,12 @@
 #include "pellucid/training/train.h"
 
+#include "pellucid/core/environment.h"
 #include "pellucid/core/error.h"
 #include "pellucid/core/events.h"
+#include "pellucid/core/file.h"
 #include "pellucid/core/stop.h"
 #include "pellucid/data/image_file.h"
+#include "pellucid/evasion/fit.h"
 #include "pellucid/nets/weights.h"
 #include "pellucid/nets/zoo.h"
 #include "pellucid/training/augment.h"
@@ -11,12 +14,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
 namespace pellucid::training {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Of a training's identity and state: a new one where old ones must not be taken up.
+// 2: samples are drawn, and what only judges does not belong to the identity.
+constexpr int kVersion = 2;
 
 constexpr std::int64_t kLoggedBatches = 10;  // every how many batches TensorBoard gets a point
 
@@ -74,7 +80,7 @@ double train_on(TrainingState& state, Batch batch, const TrainingOptions& option
     const Tensor perturbation = state.perturbation.narrow(0, 0, batch.images.size(0));  // a view: what is carried moves with it
     Gradient found = gradient(state.model, batch, (batch.images + perturbation).clamp(0, 1), options, processes);
     follow(state, found, options, batch.epoch);
-    perturbation.add_(found.images.sign(), options.attack.step.value).clamp_(-epsilon, epsilon);
+    perturbation.add_(found.images.sign(), options.attack.step_size()).clamp_(-epsilon, epsilon);
     loss += found.loss / static_cast<double>(options.replays);
     correct += found.correct;
     after_step();
@@ -88,7 +94,7 @@ double train_on(TrainingState& state, Batch batch, const TrainingOptions& option
 evasion::PgdOptions guard_attack(const TrainingOptions& options) {
   evasion::PgdOptions attack = options.attack;
   attack.iterations = 10;
-  attack.step.value = attack.epsilon.value / 4;
+  attack.step = core::Number(fmt::format("{}", attack.epsilon.value / 4));
   attack.random_start = true;
   return attack;
 }
@@ -111,8 +117,13 @@ evasion::Accuracy told(const core::Processes& processes, const std::function<eva
     stopped = true;
   }
   stop_together(stopped, processes);
-  const Tensor sums = processes.sum(torch::tensor({here.correct, here.n}, torch::kInt64));
-  return {.correct = sums[0].item<std::int64_t>(), .n = sums[1].item<std::int64_t>()};
+  const Tensor sums = processes.sum(torch::tensor({here.correct, here.n, here.undefined}, torch::kInt64));
+  return {.correct = sums[0].item<std::int64_t>(), .n = sums[1].item<std::int64_t>(), .undefined = sums[2].item<std::int64_t>()};
+}
+
+evasion::Accuracy robust_on(const nets::Network& network, const data::Dataset& set, std::int64_t n, const evasion::PgdOptions& attack,
+                            const TrainingOptions& options, const core::Processes& processes, const core::Run& run) {
+  return told(processes, [&] { return evasion::robust_accuracy(network, data::sample(set, n, options.seed), attack, options.seed, run); });
 }
 
 EpochRecord measure(const TrainingState& state, const data::Dataset& train_set, const data::Dataset& test_set,
@@ -126,7 +137,7 @@ EpochRecord measure(const TrainingState& state, const data::Dataset& train_set, 
                      .robust = {},
                      .guard = {}};
   auto robust = [&](const data::Dataset& set, std::int64_t n, const evasion::PgdOptions& attack) {
-    return told(processes, [&] { return evasion::robust_accuracy(network, data::sample(set, n, options.seed), attack, options.seed, run); });
+    return robust_on(network, set, n, attack, options, processes, run);
   };
   record.natural = told(processes, [&] { return evasion::natural_accuracy(network, test_set, run); });
   if (options.test_attack_images > 0) record.robust = robust(test_set, options.test_attack_images, options.test_attack);
@@ -139,21 +150,36 @@ struct Folder {
   fs::path path;
   core::Json identity;
   std::string description;
+  double learning_rate;
   bool writes;
+  StateFiles states{path / "checkpoints"};
 
-  [[nodiscard]] fs::path resume() const { return path / "checkpoints" / "resume.safetensors"; }
   [[nodiscard]] fs::path weights(const std::string& name) const { return path / (name + ".safetensors"); }
   static std::string epoch(std::int64_t number) { return fmt::format("checkpoints/epoch-{:03}", number); }
 
-  void save_resume(const TrainingState& state) const {
-    if (writes) save_state(state, identity, resume());
+  void save_resume(const TrainingState& state) {
+    if (!writes) return;
+    check_finite(state.model);
+    states.save(state, identity);
   }
   // With batch norms for clean images, the network with those beside it: NAME-clean.
   void save_weights(const Model& model, const std::string& name) const {
     if (!writes) return;
-    const std::map<std::string, std::string> metadata = {{"training", identity.dump()}, {"description", description}};
+    check_finite(model);
+    const std::map<std::string, std::string> metadata = {{"training", identity.dump(-1, ' ', false, core::Json::error_handler_t::replace)},
+                                                         {"description", description}};
     nets::save_network(model.network, weights(name), metadata);
     if (!model.clean_norms.empty()) nets::save_network(clean_network(model), weights(name + "-clean"), metadata);
+  }
+  // What cannot be read again is not written.
+  void check_finite(const Model& model) const {
+    for (const auto* state : {&model.network.state, &model.clean_norms}) {
+      for (const auto& [name, tensor] : *state) {
+        if (!tensor.is_floating_point() || tensor.isfinite().all().item<bool>()) continue;
+        throw core::Error(core::ErrorKind::kUsage, "training: {} is not finite any more, and such weights are not saved; lower learning_rate (now {})", name,
+                          learning_rate);
+      }
+    }
   }
   void load_weights(Model& model, const std::string& name) const {
     model.network.state = nets::load_network(weights(name)).state;
@@ -181,22 +207,23 @@ void log_epoch(core::EventFile& events, const TrainingState& state, const data::
   for (const auto& [tag, accuracy] : accuracies) {
     if (accuracy.n > 0) events.scalar(tag, at, accuracy.interval().value);
   }
-  const Tensor ids = torch::arange(std::min(kShown, test_set.size()));
+  const data::Dataset shown = data::sample(test_set, kShown, options.seed);
+  const Tensor ids = torch::arange(std::min(kShown, shown.size()));
   auto show = [&](const char* tag, const Tensor& images) {
     const Tensor strip = torch::cat(images.cpu().unbind(0), 2);  // side by side
     events.image(tag, at, data::encode_png(strip), strip.size(1), strip.size(2), strip.size(0));
   };
   const auto device = nets::device_of(state.model.network);
-  const Tensor images = data::pixels(test_set, ids).to(device);
+  const Tensor images = data::pixels(shown, ids).to(device);
   show("images/test", images);
   if (options.test_attack_images == 0) return;
   const Tensor noise = evasion::start_noise(options.seed, "evasion start", ids, images.sizes().slice(1)).to(device);
-  show("images/under attack", evasion::pgd(state.model.network, images, data::labels(test_set, ids).to(device), options.test_attack, noise));
+  show("images/under attack", evasion::pgd(state.model.network, images, data::labels(shown, ids).to(device), options.test_attack, noise));
 }
 
 // Goes on with the state's epoch to its end, measures, and saves. The state is whole whenever this throws kStopped.
 void train_epoch(TrainingState& state, const data::Dataset& train_set, const data::Dataset& test_set, const TrainingOptions& options,
-                 const Folder& folder, core::EventFile& events, const core::Processes& processes, const core::Run& run) {
+                 Folder& folder, core::EventFile& events, const core::Processes& processes, const core::Run& run) {
   const std::int64_t batches = (train_set.size() + options.batch_size - 1) / options.batch_size;
   const Tensor order = torch::tensor(core::permutation(core::Stream(options.seed, "order", state.epoch), train_set.size()), torch::kInt64);
   while (state.batch < batches) {
@@ -232,6 +259,63 @@ std::int64_t kept_epoch(const std::vector<EpochRecord>& curve, const TrainingOpt
   return best != curve.end() && guarded(curve.back()) < guarded(*best) - options.guard_fall ? best->epoch : static_cast<std::int64_t>(curve.size());
 }
 
+// What the accuracies of an epoch are measured with, besides its weights.
+core::Json judging(const TrainingOptions& options, const core::Json& test_images) {
+  core::Json robust;
+  if (options.test_attack_images > 0) robust = {{"images", options.test_attack_images}, {"attack", to_json(options)["test_attack"]}};
+  return {{"test", test_images}, {"robust", robust}};
+}
+
+// Measures the epochs' accuracies anew that were measured with something else, where the epochs' weights are still there.
+void measure_again(TrainingState& state, const core::Json& now, const data::Dataset& test_set, const TrainingOptions& options, const Folder& folder,
+                   core::EventFile& events, const core::Processes& processes, const core::Run& run) {
+  const bool other_images = state.judging.value("test", core::Json()) != now["test"];
+  for (EpochRecord& record : state.curve) {
+    const auto file = folder.weights(Folder::epoch(record.epoch));
+    const bool measurable = processes.sum(torch::tensor({fs::exists(file) ? 1 : 0})).item<int>() == processes.count();
+    nets::Network network;
+    if (measurable) network = nets::on(nets::load_network(file), nets::device_of(state.model.network));
+    if (other_images) record.natural = measurable ? told(processes, [&] { return evasion::natural_accuracy(network, test_set, run); }) : evasion::Accuracy{};
+    record.robust = {};
+    if (measurable && options.test_attack_images > 0) {
+      record.robust = robust_on(network, test_set, options.test_attack_images, options.test_attack, options, processes, run);
+    }
+    if (!folder.writes) continue;
+    const auto at = state.optimiser.steps * record.epoch / std::max<std::int64_t>(state.epoch, 1);
+    if (record.natural.n > 0) events.scalar("accuracy/natural", at, record.natural.interval().value);
+    if (record.robust.n > 0) events.scalar("accuracy/robust", at, record.robust.interval().value);
+  }
+  state.judging = now;
+}
+
+// Images and labels of a data set, and what the labels stand for, as a file gives it back: names need not be UTF-8.
+core::Json identity_of(const data::Dataset& set) {
+  const Tensor images = set.images.contiguous(), labels = set.labels.contiguous();
+  const auto bytes = [](const Tensor& tensor) { return std::span(static_cast<const std::uint8_t*>(tensor.data_ptr()), tensor.nbytes()); };
+  const core::Json json = {{"images", set.size()}, {"classes", set.classes}, {"content", core::sha256(core::sha256(bytes(images)) + core::sha256(bytes(labels)))}};
+  return core::Json::parse(json.dump(-1, ' ', false, core::Json::error_handler_t::replace));
+}
+
+// Refuses batches in which a batch norm would see one value a channel: it has no variance.
+void check_batches(const nets::Architecture& architecture, const TrainingOptions& options, std::int64_t images) {
+  std::string norm;
+  const auto shapes = nets::output_shapes(architecture);
+  for (std::size_t i = 0; i < shapes.size() && norm.empty(); ++i) {
+    if (std::holds_alternative<nets::BatchNorm>(architecture.layers[i].op) && c10::multiply_integers(shapes[i]) == shapes[i][0]) norm = architecture.layers[i].name;
+  }
+  if (norm.empty()) return;
+  for (const std::int64_t size : {std::min(options.batch_size, images), images % options.batch_size}) {
+    const std::int64_t moved = attacked(size, options.adversarial_share).sum().item<std::int64_t>();
+    const bool one = options.dual_norm ? moved == 1 || size - moved == 1 : size == 1;
+    const bool one_attacked = options.method != Method::kStandard && options.attack_mode == nets::Mode::kTraining && moved == 1;
+    if (!one && !one_attacked) continue;
+    throw core::Error(core::ErrorKind::kUsage,
+                      "training: {} images in batches of {} leave a batch of {}{}, expected two or more images for a batch norm over 1 x 1 ({}): one has no "
+                      "variance; choose another batch_size or number of images",
+                      images, options.batch_size, size, size > 1 ? " with one image of a kind" : "", norm);
+  }
+}
+
 // Refuses what several processes cannot share.
 void check_parts(const TrainingOptions& options, std::int64_t images, const core::Processes& processes) {
   if (processes.count() == 1) return;
@@ -258,35 +342,78 @@ void move_to(const torch::Device& device, TrainingState& state) {
 
 }  // namespace
 
-Trained train(const nets::Spec& spec, const data::Dataset& train_set, const data::Dataset& test_set, const TrainingOptions& options,
-              const fs::path& folder_path, const core::Run& run, const core::Processes& processes) {
+void check(const nets::Spec& spec, const data::Dataset& train_set, const data::Dataset& test_set, const TrainingOptions& options,
+           const core::Processes& processes) {
   check(options);
+  const auto architecture = nets::build(spec);
+  (void)evasion::fitted(train_set, {.architecture = architecture, .state = {}});
+  (void)evasion::fitted(data::relabelled(test_set, train_set.classes), {.architecture = architecture, .state = {}});
+  if (std::get<0>(at::_unique(train_set.labels)).numel() < 2) {
+    throw core::Error(core::ErrorKind::kData, "{}: got training images of one class, expected two or more: there is nothing to tell apart", train_set.name);
+  }
+  (void)initial_model(architecture, options);
+  check_batches(architecture, options, train_set.size());
   check_parts(options, train_set.size(), processes);
-  const Folder folder{.path = folder_path,
-                      .identity = {{"spec", nets::to_json(spec)},
-                                   {"options", to_json(options)},
-                                   {"data", {{"name", train_set.name}, {"train", train_set.size()}, {"test", test_set.size()}}}},
-                      .description = describe(options),
-                      .writes = processes.first()};
+}
+
+Trained train(const nets::Spec& spec, const data::Dataset& train_set, const data::Dataset& given_test_set, const TrainingOptions& given_options,
+              const fs::path& folder_path, const core::Run& run, const core::Processes& processes, const std::function<void()>& accepted) {
+  check(spec, train_set, given_test_set, given_options, processes);
+  const data::Dataset test_set = data::relabelled(given_test_set, train_set.classes);
+  const TrainingOptions options = computable(given_options, core::has_bfloat16() || !torch::Device(run.device).is_cpu());
+  Trained trained{.network = {}, .clean_network = {}, .curve = {}, .kept_epoch = 0, .options = options};
+  auto note = [&](const std::string& text) {
+    trained.notes.push_back(text);
+    run.report({.task = "train", .unit = "", .finished = text});
+  };
+
+  Folder folder{.path = folder_path,
+                .identity = {{"version", kVersion}, {"spec", nets::to_json(spec)}, {"options", determinants(options)}, {"data", identity_of(train_set)}},
+                .description = describe(options),
+                .learning_rate = options.learning_rate,
+                .writes = processes.first()};
   Model initial = initial_model(nets::build(spec), options);
-  auto resumed = load_state(initial, folder.identity, folder.resume());
-  TrainingState state = resumed ? std::move(*resumed) : TrainingState{.model = std::move(initial), .optimiser = {}, .curve = {}};
+  if (static_cast<std::int64_t>(train_set.classes.size()) == spec.classes) initial.network.classes = train_set.classes;
+  std::string damage;
+  auto resumed = folder.states.load({.initial = initial, .options = options, .images = train_set.size(), .identity = folder.identity}, damage);
+  if (accepted) accepted();
+  if (options.precision != given_options.precision) note("precision mixed: this processor has no bfloat16, and emulated it is slower than float32: float32 is used");
+  if (!damage.empty()) note(damage);
+
+  const core::Json now = judging(options, identity_of(test_set));
+  TrainingState state = resumed ? std::move(*resumed) : TrainingState{.model = std::move(initial), .optimiser = {}, .judging = now};
   move_to(run.device, state);
   if (!resumed) folder.save_stage(state, options);
 
   core::EventFile events(folder_path);
   auto stands = [&] { return kept_epoch(state.curve, options) == state.epoch; };
+  if (state.judging != now) {
+    measure_again(state, now, test_set, options, folder, events, processes, run);
+    folder.save_resume(state);
+  }
+  const Workers here{.processes = processes.count(), .threads = run.threads};
+  if (state.epoch < options.epochs && stands() && (state.workers.empty() || state.workers.back() != here)) {
+    if (!state.workers.empty()) {
+      const Workers& there = state.workers.back();
+      note(fmt::format("trained so far by {} process(es) of {} thread(s), from here on by {} of {}: the weights will differ in their last bits from those of "
+                       "either alone",
+                       there.processes, there.threads, here.processes, here.threads));
+    }
+    state.workers.push_back(here);
+  }
   try {
     while (state.epoch < options.epochs && stands()) train_epoch(state, train_set, test_set, options, folder, events, processes, run);
   } catch (const core::Error& error) {
     if (error.kind() == core::ErrorKind::kStopped) folder.save_resume(state);
     throw;
   }
-  const auto kept = kept_epoch(state.curve, options);
-  if (!stands()) folder.load_weights(state.model, Folder::epoch(kept));
+  trained.kept_epoch = kept_epoch(state.curve, options);
+  if (!stands()) folder.load_weights(state.model, Folder::epoch(trained.kept_epoch));
   folder.save_weights(state.model, "model");
-  Trained trained{.network = state.model.network, .clean_network = {}, .curve = std::move(state.curve), .kept_epoch = kept};
+  trained.network = state.model.network;
   if (options.dual_norm) trained.clean_network = clean_network(state.model);
+  trained.curve = std::move(state.curve);
+  trained.workers = std::move(state.workers);
   return trained;
 }
 

@@ -1,0 +1,196 @@
+"""Trainings as users meet them: data that do not belong together, refusals that leave no trace, settings that only judge, damage.
+
+Usage: train_test.py PROGRAM [unittest arguments]
+"""
+
+import fcntl
+import json
+import os
+import random
+import shutil
+import unittest
+
+from pictures import folder
+from program import Case, digest, run
+
+ABC = {"a": (0, 40), "b": (1, 40), "c": (2, 40)}
+ABC_TEST = {"a": (0, 10), "b": (1, 10), "c": (2, 10)}
+QUICK = ["--threads", "1", "--quiet", "--json", "--test-attack-images", "0", "--test-attack.iterations", "1", "--judge-images", "4"]
+TYPO = ["train", "--data", "digits", "--net", "lenet", "--train-images", "64", "--epochs", "1", "--test-images", "20", *QUICK]
+
+
+class TrainCase(Case):
+    def train(self, data, *more):
+        return json.loads(self.ok("train", "--data", data, "--net", "small_cnn", "--epochs", "6", "--batch-size", "16", "--learning-rate", "2e-3", *QUICK,
+                                  *more))
+
+    def snapshot(self, path):
+        """Every file below a folder, with its content and its time."""
+        found = {}
+        for root, _, names in os.walk(path):
+            for name in names:
+                file = os.path.join(root, name)
+                found[os.path.relpath(file, path)] = (digest(file), os.stat(file).st_mtime_ns)
+        return found
+
+    def result(self, name):
+        with open(self.path(name, "result.json")) as file:
+            return json.load(file)
+
+
+class Data(TrainCase):
+    def test_labels_are_matched_by_name(self):
+        data = folder(self.path("data"), ABC, {"a": (0, 10), "c": (2, 10)})
+        result = self.train(data, "--out", self.path("r"))
+        self.assertGreater(result["natural"]["value"], 0.9)
+        self.assertEqual(result["data"]["classes"], ["a", "b", "c"])
+        self.assertIn("data", result["data"]["test_source"])
+        self.assertIn('no image is of the class "b"', " ".join(f["sentence"] for f in result["findings"]))
+
+    def test_a_class_that_training_lacks_is_refused_before_any_work(self):
+        data = folder(self.path("data"), ABC, {**ABC_TEST, "d": (3, 2)})
+        self.refused(3, ['class "d"'], "train", "--data", data, "--net", "lenet", *QUICK, "--out", self.path("r"))
+        self.assertFalse(os.path.exists(self.path("r")))
+
+    def test_a_sample_of_a_sorted_folder_holds_every_class(self):
+        data = folder(self.path("data"), ABC, ABC_TEST)
+        result = self.train(data, "--train-images", "30", "--test-images", "9", "--epochs", "20", "--out", self.path("r"))
+        self.assertGreater(result["natural"]["value"], 0.6)
+        self.assertAlmostEqual(result["commonest_class"]["accuracy"]["value"], 1 / 3)
+
+    def test_the_commonest_class_stands_beside_the_accuracy(self):
+        data = folder(self.path("data"), {"rare": (1, 2), "usual": (0, 38)}, {"rare": (1, 1), "usual": (0, 19)})
+        result = self.train(data, "--epochs", "1", "--out", self.path("r"))
+        self.assertEqual(result["commonest_class"]["name"], "usual")
+        self.assertAlmostEqual(result["commonest_class"]["accuracy"]["value"], 0.95)
+        self.assertIn("constant-answer", [f["code"] for f in result["findings"]])
+        text = self.ok("train", "--data", data, "--net", "small_cnn", "--epochs", "1", "--batch-size", "16", "--learning-rate", "2e-3",
+                       *[flag for flag in QUICK if flag != "--json"], "--out", self.path("r"))
+        self.assertRegex(text, r'always "usual", the commonest class +95\.00 %')
+        self.assertIn("warning constant-answer", text)
+        self.assertIn(f'data ({os.path.join(data, "train")}', text)
+        self.assertIn('"rare", "usual"', text)
+
+    def test_a_batch_of_one_image_is_refused_where_batch_norm_has_one_value(self):
+        data = folder(self.path("data"), {"a": (0, 33), "b": (1, 33)}, {"a": (0, 4), "b": (1, 4)}, side=8)
+        self.refused(2, ["66 images in batches of 13", "batch norm", "batch_size"], "train", "--data", data, "--net", "preact_resnet8", "--batch-size", "13",
+                     *QUICK, "--out", self.path("r"))
+        self.assertFalse(os.path.exists(self.path("r")))
+
+    def test_an_attack_that_cannot_reach_its_ball_is_found(self):
+        data = folder(self.path("data"), ABC, ABC_TEST)
+        result = self.train(data, "--epochs", "1", "--method", "adversarial", "--attack.norm", "l2", "--attack.epsilon", "3", "--attack.step", "0.01",
+                            "--attack.iterations", "1", "--test-attack.epsilon", "2/255", "--test-attack.iterations", "2", "--test-attack.step", "0.01",
+                            "--out", self.path("r"))
+        found = {f["code"]: f["sentence"] for f in result["findings"]}
+        self.assertTrue(found["cannot-reach"].startswith("attack:"))
+        self.assertTrue(found["step-too-large"].startswith("test_attack:"))
+
+
+class Judging(TrainCase):
+    def test_what_only_judges_is_checked_before_and_may_change_after(self):
+        self.refused(2, ["test_attack: epsilon", "is 8/255 meant?"], *TYPO, "--test-attack.epsilon", "8", "--out", self.path("r"))
+        self.assertFalse(os.path.exists(self.path("r")))
+        self.ok(*TYPO, "--test-attack.epsilon", "0.9", "--out", self.path("r"))
+        before = digest(self.path("r", "model.safetensors"))
+        self.assertEqual(self.result("r")["config"]["test_attack"]["epsilon"], "0.9")
+        again = json.loads(self.ok(*TYPO, "--test-attack.epsilon", "8/255", "--judge-images", "6", "--out", self.path("r")))
+        self.assertEqual(again["robust"]["n"], 6)
+        self.assertIn("8/255", again["robust_attack"])
+        self.assertEqual(digest(self.path("r", "model.safetensors")), before)
+        self.assertEqual(self.result("r")["config"]["test_attack"]["epsilon"], "8/255")
+
+    def test_more_epochs_go_on_or_say_how(self):
+        self.ok(*TYPO, "--schedule", "constant", "--out", self.path("r"))
+        self.ok(*TYPO, "--schedule", "constant", "--epochs", "2", "--out", self.path("r"))
+        self.ok(*TYPO, "--schedule", "constant", "--epochs", "2", "--out", self.path("whole"))
+        self.assertEqual(digest(self.path("r", "model.safetensors")), digest(self.path("whole", "model.safetensors")))
+        self.ok(*TYPO, "--out", self.path("cyclic"))
+        self.refused(2, ["another training", "/options/epochs", "schedule constant or step"], *TYPO, "--epochs", "2", "--out", self.path("cyclic"))
+
+
+class Folders(TrainCase):
+    def test_a_refused_run_leaves_the_folder_as_it_was(self):
+        self.ok(*TYPO, "--out", self.path("r"))
+        before = self.snapshot(self.path("r"))
+        self.refused(2, ["another training", "learning_rate"], *TYPO, "--learning-rate", "0.5", "--out", self.path("r"))
+        self.refused(2, ["is 8/255 meant?"], *TYPO, "--test-attack.epsilon", "8", "--out", self.path("r"))
+        self.refused(2, ["/spec/net"], *TYPO, "--net", "small_cnn", "--out", self.path("r"))
+        self.refused(2, ["--device"], *TYPO, "--device", "gpu", "--out", self.path("r"))
+        self.assertEqual(self.snapshot(self.path("r")), before)
+
+    def test_other_training_images_are_another_training(self):
+        data = folder(self.path("data"), {"a": (0, 20), "b": (1, 20)}, {"a": (0, 4), "b": (1, 4)})
+        command = ["train", "--data", data, "--net", "lenet", "--epochs", "1", "--batch-size", "8", *QUICK, "--out", self.path("r")]
+        self.ok(*command)
+        shutil.copy(os.path.join(data, "train", "a", "000.png"), os.path.join(data, "train", "a", "001.png"))
+        self.refused(2, ["another training", "/data/content"], *command)
+
+    def test_another_verb_s_folder_and_a_second_process_are_refused(self):
+        os.mkdir(self.path("r"))
+        self.write("r/config.json", '{"verb": "study"}')
+        self.refused(2, ["pellucid study"], *TYPO, "--out", self.path("r"))
+        self.assertEqual(os.listdir(self.path("r")), ["config.json"])
+        os.mkdir(self.path("busy"))
+        held = os.open(self.path("busy"), os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        self.refused(2, ["another process works in this folder"], *TYPO, "--out", self.path("busy"))
+        os.close(held)
+        self.ok(*TYPO, "--out", self.path("busy"))
+
+    def test_a_result_of_other_settings_does_not_stay_beside_new_ones(self):
+        self.ok(*TYPO, "--schedule", "constant", "--out", self.path("r"))
+        def limit():
+            import resource
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        run(*TYPO, "--schedule", "constant", "--epochs", "3", "--out", self.path("r"), preexec_fn=limit, restore_signals=False)
+        self.assertFalse(os.path.exists(self.path("r", "result.json")))
+
+
+class Damage(TrainCase):
+    def test_a_damaged_state_never_passes_silently(self):
+        command = [*TYPO, "--schedule", "constant", "--epochs", "2", "--out", self.path("r")]
+        self.ok(*command)
+        expected = digest(self.path("r", "model.safetensors"))
+        resume = self.path("r", "checkpoints", "resume.safetensors")
+        with open(resume, "rb") as file:
+            whole = file.read()
+        random.seed(1)
+        for k in range(6):  # the other hundreds are in tests/training/checkpoint_test.cc
+            damaged = bytearray(whole)
+            if k % 2:
+                damaged = damaged[:random.randrange(len(whole))]
+            else:
+                damaged[random.randrange(len(whole))] ^= 1 << random.randrange(8)
+            with open(resume, "wb") as file:
+                file.write(damaged)
+            result = json.loads(self.ok(*command))
+            self.assertIn("goes on from the end of epoch 1", " ".join(result["notes"]))
+            self.assertEqual(digest(self.path("r", "model.safetensors")), expected)
+            with open(resume, "rb") as file:
+                self.assertEqual(file.read(), whole)
+        os.remove(self.path("r", "checkpoints", "resume-before.safetensors"))
+        with open(resume, "wb") as file:
+            file.write(whole[:-1])
+        before = self.snapshot(self.path("r"))
+        self.refused(3, ["damaged; remove", "the training begins again"], *command)
+        self.assertEqual(self.snapshot(self.path("r")), before)
+
+
+class Computing(TrainCase):
+    def test_the_result_says_who_computed_and_how(self):
+        result = json.loads(self.ok(*TYPO, "--schedule", "constant", "--precision", "mixed", "--out", self.path("r")))
+        self.assertEqual(result["workers"], [{"processes": 1, "threads": 1}])
+        with open("/proc/cpuinfo") as file:
+            if "avx512_bf16" not in file.read():
+                self.assertEqual(result["precision"], "float32")
+                self.assertIn("float32 is used", " ".join(result["notes"]))
+                self.assertNotIn("bfloat16", result["training"])
+        more = json.loads(self.ok(*TYPO, "--schedule", "constant", "--precision", "mixed", "--epochs", "2", "--threads", "2", "--out", self.path("r")))
+        self.assertEqual(more["workers"], [{"processes": 1, "threads": 1}, {"processes": 1, "threads": 2}])
+        self.assertIn("differ in their last bits", " ".join(more["notes"]))
+        self.assertIn("--threads", " ".join(self.ok("train", "--help").split("Common")[-1].split()))
+
+
+if __name__ == "__main__":
+    unittest.main()
