@@ -71,7 +71,28 @@ std::string advice(std::string_view text, std::size_t line) {
   return fmt::format("; a fraction is text: {} = \"{}\"", found[1].str(), found[2].str());
 }
 
+// Refuses a key of very many parts, which toml++ would build and take down by recursion. Strings and comments are passed over.
+void check_keys(std::string_view text, const std::string& name) {
+  constexpr std::size_t kMostParts = 1000;
+  std::size_t dots = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '.' && ++dots >= kMostParts) throw Error(ErrorKind::kUsage, "{}: not TOML: a key of more than {} parts", name, kMostParts);
+    if (c == '\n' || c == '=' || c == ',' || c == '{' || c == '[') dots = 0;
+    if (c == '#') i = std::min(text.find('\n', i), text.size() - 1);
+    if (c != '"' && c != '\'') continue;
+    const bool several_lines = text.substr(i, 3) == std::string(3, c);
+    const std::string end(several_lines ? 3 : 1, c);
+    for (i += end.size(); i < text.size() && text.substr(i, end.size()) != end; ++i) {
+      if (text[i] == '\n' && !several_lines) break;  // not TOML, as the parser will say
+      if (text[i] == '\\' && c == '"') ++i;
+    }
+    if (i < text.size() && text[i] == c) i += end.size() - 1;
+  }
+}
+
 toml::table parse(std::string_view text, const std::string& name) {
+  check_keys(text, name);
   try {
     return toml::parse(text, name);
   } catch (const toml::parse_error& error) {

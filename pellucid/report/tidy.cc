@@ -70,7 +70,8 @@ constexpr Symbol kSymbols[] = {
     {"×", "$\\times$"}, {"±", "$\\pm$"}, {"−", "$-$"}, {"·", "$\\cdot$"}, {"÷", "$\\div$"}, {"≤", "$\\le$"}, {"≥", "$\\ge$"}, {"≠", "$\\ne$"},
     {"≈", "$\\approx$"}, {"∞", "$\\infty$"}, {"ℓ", "$\\ell$"}, {"∈", "$\\in$"}, {"∂", "$\\partial$"}, {"∇", "$\\nabla$"}, {"√", "$\\surd$"},
     {"→", "$\\to$"}, {"←", "$\\gets$"}, {"↑", "$\\uparrow$"}, {"↓", "$\\downarrow$"}, {"°", "$^\\circ$"}, {"²", "$^2$"}, {"³", "$^3$"},
-    {"¹", "$^1$"}, {"½", "1/2"}, {"¼", "1/4"}, {"¾", "3/4"}, {"–", "--"}, {"—", "---"}, {"…", "\\ldots{}"}, {"‘", "`"}, {"’", "'"},
+    {"¹", "$^1$"}, {"⁰", "$^0$"}, {"⁴", "$^4$"}, {"⁵", "$^5$"}, {"⁶", "$^6$"}, {"⁷", "$^7$"}, {"⁸", "$^8$"},
+    {"⁹", "$^9$"}, {"⁻", "$^-$"}, {"½", "1/2"}, {"¼", "1/4"}, {"¾", "3/4"}, {"–", "--"}, {"—", "---"}, {"…", "\\ldots{}"}, {"‘", "`"}, {"’", "'"},
     {"“", "``"}, {"”", "''"}, {"„", ",,"}, {"«", "<<"}, {"»", ">>"}, {"€", "EUR"}, {"£", "\\pounds{}"}, {"§", "\\S{}"}, {"©", "(c)"},
     {"\u00a0", "~"}, {"\u2009", "\\,"}, {"\u202f", "\\,"}, {"\u2011", "-"}, {"\u00ad", ""}, {"\u200b", ""}, {"\ufeff", ""},
     // Latin letters that are no letter with an accent.
@@ -107,27 +108,6 @@ std::pair<char32_t, std::size_t> front(std::string_view text) {
   char32_t character = byte(0) & (0x7FU >> size);
   for (std::size_t i = 1; i < size; ++i) character = (character << 6) | (byte(i) & 0x3F);
   return {character, size};
-}
-
-std::string latex_text(std::string_view text) {
-  std::string result;
-  while (!text.empty()) {
-    const auto [character, size] = front(text);
-    const auto* symbol = std::find_if(std::begin(kSymbols), std::end(kSymbols), [&](const Symbol& s) { return text.starts_with(s.character); });
-    if (symbol != std::end(kSymbols)) {
-      result += symbol->latex;
-    } else if (character < 0x20 || character == 0x7F) {
-      result += ' ';
-    } else if (character < 0x7F) {
-      result += static_cast<char>(character);
-    } else if (const auto letter = accented(character); !letter.empty()) {
-      result += letter;
-    } else {
-      result += fmt::format("{{[}}U+{:04X}{{]}}", static_cast<std::uint32_t>(character));
-    }
-    text.remove_prefix(size);
-  }
-  return result;
 }
 
 // A number of format.h in math mode: "1.30×10⁻⁵" is $1.30\times10^{-5}$.
@@ -168,6 +148,27 @@ std::string range_of(const Study& study, const char* field) {
 }
 
 }  // namespace
+
+std::string latex_text(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    const auto [character, size] = front(text);
+    const auto* symbol = std::find_if(std::begin(kSymbols), std::end(kSymbols), [&](const Symbol& s) { return text.starts_with(s.character); });
+    if (symbol != std::end(kSymbols)) {
+      result += symbol->latex;
+    } else if (character < 0x20 || character == 0x7F) {
+      result += ' ';
+    } else if (character < 0x7F) {
+      result += static_cast<char>(character);
+    } else if (const auto letter = accented(character); !letter.empty()) {
+      result += letter;
+    } else {
+      result += fmt::format("{{[}}U+{:04X}{{]}}", static_cast<std::uint32_t>(character));
+    }
+    text.remove_prefix(size);
+  }
+  return result;
+}
 
 std::string csv(const Study& study) {
   std::vector<std::string> names = {"cell", "group"};

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace pellucid::report {
 
@@ -27,6 +28,9 @@ struct Output {
 /// common symbols become LaTeX's own, any other character its number, [U+732B].
 /// @throws Error(kData) for a field of a group that is missing or of the wrong type.
 [[nodiscard]] std::string latex(const Study& study);
+
+/// Any UTF-8 text as LaTeX has it, on one line.
+[[nodiscard]] std::string latex_text(std::string_view text);
 
 /// The metrics' means along x as a file of TensorBoard scalars "psnr/mean/<series>", step: the place of the level. Its name and its bytes
 /// follow from the result. Nothing without x.

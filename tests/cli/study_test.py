@@ -6,10 +6,12 @@ import random
 import re
 import resource
 import shutil
+import struct
 import subprocess
 import tempfile
 import time
 import unittest
+import zlib
 
 from program import PROGRAM, Case, digest, run
 
@@ -20,10 +22,8 @@ images = 2
 compare = "tv, \\"ε\\""
 x = "=HYPERLINK(1)"
 [model]
-data = "digits"
+data = "DATA"
 net = "lenet"
-train_images = 64
-test_images = 50
 judge_images = 4
 [training]
 epochs = 1
@@ -48,6 +48,25 @@ levels = [{ label = "-0.5", attack.l1 = 0 }, { label = "café\\nline", attack.l1
 OUTPUTS = ("report.html", "results.csv", "table.tex")
 
 
+def png(side, value):
+    """A grey PNG, a diagonal of `value` on black."""
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    rows = b"".join(b"\0" + bytes(value if abs(x - y) < 5 else 0 for x in range(side)) for y in range(side))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def image_folder(path, side=28):
+    """Three classes of 8 images to train on and 4 to test on; one name is not UTF-8."""
+    for split, count in ((b"train", 8), (b"test", 4)):
+        for c, name in enumerate((b"=ant", b"b\xe9e", b"cat")):
+            folder = os.path.join(os.fsencode(path), split, name)
+            os.makedirs(folder)
+            for i in range(count):
+                with open(os.path.join(folder, b"%d.png" % i), "wb") as file:
+                    file.write(png(side, 60 * (c + 1) + i))
+
+
 def events(folder):
     return sorted(os.listdir(os.path.join(folder, "events")))
 
@@ -58,8 +77,9 @@ class Study(Case):
         cls.shared = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.shared.cleanup)
         cls.file = os.path.join(cls.shared.name, "odd.toml")
+        image_folder(os.path.join(cls.shared.name, "images"))
         with open(cls.file, "w") as file:
-            file.write(TOML)
+            file.write(TOML.replace("DATA", os.path.join(cls.shared.name, "images")))
         cls.finished = os.path.join(cls.shared.name, "run")
         done = run(*cls.arguments(cls.finished))
         assert done.returncode == 0, done.stderr
@@ -226,6 +246,14 @@ class Study(Case):
         done = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=self.folder.name, capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout[-2000:])
 
+    def test_images_that_ssim_does_not_fit_have_their_other_scores(self):
+        image_folder(self.path("small"), side=8)
+        result = json.loads(self.ok(*self.arguments(self.path("run"), f"model.data='{self.path('small')}'"), "--json"))
+        self.assertEqual({cell["status"] for cell in result["cells"]}, {"ok"})
+        self.assertEqual({cell["ssim"] for cell in result["cells"]}, {None})
+        self.assertTrue(all(cell["psnr"] > 0 for cell in result["cells"]))
+        self.ok("report", self.path("run"))
+
     def test_a_closed_stderr_leaves_the_journal_clean(self):
         command = [PROGRAM, *(part for part in self.arguments(self.path("run")) if part != "--quiet")]
         done = subprocess.run(["sh", "-c", 'exec "$@" 2>&- >&- <&-', "sh", *command])
@@ -244,8 +272,8 @@ class Study(Case):
         for code, wanted, change in (
             (2, "published: got 5", "published=5"),
             (2, "--set images=3\\nfoo", "images=3\nfoo"),
-            (2, "expected 0 to 1999", "first_image=1999"),
-            (2, "expected 0 to 1999", "first_image=9223372036854775807"),
+            (2, "expected 0 to 11", "first_image=11"),
+            (2, "expected 0 to 11", "first_image=9223372036854775807"),
             (2, "did you mean lenet?", "model.net='lennet'"),
             (2, "did you mean residual?", "attack.preset='residaul'"),
             (2, "client.checkpoint", "client.checkpoint='step 7'"),
