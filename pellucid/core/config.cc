@@ -63,7 +63,7 @@ void find_lines(const toml::table& table, const std::string& prefix, std::map<st
 
 // A fraction as it is often typed, epsilon = 8/255, is no number of TOML's.
 std::string advice(std::string_view text, std::size_t line) {
-  while (--line > 0) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  while (--line > 0 && !text.empty()) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
   std::cmatch found;
   const std::string_view first = text.substr(0, std::min<std::size_t>(text.find('\n'), 1000));
   static const std::regex fraction(R"(^\s*([\w."'-]+)\s*=\s*([0-9.]+\s*/\s*[0-9.]+))");
