@@ -5,9 +5,9 @@
 #include "pellucid/core/file.h"
 #include "pellucid/data/catalog.h"
 #include "pellucid/evasion/lint.h"
-#include "pellucid/nets/weights.h"
 #include "pellucid/study/store.h"
 
+#include "cli/network.h"
 #include "cli/settings.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -29,6 +29,7 @@ struct Evade {
   Common common;
   std::string model, data = "mnist", data_dir, out;
   std::int64_t images = 1000, lint_images = 32;
+  nets::Foreign foreign;
   evasion::AttackSettings attacks;
   evasion::WorstCaseOptions options;
   Settings settings;
@@ -42,6 +43,7 @@ struct Evade {
                    core::field("images", images, "attack the first of the test images", 1, INT64_MAX),
                    core::field("seed", attacks.seed, "seed of the random starts and searches")}},
                  "What");
+    settings.add({"", cli::fields(foreign)}, "Weights of PyTorch");
     settings.add({"", evasion::fields(options)}, "Attacks");
     settings.add({"",
                   {core::field("lint_images", lint_images,
@@ -63,7 +65,7 @@ struct Evade {
   void run() {
     settings.apply();
     const core::Run run = make_run(common);
-    const auto network = nets::on(nets::load_network(model), torch::Device(run.device));
+    const auto network = nets::on(cli::load_network(model, foreign), torch::Device(run.device));
     const auto whole_set = data::load(data, data::Split::kTest, data_dir);
     const auto test_set = data::sample(whole_set, images, attacks.seed);
     const auto answers = evasion::model_of(network);
