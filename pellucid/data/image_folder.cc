@@ -88,8 +88,26 @@ struct ClassImages {
   std::vector<std::string> names;
 };
 
+// The memory that the images found so far take: counted while they are looked for, for there may be millions.
+class Room {
+ public:
+  explicit Room(const fs::path& root) : root_(root) {}
+
+  // One more image. Its size is taken to be that of the first, which is found out.
+  // @throws Error(kData) if the images need more than `core::memory_budget`.
+  void add(const fs::path& image) {
+    if (count_++ == 0) each_ = static_cast<std::uint64_t>(read_image(image).numel()) + sizeof(std::int64_t);
+    if (count_ <= core::memory_budget() / each_) return;
+    core::require_memory(count_ * each_, fmt::format("{}: {} images or more of {} bytes", shown(root_), count_, each_ - sizeof(std::int64_t)));
+  }
+
+ private:
+  fs::path root_;
+  std::uint64_t count_ = 0, each_ = 0;
+};
+
 // Adds each folder at or below `folder` that holds images.
-void find_images(const fs::path& folder, int depth, std::vector<ClassImages>& found) {
+void find_images(const fs::path& folder, int depth, Room& room, std::vector<ClassImages>& found) {
   if (depth == kMaxDepth) throw Error(ErrorKind::kData, "{}: folders {} deep, expected one per class", shown(folder), kMaxDepth);
   ClassImages images{.folder = folder, .names = {}};
   std::vector<std::string> below;
@@ -99,6 +117,7 @@ void find_images(const fs::path& folder, int depth, std::vector<ClassImages>& fo
       if (!entry.is_symlink()) below.push_back(name);
     } else if (is_one_of(ending, {".png", ".jpg", ".jpeg", ".jpe", ".jfif"})) {
       images.names.push_back(name);
+      room.add(entry.path());
     } else if (is_one_of(ending, {".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2", ".heic", ".avif", ".npy"})) {
       throw Error(ErrorKind::kData, "{}: an image that is neither PNG nor JPEG; convert it, or take it out", shown(folder / name));
     }
@@ -106,12 +125,12 @@ void find_images(const fs::path& folder, int depth, std::vector<ClassImages>& fo
   std::sort(below.begin(), below.end());
   std::sort(images.names.begin(), images.names.end());
   if (!images.names.empty()) found.push_back(std::move(images));
-  for (const std::string& name : below) find_images(folder / name, depth + 1, found);
+  for (const std::string& name : below) find_images(folder / name, depth + 1, room, found);
 }
 
-ClassImages class_images(const fs::path& folder) {
+ClassImages class_images(const fs::path& folder, Room& room) {
   std::vector<ClassImages> found;
-  find_images(folder, 0, found);
+  find_images(folder, 0, room, found);
   if (found.empty()) throw Error(ErrorKind::kData, "{}: no images, expected .png, .jpg or .jpeg files, and {}", shown(folder), contents_of(folder));
   if (found.size() == 1) return std::move(found.front());
   throw Error(ErrorKind::kData, "{}: its images lie in several folders, {} and {}; expected one folder per class, with its images in it", shown(folder),
@@ -154,17 +173,15 @@ Dataset read_image_folder(const fs::path& folder, Split split) {
   const std::vector<std::int64_t> label_of = classes.add(folders, root);
   dataset.classes = std::move(classes.names);
 
+  Room room(root);
   std::vector<ClassImages> all;
-  Tensor first;
   std::int64_t count = 0;
   for (const std::string& name : folders) {
-    all.push_back(class_images(root / name));
+    all.push_back(class_images(root / name, room));
     count += static_cast<std::int64_t>(all.back().names.size());
-    if (!first.defined()) first = read_image(all.front().folder / all.front().names.front());
-    core::require_memory(static_cast<std::uint64_t>(count) * (static_cast<std::uint64_t>(first.numel()) + sizeof(std::int64_t)),
-                         fmt::format("{}: {} images or more of {} x {} pixels", shown(root), count, first.size(2), first.size(1)));
   }
 
+  const Tensor first = read_image(all.front().folder / all.front().names.front());
   dataset.images = torch::empty({count, first.size(0), first.size(1), first.size(2)}, torch::kUInt8);
   dataset.labels = torch::empty({count}, torch::kInt64);
   auto* pixels = dataset.images.data_ptr<std::uint8_t>();

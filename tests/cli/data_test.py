@@ -193,7 +193,7 @@ class Data(Case):
         for i in range(30):
             self.put(f"f/train/a/{i}.png", grey(i))
         self.put("f/test/a/0.png", grey(1))
-        self.refused(3, ["30 images or more of 12 x 12 pixels: needs 4.45 KiB of memory, and 4 KiB are allowed"], "data", "check", self.path("f"), "--memory", "4K")
+        self.refused(3, ["27 images or more of 144 bytes: needs 4.01 KiB of memory, and 4 KiB are allowed"], "data", "check", self.path("f"), "--memory", "4K")
         self.refused(3, ["20 x 28 x 28 bytes: needs 15.3 KiB"], "data", "check", "mnist", "--data-dir", self.put_mnist("m"), "--memory", "8K")
 
     # What a terminal is shown.

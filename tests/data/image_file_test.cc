@@ -100,7 +100,7 @@ const Chunk kSrgb{"sRGB", {0}};
 
 TEST(DecodePng, TakesTheUpperByteOf16Bits) {
   for (const std::vector<Chunk>& more : {std::vector<Chunk>{}, {kLinear}, {kSrgb}}) {
-    expect_values(png(4, 1, 16, 0, {128, 0, 0, 255, 255, 255, 1, 0}, more), {128, 0, 255, 1});
+    expect_values(png(4, 1, 16, 0, {128, 0, 0, 255, 255, 255, 1, 255}, more), {128, 0, 255, 1});
     expect_values(png(1, 1, 16, 2, {200, 1, 100, 2, 50, 3}, more), {200, 100, 50});
   }
 }

@@ -150,7 +150,7 @@ TEST(ReadImageFolder, KeepsToTheMemoryBudget) {
   core::set_memory_budget(50 * 24);
   EXPECT_EQ(read_image_folder(folder.path(), Split::kTrain).size(), 50);
   core::set_memory_budget(50 * 24 - 1);
-  expect_refusal(folder.path(), Split::kTrain, ErrorKind::kData, "50 images or more of 4 x 4 pixels: needs 1.17 KiB of memory");
+  expect_refusal(folder.path(), Split::kTrain, ErrorKind::kData, "50 images or more of 16 bytes: needs 1.17 KiB of memory");
   core::set_memory_budget(0);
 }
 
