@@ -31,7 +31,7 @@ class Evade(Case):
         return os.path.join(cls.shared.name, name)
 
     def evade(self, *more, model=None):
-        return json.loads(self.ok("evade", model or self.model, *QUICK, *more))
+        return json.loads(self.ok("evade", model or self.model, *QUICK, "--lint-images", "0", *more))
 
     def codes(self, result):
         return [finding["code"] for finding in result["findings"]]
@@ -61,7 +61,7 @@ class Evade(Case):
         text += b" " * (-len(text) % 8)
         old = self.write("old.safetensors", struct.pack("<Q", len(text)) + text + content[8 + size:])
         self.assertEqual(self.evade("--data", self.data, "--iterations", "1", model=old)["data"]["labels"], "by place")
-        done = self.ok("evade", old, "--data", self.data, "--iterations", "1", "--threads", "1")
+        done = self.ok("evade", old, "--data", self.data, "--iterations", "1", "--images", "6", "--lint-images", "0", "--threads", "1")
         self.assertIn("labels are matched by place", done)
         data = folder(self.path("more"), {}, {name: (k, 2) for k, name in enumerate("abcd")})
         self.refused(3, ['class "d" is number 3, expected numbers below 3'], "evade", old, "--data", data, *QUICK)
@@ -79,7 +79,7 @@ class Evade(Case):
         self.refused(2, ["--first-image", "got 60", "less than the 60"], "evade", self.model, "--data", self.data, "--first-image", "60", *QUICK)
 
     def test_an_l2_ball_is_reached_by_default_and_a_weak_attack_is_found(self):
-        ball = ["--data", self.data, "--norm", "l2", "--epsilon", "5", "--images", "30"]
+        ball = ["--data", self.data, "--norm", "l2", "--epsilon", "5", "--images", "12", "--lint-images", "12"]
         strong = self.evade(*ball)
         self.assertLess(strong["robust"]["value"], 0.2)
         self.assertNotIn("cannot-reach", self.codes(strong))
@@ -117,13 +117,13 @@ class Evade(Case):
 
     def test_the_commonest_class_and_the_data_stand_in_the_text(self):
         data = folder(self.path("data"), {}, {"a": (0, 19), "b": (0, 1)})
-        text = self.ok("evade", self.model, "--data", data, "--iterations", "1", "--images", "4", "--threads", "1")
+        text = self.ok("evade", self.model, "--data", data, "--iterations", "1", "--images", "4", "--lint-images", "4", "--threads", "1")
         self.assertIn('always "a", the commonest class', text)
         self.assertIn("warning constant-answer", text)
         self.assertIn(os.path.join(data, "test"), text)
 
     def test_seconds_are_processor_time(self):
-        result = self.evade("--data", self.data, "--images", "30", "--iterations", "5", "--batch-size", "30")
+        result = self.evade("--data", self.data, "--images", "12", "--iterations", "5")
         self.assertGreater(result["evaluation"]["attacks"][0]["seconds"], 0)
 
 
