@@ -98,6 +98,7 @@ bool wait_for(const Descriptor& file, short event) {
 
 // Reads to the end of what is no regular file, however long whoever writes takes.
 void read_stream(const Descriptor& file, const fs::path& path, bool is_pipe, std::uint64_t limit, Bytes& content) {
+  limit = std::min(limit, UINT64_MAX - 1);
   auto patience = Clock::now() + kPatience;
   std::size_t have = 0;
   for (;;) {

@@ -131,7 +131,7 @@ TEST(ReadConfig, TakesTomlWithItsLines) {
   const Folder folder;
   write_file(folder / "c.toml", "seed = 7\n\n[attack]\nepsilon = 0.3\nstep.size = 1\n");
   const Config config = read_config(folder / "c.toml");
-  EXPECT_EQ(config.values, Json::parse(R"({"seed": 7, "attack": {"epsilon": 0.3, "step": {"size": 1}}})"));
+  EXPECT_EQ(config.values, Json::parse(R"({"attack": {"epsilon": 0.3, "step": {"size": 1}}, "seed": 7})"));
   EXPECT_EQ(config.lines.at("seed"), 1u);
   EXPECT_EQ(config.lines.at("attack"), 3u);
   EXPECT_EQ(config.lines.at("attack.epsilon"), 4u);
