@@ -21,8 +21,9 @@ bool is_digest(const Json& value) {
 
 Json parse(std::string_view text, const std::string& name) {
   bool too_deep = false;
-  const auto shallow = [&](int depth, Json::parse_event_t, Json&) {
-    too_deep = too_deep || depth > kDeepest;
+  const auto shallow = [&](int depth, Json::parse_event_t event, Json&) {
+    const bool begins = event == Json::parse_event_t::array_start || event == Json::parse_event_t::object_start;
+    too_deep = too_deep || (begins && depth >= kDeepest);
     return !too_deep;
   };
   try {

@@ -110,6 +110,10 @@ struct Store::File {
   bool written = false;                  // since then
   Clock::time_point synced = Clock::now();
 
+  ~File() {
+    for (auto& [path, journal] : journals) ::close(journal.descriptor);
+  }
+
   [[noreturn]] static void fail(const Journal& journal, const char* what) {
     throw Error(ErrorKind::kIo, "{}: cannot {}: {}", journal.path.string(), what, std::strerror(errno));
   }
@@ -192,6 +196,7 @@ struct Store::File {
   // the lock, so that no line is seen half-way. Where this process writes, the torn line is ended, and counts as damaged.
   void begin(Journal& journal, bool writable) {
     lock(journal, kAppend, writable ? F_WRLCK : F_RDLCK, /*wait=*/true);
+    const std::shared_ptr<void> unlock(nullptr, [&](void*) { (void)lock(journal, kAppend, F_UNLCK, false); });
     read(journal);
     struct stat status;
     journal.torn = ::fstat(journal.descriptor, &status) == 0 && status.st_size > journal.read_to;
@@ -199,7 +204,6 @@ struct Store::File {
       journal.torn = false;
       read(journal);
     }
-    lock(journal, kAppend, F_UNLCK, false);
     if (journal.torn) journal.noted = false;
   }
 
@@ -271,7 +275,6 @@ Store::Store(std::filesystem::path folder, Together together, bool read_only, Ch
 
 Store::~Store() {
   if (file_->written) (void)file_->sync();
-  for (auto& [path, journal] : file_->journals) ::close(journal.descriptor);
 }
 
 std::optional<Json> Store::find(const std::string& name) const {

@@ -186,13 +186,14 @@ TEST(Store, TakesATornLineForNone) {
   for (int i = 0; i < 2; ++i) (void)Store(folder.path()).cell(number(i), [] { return Json(5); });
   const auto path = folder.path() / "cells.jsonl";
   const std::string whole = core::read_text(path);
+  const std::size_t first = whole.find('\n'), second = whole.size() - 1;  // where the lines end: their line breaks may be missing
   for (std::size_t size = 0; size < whole.size(); ++size) {
     core::write_file(path, whole.substr(0, size));
     {
       Store store(folder.path());
-      EXPECT_EQ(store.find(cell_name(number(0))).has_value(), size > whole.find('\n')) << size;
-      EXPECT_FALSE(store.find(cell_name(number(1)))) << size;
-      const bool torn = size > 0 && whole[size - 1] != '\n';
+      EXPECT_EQ(store.find(cell_name(number(0))).has_value(), size >= first) << size;
+      EXPECT_EQ(store.find(cell_name(number(1))).has_value(), size >= second) << size;
+      const bool torn = (0 < size && size < first) || (first + 1 < size && size < second);
       EXPECT_EQ(store.take_notes().size(), torn ? 1u : 0u) << size;
       (void)store.cell(number(2), [] { return Json(7); });
     }
