@@ -24,7 +24,7 @@ void print_engine(const study::BenchmarkOptions&, const core::Json& result) {
                      fmt::format("{:.0f} MB", 1e-6 * row["memory_bytes"].get<double>())});
   }
   print_table(table);
-  fmt::print(
+  say(
       "Milliseconds for one image and one iteration, medians, on {}. Peak: the highest float32 rate of one core in this run, {:.0f} GFLOP/s "
       "(oneDNN alone, or the engine).\n",
       result["environment"]["processor"].get<std::string>(), result["peak_gflops"].get<double>());
@@ -39,7 +39,7 @@ void print_training(const study::TrainingBenchmarkOptions& options, const core::
                      number("mixed"), number("mixed_ratio", "x"), number("mixed_ratio_images_only", "x")});
   }
   print_table(table);
-  fmt::print(
+  say(
       "Images a second, medians of {}, batches of {}, {} cores. Plain: libtorch in float32, the attack by backward() as the published codes "
       "do; images only: the attack asks for the images' gradients alone.\n",
       options.repeats, options.batch, result["rows"][0]["cores"].get<int>());

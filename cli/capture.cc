@@ -80,10 +80,10 @@ struct Capture {
       rounded = rounded || row["margin"].get<double>() > sharing::kWarningMargin;
     }
     print_table(table);
-    fmt::print("gradient norm {:.3e}; {}\n", norm, result["observation"].get<std::string>());
-    if (norm == 0) fmt::print("Note: the gradient is zero everywhere: no attack can read anything back from this update.\n");
-    if (rounded) fmt::print("Note: past a margin of {} float32 loses 1 - p(true): a failing attack may be rounding, not privacy.\n", sharing::kWarningMargin);
-    fmt::print("{}\n", core::printable(out, 4096));
+    say("gradient norm {:.3e}; {}\n", norm, result["observation"].get<std::string>());
+    if (norm == 0) say("Note: the gradient is zero everywhere: no attack can read anything back from this update.\n");
+    if (rounded) say("Note: past a margin of {} float32 loses 1 - p(true): a failing attack may be rounding, not privacy.\n", sharing::kWarningMargin);
+    say("{}\n", core::printable(out, 4096));
   }
 
   // Update, truth and model are three files, whatever their paths look like.

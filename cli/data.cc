@@ -43,7 +43,7 @@ struct Data {
     if (print_json(common, result)) return;
     print_table(table, Columns::kText);
     const auto folder = data::data_folder(data_dir);
-    fmt::print("{}\n", grey(folder.empty() ? "No data folder is known; set PELLUCID_DATA." : "Looked in " + data::shown(folder) + "."));
+    say("{}\n", grey(folder.empty() ? "No data folder is known; set PELLUCID_DATA." : "Looked in " + data::shown(folder) + "."));
   }
 
   // Reads both splits whole and says what they hold.
@@ -83,9 +83,9 @@ struct Data {
     constexpr std::size_t kShown = 30;
     const std::size_t hidden = classes.size() - std::min(classes.size(), kShown + 1);
     classes.resize(classes.size() - hidden);
-    fmt::print("\n");
+    say("\n");
     print_table(classes);
-    if (hidden > 0) fmt::print("  and {} classes more\n", hidden);
+    if (hidden > 0) say("  and {} classes more\n", hidden);
   }
 
   void fetch(const std::vector<std::string>& names) {
@@ -94,7 +94,7 @@ struct Data {
     for (const auto& name : names) {
       const auto folder = data::fetch(name, data_dir, run.progress);
       end_progress();
-      fmt::print("{}\n", core::printable(folder.string(), std::string::npos));
+      say("{}\n", core::printable(folder.string(), std::string::npos));
     }
   }
 };

@@ -53,9 +53,9 @@ void print_result(const Json& result) {
     }
   }
   print_table(rows);
-  fmt::print("\n{}\n", bold(result["headline"].get<std::string>()));
-  for (const auto& sentence : result["summary"]) fmt::print("{}\n", sentence.get<std::string>());
-  for (const auto& warning : result["warnings"]) fmt::print("\nNote: {}\n", warning.get<std::string>());
+  say("\n{}\n", bold(result["headline"].get<std::string>()));
+  for (const auto& sentence : result["summary"]) say("{}\n", sentence.get<std::string>());
+  for (const auto& warning : result["warnings"]) say("\nNote: {}\n", warning.get<std::string>());
 }
 
 struct Demo {
@@ -88,13 +88,13 @@ struct Demo {
     }
     const auto warn = [](const std::string& sentence) {
       end_progress();
-      fmt::print(stderr, "pellucid demo: {}\n", core::printable(sentence, 400));
+      remark("pellucid demo: {}\n", core::printable(sentence, 400));
     };
     const Json result = study::run_demo(options, settings.resolved(), out, make_run(common), warn);
     const auto report = report::write_report(out);
     if (print_json(common, result)) return;
     print_result(result);
-    fmt::print("\n{}\n", report.string());
+    say("\n{}\n", report.string());
   }
 };
 

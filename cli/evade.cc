@@ -136,7 +136,7 @@ struct Evade {
     if (!out.empty()) core::write_file(std::filesystem::path(out) / "result.json", core::to_text(result));
     if (print_json(common, result)) return;
     print(findings, natural, commonest, judged, whole_set);
-    if (!by_name) fmt::print("The weight file does not name its classes: labels are matched by place.\n");
+    if (!by_name) say("The weight file does not name its classes: labels are matched by place.\n");
   }
 
   // The settings, and the model that they are for.
@@ -217,8 +217,8 @@ struct Evade {
       rows.push_back({judged.name, percent(judged.worst_case), "", ""});
     rows.push_back({"  saved with 8 bits", percent(judged.worst_case_8bit), "", ""});
     print_table(rows);
-    if (const auto gap = evasion::pgd_gap(judged)) fmt::print("PGD alone flatters the model by {:.1f} points.\n", 100 * *gap);
-    fmt::print("{}\n", describe_data(set));
+    if (const auto gap = evasion::pgd_gap(judged)) say("PGD alone flatters the model by {:.1f} points.\n", 100 * *gap);
+    say("{}\n", describe_data(set));
   }
 };
 

@@ -166,12 +166,12 @@ struct Invert {
   }
 
   void print(const Json& result, std::size_t restarts) const {
-    fmt::print("{}\n", result["observation"].get<std::string>());
-    fmt::print("matching loss {:.3g} by {} (restart {} of {}, chosen by it), status {}\n", result["matching_loss"].get<double>(),
+    say("{}\n", result["observation"].get<std::string>());
+    say("matching loss {:.3g} by {} (restart {} of {}, chosen by it), status {}\n", result["matching_loss"].get<double>(),
                result["method"].get<std::string>(), result["restart"].get<std::size_t>() + 1, restarts, result["status"].get<std::string>());
-    for (const auto& cause : result["diagnoses"]) fmt::print("Note: {}\n", cause["sentence"].get<std::string>());
+    for (const auto& cause : result["diagnoses"]) say("Note: {}\n", cause["sentence"].get<std::string>());
     if (result.contains("truth_names_update") && !result["truth_names_update"].get<bool>()) {
-      fmt::print("Note: the truth does not say which update it belongs to; the scores hold if it is this one.\n");
+      say("Note: the truth does not say which update it belongs to; the scores hold if it is this one.\n");
     }
     const bool scored = result["images"].at(0).contains("psnr");
     std::vector<std::vector<std::string>> table = {{"image", "class"}};

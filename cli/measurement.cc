@@ -44,7 +44,7 @@ std::string describe_data(const data::Dataset& dataset) {
 void print_findings(const std::vector<evasion::Finding>& findings) {
   end_progress();
   for (const auto& f : findings) {
-    fmt::print("{} {}: {}\n", bold(f.severity == evasion::Severity::kError ? "error" : "warning"), f.code, f.sentence);
+    say("{} {}: {}\n", bold(f.severity == evasion::Severity::kError ? "error" : "warning"), f.code, f.sentence);
   }
 }
 

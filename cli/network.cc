@@ -54,7 +54,7 @@ nets::Network load_network(const std::string& path, const nets::Foreign& foreign
   std::vector<std::string> notes;
   auto network = nets::load_network(path, foreign, &notes);
   end_progress();
-  for (const auto& note : notes) std::fprintf(stderr, "Note: %s\n", note.c_str());
+  for (const auto& note : notes) remark("Note: {}\n", note);
   return network;
 }
 

@@ -82,7 +82,7 @@ void print_contrasts(const Json& result) {
                     c["needed"].is_null() ? "" : c["needed"].dump(), interval(c["loss_ratio"], 2),
                     at_equal(c["at_equal_loss"]), at_equal(c["at_equal_margin"])});
   }
-  fmt::print("\n");
+  say("\n");
   print_table(rows);
 }
 
@@ -100,15 +100,15 @@ void print_result(const Json& result) {
     print_groups(result);
     print_contrasts(result);
   }
-  fmt::print("\n");
+  say("\n");
   for (const auto& control : result["controls"]) {
-    fmt::print("control, {}{}: {}\n", control["kind"].get<std::string>(),
+    say("control, {}{}: {}\n", control["kind"].get<std::string>(),
                control["attack"] == "" ? "" : ", " + control["attack"].get<std::string>(),
                control["sentence"].get<std::string>());
   }
-  fmt::print("\n{}\n", bold(result["headline"].get<std::string>()));
-  for (const auto& sentence : result["summary"]) fmt::print("{}\n", sentence.get<std::string>());
-  for (const auto& warning : result["warnings"]) fmt::print("\nNote: {}\n", warning.get<std::string>());
+  say("\n{}\n", bold(result["headline"].get<std::string>()));
+  for (const auto& sentence : result["summary"]) say("{}\n", sentence.get<std::string>());
+  for (const auto& warning : result["warnings"]) say("\nNote: {}\n", warning.get<std::string>());
 }
 
 Json to_json(const study::Outline& outline) {
@@ -134,7 +134,7 @@ void print(const study::Outline& outline) {
   add(outline.trainings, "train");
   add(outline.readings, "read back");
   print_table(rows);
-  fmt::print(
+  say(
       "\nAbout {} on this machine with nothing beside it; controls and what is measured between epochs come on top.\n",
       core::format_duration(seconds));
 }
@@ -142,7 +142,7 @@ void print(const study::Outline& outline) {
 // What was damaged is said with --quiet too.
 void warn(const std::string& sentence) {
   end_progress();
-  fmt::print(stderr, "pellucid study: {}\n", core::printable(sentence, 400));
+  remark("pellucid study: {}\n", core::printable(sentence, 400));
 }
 
 struct StudyVerb {
@@ -195,7 +195,7 @@ struct StudyVerb {
     const auto page = report::write_report(folders.run);
     if (print_json(common, result)) return;
     print_result(result);
-    fmt::print("\n{}\n", page.string());
+    say("\n{}\n", page.string());
   }
 };
 

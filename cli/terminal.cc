@@ -116,6 +116,8 @@ void print(std::string_view text) {
   if (std::fwrite(shown.data(), 1, shown.size(), stdout) != shown.size()) fail_output();
 }
 
+void print_aside(std::string_view text) { std::fputs(safe(text).c_str(), stderr); }
+
 void finish_output() {
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) fail_output();
   const int copy = dup(STDOUT_FILENO);  // some file systems say only now that there was no room

@@ -23,6 +23,15 @@ void say(fmt::format_string<Args...> format, Args&&... args) {
   print(fmt::format(format, std::forward<Args>(args)...));
 }
 
+/// Prints text to stderr, made `safe`. That it cannot be written is no error.
+void print_aside(std::string_view text);
+
+/// The same of a format.
+template <typename... Args>
+void remark(fmt::format_string<Args...> format, Args&&... args) {
+  print_aside(fmt::format(format, std::forward<Args>(args)...));
+}
+
 /// Writes out what `say` has kept. The last call of a program: what is not written by then is an error.
 /// @throws core::Error(kIo) if stdout cannot be written.
 void finish_output();

@@ -118,16 +118,16 @@ struct Train {
                  {"natural", percent(result["natural"])},
                  {fmt::format("always {}, the commonest class", core::quoted(commonest.name, 30)), percent(result["commonest_class"]["accuracy"])},
                  {evasion::describe(options.test_attack), percent(result["robust"])}});
-    if (trained.clean_network) fmt::print("  with the clean images' batch norms: natural {}\n", percent(result["clean_route"]["natural"]));
+    if (trained.clean_network) say("  with the clean images' batch norms: natural {}\n", percent(result["clean_route"]["natural"]));
     if (trained.kept_epoch < static_cast<std::int64_t>(trained.curve.size())) {
-      fmt::print("  overfitted to its attack after epoch {}: the accuracy under PGD-10 on training images fell from {:.1f} % to {:.1f} %; these are the weights of epoch {}\n",
+      say("  overfitted to its attack after epoch {}: the accuracy under PGD-10 on training images fell from {:.1f} % to {:.1f} %; these are the weights of epoch {}\n",
                  trained.curve.size(), 100 * trained.curve[trained.kept_epoch - 1].guard.interval().value,
                  100 * trained.curve.back().guard.interval().value, trained.kept_epoch);
     }
-    fmt::print("{}\n", describe_data(train_set));
-    if (train_set.source != test_set.source) fmt::print("{}\n", describe_data(test_set));
-    for (const auto& note : trained.notes) fmt::print("Note: {}\n", core::printable(note, 1000));
-    fmt::print("{}\n", (std::filesystem::path(out) / "model.safetensors").string());
+    say("{}\n", describe_data(train_set));
+    if (train_set.source != test_set.source) say("{}\n", describe_data(test_set));
+    for (const auto& note : trained.notes) say("Note: {}\n", core::printable(note, 1000));
+    say("{}\n", (std::filesystem::path(out) / "model.safetensors").string());
   }
 };
 
