@@ -164,20 +164,28 @@ class HeaderParser : public nlohmann::json_sax<Json> {
   Json entry_;
 };
 
-// The JSON of a header: the tensors lie one after the other in order of their names.
+// The tensors one after the other, in order of their names.
+std::map<std::string, TensorInfo> in_order(std::map<std::string, TensorInfo> tensors) {
+  std::uint64_t offset = 0;
+  for (auto& [unused, info] : tensors) {
+    const std::uint64_t size = info.end - info.begin;
+    info.begin = offset;
+    info.end = offset += size;
+  }
+  return tensors;
+}
+
+// The JSON of a header, without a space and padded so that the data begin at a multiple of 8.
 std::string header_text(const std::map<std::string, TensorInfo>& tensors, const std::map<std::string, std::string>& metadata) {
   Json header = Json::object();
   if (!metadata.empty()) header[kMetadata] = metadata;
-  std::uint64_t offset = 0;
   for (const auto& [name, info] : tensors) {
     const auto type = std::find_if(types().begin(), types().end(), [&](const auto& t) { return t.second == info.type; });
     if (type == types().end()) throw Error(ErrorKind::kInternal, "tensor \"{}\" has a type that safetensors lacks", name);
-    const std::uint64_t end = offset + info.end - info.begin;
-    header[name] = {{"dtype", type->first}, {"shape", info.shape}, {"data_offsets", {offset, end}}};
-    offset = end;
+    header[name] = {{"dtype", type->first}, {"shape", info.shape}, {"data_offsets", {info.begin, info.end}}};
   }
   std::string text = header.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // the data begin at a multiple of 8
+  text.resize((text.size() + 7) / 8 * 8, ' ');
   return text;
 }
 
@@ -245,7 +253,8 @@ void SafeTensorsFile::read_header(std::uint64_t size) {
   text.resize(header_size_);
   source_(8, text);
   HeaderParser parser(name_, tensors_, metadata_);
-  if (!Json::sax_parse(text.begin(), text.end(), &parser)) {
+  const bool ended = std::find(text.begin(), text.end(), 0) != text.end();  // which the parser takes for the end
+  if (ended || !Json::sax_parse(text.begin(), text.end(), &parser)) {
     throw Error(ErrorKind::kModel, "{}: offset 8: the header of {} bytes is not JSON", name_, header_size_);
   }
 
@@ -306,7 +315,7 @@ void SafeTensorsFile::verify() const {
   if (header_text(tensors_, with_checksum).size() != header_size_) return;  // Python's JSON has spaces: another program wrote it anew
   std::vector<std::string> digests;
   for (const auto& [name, unused] : tensors_) digests.push_back(core::sha256(bytes_of(read(name))));
-  if (checksum(header_text(tensors_, metadata_), digests) == checksum_) return;
+  if (checksum(header_text(in_order(tensors_), metadata_), digests) == checksum_) return;
   throw Error(ErrorKind::kModel, "{}: the content is not what its checksum says: the file is damaged; if it was changed on purpose, take "
               "\"{}\" out of its metadata", name_, kChecksumKey);
 }
@@ -341,6 +350,7 @@ core::Bytes write(const SafeTensors& content, bool with_checksum) {
     size += bytes;
     if (with_checksum) digests.push_back(core::sha256(bytes_of(tensors.back())));
   }
+  infos = in_order(std::move(infos));
   std::string text = header_text(infos, content.metadata);
   if (with_checksum) {
     auto metadata = content.metadata;

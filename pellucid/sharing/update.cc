@@ -165,7 +165,7 @@ Observation load_observation(const nets::SafeTensorsFile& file, const nets::Netw
   Update& update = observation.update;
   const auto fingerprint = nets::fingerprint(network);
   if (update.model != fingerprint) {
-    throw Error(ErrorKind::kModel, "{}: computed with the network {}, not with the one given, {:.12}", name, core::printable(update.model, 12), fingerprint);
+    throw Error(ErrorKind::kModel, "{}: computed with the network {}, not with the one given, {:.12}", name, core::printable(update.model.substr(0, 12)), fingerprint);
   }
   check_gradient(file, network.architecture);
   for (const auto& [parameter, unused] : file.tensors()) update.gradient[parameter] = file.read(parameter);

@@ -65,7 +65,7 @@ void check_belongs(const Truth& truth, const sharing::Observation& observation) 
     if (!torch::equal(std::get<0>(shared.sort()), std::get<0>(truth.labels.sort()))) refuse("its labels are not those that were shared");
   }
   if (const auto digest = sharing::digest(observation.update); !truth.update.empty() && truth.update != digest) {
-    refuse(fmt::format("it belongs to the update {}, this is {:.12}", core::printable(truth.update, 12), digest));
+    refuse(fmt::format("it belongs to the update {}, this is {:.12}", core::printable(truth.update.substr(0, 12)), digest));
   }
 }
 

@@ -1,3 +1,4 @@
+#include "pellucid/inversion/matching.h"
 #include "pellucid/inversion/reconstruct.h"
 
 #include "tests/core/expect_error.h"

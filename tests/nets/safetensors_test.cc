@@ -110,6 +110,7 @@ TEST(ParseSafetensors, RefusesMoreDimensionsThanAnyTensorHas) {
 }
 
 TEST(ParseSafetensors, RefusesAHeaderThatIsNotJson) {
+  expect_refusal(file_of(std::string("{}\0", 3)), "x: offset 8: the header of 3 bytes is not JSON");
   for (const char* text : {"", "{", "{}x", R"({"a":})", "{\"\xff\":1}"}) {
     expect_refusal(file_of(text), fmt::format("x: offset 8: the header of {} bytes is not JSON", std::strlen(text)));
   }

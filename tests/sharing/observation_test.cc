@@ -79,8 +79,8 @@ TEST_F(ObservationFile, SaysNothingOfWhichImagesTheyWere) {
   std::set<std::string> keys;
   for (const auto& [key, unused] : metadata) keys.insert(key);
   EXPECT_EQ(keys, (std::set<std::string>{"observation", "schema", "threat_model"}));
-  EXPECT_EQ(Json::parse(metadata.at("observation")), (Json{{"batch_size", 2}, {"mode", "training"}, {"model", nets::fingerprint(network)},
-                                                           {"labels", {1, 3}}, {"classes", {"a", "b", "c", "d"}}}));
+  EXPECT_EQ(nlohmann::json::parse(metadata.at("observation")),
+            (nlohmann::json{{"batch_size", 2}, {"mode", "training"}, {"model", nets::fingerprint(network)}, {"labels", {1, 3}}, {"classes", {"a", "b", "c", "d"}}}));
 }
 
 TEST_F(ObservationFile, StartsFromNoiseThatDependsOnTheGradientAlone) {

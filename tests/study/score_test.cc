@@ -148,7 +148,7 @@ TEST(CheckBelongs, TakesTheTruthOfThisUpdateAlone) {
   refused({.images = both.images, .labels = torch::tensor({0, 2})}, of(both, {3, 0}), "its labels are not those that were shared");
   Truth other{.images = tiny::images(2, 1, kSide), .labels = both.labels};
   other.update = sharing::digest(of(other, {}).update);
-  refused(other, observation, "it belongs to the update " + other.update.substr(0, 12) + "..., this is " + both.update.substr(0, 12));
+  refused(other, observation, "it belongs to the update " + other.update.substr(0, 12) + ", this is " + both.update.substr(0, 12));
 }
 
 TEST_F(TruthFile, RefusesWhatIsNoTruthOfTheNetwork) {
