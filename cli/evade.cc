@@ -8,10 +8,10 @@
 #include "pellucid/data/catalog.h"
 #include "pellucid/evasion/fit.h"
 #include "pellucid/evasion/lint.h"
-#include "pellucid/nets/weights.h"
 #include "pellucid/study/store.h"
 
 #include "cli/measurement.h"
+#include "cli/network.h"
 #include "cli/settings.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -33,6 +33,7 @@ struct Evade {
   Common common;
   std::string model, data = "mnist", data_dir, out;
   std::int64_t images = 1000, first_image = 0, lint_images = 32;
+  nets::Foreign foreign;
   evasion::AttackSettings attacks;
   evasion::WorstCaseOptions options;
   Settings settings;
@@ -48,6 +49,7 @@ struct Evade {
                                "leave out so many of those drawn: 0, 1000, 2000 ... with 1000 images are parts of one sample", 0, INT64_MAX),
                    core::field("seed", attacks.seed, "seed of the sample, the random starts and the searches")}},
                  "What");
+    settings.add({"", cli::fields(foreign)}, "Weights of PyTorch");
     settings.add({"", evasion::fields(options)}, "Attacks");
     settings.add({"",
                   {core::field("lint_images", lint_images,
@@ -71,7 +73,7 @@ struct Evade {
     const core::Run run = make_run(common, /*lines=*/true);
     evasion::check(attacks.ball(), "");
     evasion::check(options, attacks.pgd.norm);
-    const auto network = nets::on(nets::load_network(model), torch::Device(run.device));
+    const auto network = nets::on(cli::load_network(model, foreign), torch::Device(run.device));
     const auto whole_set = evasion::fitted(data::load(data, data::Split::kTest, data_dir), network);
     const Tensor numbers = sample(whole_set);
     const auto test_set = part(whole_set, numbers);

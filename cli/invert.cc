@@ -1,35 +1,67 @@
 // pellucid invert: reads images back from an update file; with the truth given, scores them.
+#include "cli/network.h"
 #include "cli/settings.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 
 #include "pellucid/core/config.h"
 #include "pellucid/core/environment.h"
+#include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
+#include "pellucid/core/run_folder.h"
+#include "pellucid/core/text.h"
 #include "pellucid/data/image_file.h"
+#include "pellucid/inversion/matching.h"
 #include "pellucid/inversion/reconstruct.h"
-#include "pellucid/nets/weights.h"
+#include "pellucid/nets/safetensors.h"
 #include "pellucid/study/score.h"
 
+#include <algorithm>
 #include <memory>
 
 namespace pellucid::cli {
 namespace {
 
+namespace fs = std::filesystem;
+using core::Error;
+using core::ErrorKind;
+using core::Json;
+
+// The name of a class where the network or the update has names.
+Json class_name(const sharing::Observation& observation, std::int64_t label) {
+  const auto& names = observation.network.classes;
+  return names.empty() ? Json() : Json(names.at(static_cast<std::size_t>(label)));
+}
+
+// "0007.png"
+bool is_picture(const fs::path& file) {
+  const auto stem = file.stem().string();
+  return file.extension() == ".png" && stem.size() >= 4 && std::all_of(stem.begin(), stem.end(), [](char c) { return '0' <= c && c <= '9'; });
+}
+
+void remove_file(const fs::path& file) {
+  std::error_code error;
+  fs::remove(file, error);
+  if (error) throw Error(ErrorKind::kIo, "{}: cannot remove: {}", core::printable(file.string(), 4096), error.message());
+}
+
 struct Invert {
   Common common;
   std::string update, model, truth, out = "runs/invert", attack;
   inversion::InversionOptions options;
+  nets::Foreign foreign;
   Settings settings;
 
   explicit Invert(CLI::App& app) : settings(app) {
     app.add_option("update", update, "update file, as `pellucid capture` writes it")->required()->option_text("UPDATE");
     app.add_option("--model", model, "weight file of the network that the client was given")->required()->option_text("MODEL");
-    app.add_option("--attack", attack, "preset that the settings below start from: residual or ig [residual]")->option_text("NAME");
+    app.add_option("--attack", attack, "preset that the settings below start from: residual (one image) or ig [residual]")->option_text("NAME");
     settings.add({"",
-                  {core::field("out", out, "folder for the images and result.json"),
+                  {core::field("out", out, "run folder: result.json, images/*.png in 8 bits, and images.safetensors, the same as float32 (images, channels, height, width) "
+                                           "in [0, 1]"),
                    core::field("truth", truth, "file of the true images, to score by; the attack does not see it")}},
                  "What");
+    settings.add({"", cli::fields(foreign)}, "Weights of PyTorch");
     settings.add({"", inversion::fields(options)}, "Attack");
     settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
@@ -38,51 +70,122 @@ struct Invert {
     options = inversion::preset(attack.empty() ? inversion::presets().front().name : attack).options;
     settings.apply();
     const core::Run run = make_run(common);
-    const auto network = nets::load_network(model);
+    const auto network = cli::load_network(model, foreign);
     const auto observation = sharing::load_observation(update, network);
+    try {
+      inversion::check_applies(observation, options);
+    } catch (Error& error) {
+      throw error.add_context(core::printable(update, 4096));
+    }
+    if (!truth.empty()) static_cast<void>(load_truth(observation));  // that it can be read, and is this update's
+    for (const auto& input : {update, model, truth}) {
+      if (input.empty() || !same_file(fs::path(out) / kFloats, input)) continue;
+      throw Error(ErrorKind::kUsage, "--out: got {}, where {} would be overwritten; name another folder", core::quoted(out, 4096), core::quoted(input, 4096));
+    }
+    const core::RunFolder folder(out, "invert", core::Workers::kOne);
     const auto reconstruction = inversion::reconstruct(observation, options, run);
     const auto& chosen = reconstruction.trials[reconstruction.chosen];
-
-    core::Json images = core::Json::array();
+    if (!chosen.images.defined()) {
+      std::error_code none;
+      fs::remove(out, none);  // if it is new, and so empty
+      throw Error(ErrorKind::kModel, "{}: no image came out: {}", core::printable(update, 4096), chosen.reason);
+    }
+    Json result = describe(observation, reconstruction, run);
+    save(folder, result, chosen.images);
     std::vector<study::Score> scores;
-    if (chosen.images.defined()) {
-      if (!truth.empty()) scores = study::score(network, chosen.images, study::load_truth(truth, network.architecture.spec));
-      for (std::int64_t i = 0; i < chosen.images.size(0); ++i) {
-        const auto file = std::filesystem::path(out) / fmt::format("images/{:04}.png", i);
-        core::write_file(file, data::encode_png(chosen.images[i]));
-        core::Json row = {{"file", file.string()}};
-        if (!scores.empty()) row.update(study::to_json(scores[i]));
-        images.push_back(row);
+    if (!truth.empty()) {
+      try {
+        const auto loaded = load_truth(observation);
+        result["truth_names_update"] = !loaded.update.empty();
+        scores = study::score(network, chosen.images, loaded);
+      } catch (Error& error) {
+        throw error.add_context(fmt::format("{} holds what was read back; scoring it", core::printable(out, 4096)));
       }
-    }
-    const core::Json result = {{"schema", "pellucid.inversion/1"},
-                               {"environment", core::environment(run.threads)},
-                               {"observation", sharing::describe(observation)},
-                               {"config", settings.resolved()},
-                               {"status", inversion::to_string(chosen.status)},
-                               {"reason", chosen.reason},
-                               {"method", chosen.method},
-                               {"matching_loss", chosen.matching_loss},
-                               {"restart", reconstruction.chosen},
-                               {"gradient_norm", sharing::gradient_norm(observation.update)},
-                               {"diagnoses", inversion::to_json(inversion::diagnose(observation, options, reconstruction))},
-                               {"images", images}};
-    core::write_file(std::filesystem::path(out) / "result.json", core::to_text(result));
-    if (print_json(common, result)) return;
-    fmt::print("{}\n", result["observation"].get<std::string>());
-    fmt::print("matching loss {:.3g} by {} ({} of {} restarts chosen by it), status {}\n", chosen.matching_loss, chosen.method,
-               reconstruction.chosen + 1, reconstruction.trials.size(), result["status"].get<std::string>());
-    for (const auto& cause : result["diagnoses"]) fmt::print("Note: {}\n", cause["sentence"].get<std::string>());
-    std::vector<std::vector<std::string>> table = {{"image", "PSNR, dB", "SSIM", "MSE"}};
-    for (std::size_t i = 0; i < images.size(); ++i) {
-      if (scores.empty()) {
-        fmt::print("{}\n", images[i]["file"].get<std::string>());
-      } else {
-        table.push_back({images[i]["file"], fmt::format("{:.2f}", scores[i].psnr), fmt::format("{:.3f}", scores[i].ssim), fmt::format("{:.2e}", scores[i].mse)});
+      for (std::size_t i = 0; i < scores.size(); ++i) {
+        result["images"][i]["original"] = scores[i].original;
+        result["images"][i].update(study::to_json(scores[i]));
       }
+      core::write_file(folder.path() / kResult, core::to_text(result));
     }
-    if (!scores.empty()) print_table(table);
+    if (!print_json(common, result)) print(result, reconstruction.trials.size());
   }
+
+  [[nodiscard]] study::Truth load_truth(const sharing::Observation& observation) const {
+    auto loaded = study::load_truth(truth, observation.network.architecture.spec);
+    try {
+      study::check_belongs(loaded, observation);
+    } catch (Error& error) {
+      throw error.add_context(core::printable(truth, 4096));
+    }
+    return loaded;
+  }
+
+  // The result, but for the scores.
+  [[nodiscard]] Json describe(const sharing::Observation& observation, const inversion::Reconstruction& reconstruction, const core::Run& run) const {
+    const auto& chosen = reconstruction.trials[reconstruction.chosen];
+    const auto read = inversion::label_read(observation);
+    const auto labels = inversion::infer_labels(observation);
+    Json images = Json::array();
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      images.push_back({{"file", (fs::path(out) / fmt::format("images/{:04}.png", i)).string()}, {"label", labels[i]}, {"class", class_name(observation, labels[i])}});
+    }
+    return {{"schema", "pellucid.inversion/1"},
+            {"environment", core::environment(run.threads)},
+            {"observation", sharing::describe(observation)},
+            {"config", settings.resolved()},
+            {"status", inversion::to_string(chosen.status)},
+            {"reason", chosen.reason},
+            {"method", chosen.method},
+            {"matching_loss", chosen.matching_loss},
+            {"restart", reconstruction.chosen},
+            {"gradient_norm", sharing::gradient_norm(observation.update)},
+            {"labels", observation.labels.empty() ? "read" : "shared"},
+            {"label_read", read ? Json(*read) : Json()},
+            {"class_read", read ? class_name(observation, *read) : Json()},
+            {"diagnoses", inversion::to_json(inversion::diagnose(observation, options, reconstruction))},
+            {"images", images}};
+  }
+
+  // Puts the result in the place of an earlier run's, whose result.json goes first: what lies in the folder is never another
+  // run's than its result.json says.
+  void save(const core::RunFolder& folder, const Json& result, const Tensor& images) const {
+    remove_file(folder.path() / kResult);
+    remove_file(folder.path() / kFloats);
+    std::error_code none;
+    std::vector<fs::path> old;
+    for (const auto& entry : fs::directory_iterator(folder.path() / "images", none)) {
+      if (is_picture(entry.path())) old.push_back(entry.path());
+    }
+    for (const auto& file : old) remove_file(file);
+    folder.write_config(settings.resolved());
+    for (std::int64_t i = 0; i < images.size(0); ++i) {
+      core::write_file(folder.path() / fmt::format("images/{:04}.png", i), data::encode_png(images[i]));
+    }
+    nets::save_safetensors({.tensors = {{"images", images}}, .metadata = {{"schema", "pellucid.images/1"}}}, folder.path() / kFloats);
+    core::write_file(folder.path() / kResult, core::to_text(result));
+  }
+
+  void print(const Json& result, std::size_t restarts) const {
+    fmt::print("{}\n", result["observation"].get<std::string>());
+    fmt::print("matching loss {:.3g} by {} (restart {} of {}, chosen by it), status {}\n", result["matching_loss"].get<double>(),
+               result["method"].get<std::string>(), result["restart"].get<std::size_t>() + 1, restarts, result["status"].get<std::string>());
+    for (const auto& cause : result["diagnoses"]) fmt::print("Note: {}\n", cause["sentence"].get<std::string>());
+    if (result.contains("truth_names_update") && !result["truth_names_update"].get<bool>()) {
+      fmt::print("Note: the truth does not say which update it belongs to; the scores hold if it is this one.\n");
+    }
+    const bool scored = result["images"].at(0).contains("psnr");
+    std::vector<std::vector<std::string>> table = {{"image", "class"}};
+    if (scored) table[0].insert(table[0].end(), {"original", "PSNR, dB", "SSIM", "MSE"});
+    for (const auto& row : result["images"]) {
+      const auto number = [&](const char* key, int digits) { return row.at(key).is_number() ? fmt::format("{:.{}f}", row.at(key).get<double>(), digits) : "-"; };
+      table.push_back({core::printable(row["file"].get<std::string>(), 4096), row["class"].is_null() ? row["label"].dump() : core::printable(row["class"].get<std::string>(), 24)});
+      if (scored) table.back().insert(table.back().end(), {row["original"].dump(), number("psnr", 2), number("ssim", 3), fmt::format("{:.2e}", row["mse"].get<double>())});
+    }
+    print_table(table, scored ? Columns::kNumbers : Columns::kText);
+  }
+
+  static constexpr const char* kResult = "result.json";
+  static constexpr const char* kFloats = "images.safetensors";
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "pellucid/inversion/matching.h"
 
 #include "pellucid/core/error.h"
+#include "pellucid/core/memory.h"
 
 #include <algorithm>
 #include <cmath>
@@ -34,6 +35,8 @@ Problem make_problem(const sharing::Observation& observation, const InversionOpt
   if (norm == 0) throw Error(ErrorKind::kModel, "the observed gradient is zero everywhere: nothing can be matched");
   auto scaled = [&](const Tensor& tensor) { return tensor.to(torch::kFloat64) / norm; };
   const auto& architecture = observation.network.architecture;
+  core::require_memory(labels.size() * static_cast<std::uint64_t>(architecture.spec.classes) * 2 * sizeof(double),
+                       fmt::format("the labels of a batch of {} with {} classes", labels.size(), architecture.spec.classes));
   Problem problem{.architecture = architecture,
                   .state = observation.network.state,
                   .mode = observation.update.mode,
@@ -137,10 +140,18 @@ Tensor residual_at_logits(const sharing::Observation& observation) {
   return observation.update.gradient.at(last.name + ".bias");
 }
 
+std::optional<std::int64_t> label_read(const sharing::Observation& observation) {
+  if (observation.update.batch_size != 1) return std::nullopt;
+  if (!std::holds_alternative<nets::Linear>(observation.network.architecture.layers.back().op)) return std::nullopt;
+  const Tensor residual = residual_at_logits(observation);
+  if (residual.min().item<double>() < 0) return residual.argmin().item<std::int64_t>();
+  return std::nullopt;
+}
+
 std::vector<std::int64_t> infer_labels(const sharing::Observation& observation) {
   if (!observation.labels.empty()) return observation.labels;
   if (observation.update.batch_size != 1) {
-    throw Error(ErrorKind::kUsage, "labels: not shared, and they can be read off a batch of one only (got {})",
+    throw Error(ErrorKind::kUsage, "labels: not shared, and they can be read off a batch of one only (got {}); take an update whose labels are shared",
                 observation.update.batch_size);
   }
   return {residual_at_logits(observation).argmin().item<std::int64_t>()};

@@ -4,6 +4,8 @@
 #include "pellucid/inversion/options.h"
 #include "pellucid/sharing/update.h"
 
+#include <optional>
+
 namespace pellucid::inversion {
 
 /// What is matched: all that the matching loss depends on, checked, and scaled so that nothing under- or overflows.
@@ -34,6 +36,7 @@ struct Problem {
 /// @throws Error(kUsage) if the residual functional or the features are asked for but the batch is not one image.
 /// @throws Error(kUsage) if they are asked for but the network does not end in a linear layer, or has none.
 /// @throws Error(kModel) if the observed gradient is zero everywhere or not finite: nothing can be matched.
+/// @throws Error(kData) if the labels of the batch need more memory than is allowed.
 [[nodiscard]] Problem make_problem(const sharing::Observation& observation, const InversionOptions& options,
                                    const std::vector<std::int64_t>& labels);
 
@@ -83,6 +86,10 @@ class Matching {
 /// For a batch of one it is p - onehot(label), rounded.
 /// @throws Error(kUsage) if the network does not end in a linear layer.
 [[nodiscard]] Tensor residual_at_logits(const sharing::Observation& observation);
+
+/// The label of the one image as the last bias's gradient shows it, which is negative for the true class alone; nothing
+/// where none is, for a batch, or where the network does not end in a linear layer.
+[[nodiscard]] std::optional<std::int64_t> label_read(const sharing::Observation& observation);
 
 /// The labels of the batch: those that were shared, or for one image the class whose bias has the lowest gradient.
 ///

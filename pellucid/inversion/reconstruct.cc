@@ -3,6 +3,7 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/parallel.h"
 #include "pellucid/core/stop.h"
+#include "pellucid/core/text.h"
 #include "pellucid/core/tensor.h"
 #include "pellucid/inversion/engine.h"
 
@@ -227,7 +228,13 @@ Reconstruction choose(std::vector<Trial> trials) {
   return reconstruction;
 }
 
+void check_applies(const sharing::Observation& observation, const InversionOptions& options) {
+  sharing::require_memory(observation.network.architecture, observation.update.batch_size);
+  static_cast<void>(make_problem(observation, options, infer_labels(observation)));
+}
+
 Reconstruction reconstruct(const sharing::Observation& observation, const InversionOptions& options, const core::Run& run) {
+  sharing::require_memory(observation.network.architecture, observation.update.batch_size);
   const std::int64_t threads = std::max(run.threads, 1);
   const std::int64_t pack = std::clamp<std::int64_t>((options.restarts + threads - 1) / threads, 1, kPack);
   std::vector<Trial> trials(options.restarts);
@@ -251,6 +258,39 @@ core::Json to_json(const std::vector<Diagnosis>& diagnoses) {
   return list;
 }
 
+namespace {
+
+std::string class_name(const sharing::Observation& observation, std::int64_t label) {
+  const auto& names = observation.network.classes;
+  return names.empty() ? std::to_string(label) : core::quoted(names.at(static_cast<std::size_t>(label)));
+}
+
+// What the last bias's gradient says of the labels. It is the mean over the images of p - onehot(label): for a class of n of
+// B images, -n/B plus a mean probability. Only these classes can be negative, none below -n/B, and the sum is zero.
+std::vector<Diagnosis> check_labels(const sharing::Observation& observation) {
+  const Tensor residual = residual_at_logits(observation).to(torch::kFloat64);
+  const auto batch = static_cast<double>(observation.update.batch_size);
+  const double rounding = 1e-6 + 1e-5 * residual.abs().max().item<double>();  // float32's, of probabilities and of their mean
+  const auto negative = residual.lt(-rounding).sum().item<std::int64_t>();
+  if (std::abs(residual.sum().item<double>()) > rounding + 1e-3 * residual.abs().sum().item<double>() || negative > observation.update.batch_size) {
+    return {{"not-as-described",
+             fmt::format("the last bias's gradient is not that of the mean cross-entropy over {} image{}, where at most as many classes are negative (got {}) "
+                         "and the sum is zero: the update was changed (noise, compression), or is of more images or steps",
+                         observation.update.batch_size, observation.update.batch_size == 1 ? "" : "s", negative)}};
+  }
+  if (observation.labels.empty()) return {};
+  Tensor probability = residual.clone();  // the mean of each class's, if the labels are right
+  for (const auto label : observation.labels) probability[label] += 1 / batch;
+  const auto least = probability.argmin().item<std::int64_t>(), most = probability.argmax().item<std::int64_t>();
+  if (probability[least].item<double>() >= -rounding && probability[most].item<double>() <= 1 + rounding) return {};
+  return {{"wrong-label",
+           fmt::format("the labels that were shared contradict the gradient: it holds more images of class {} than were named, and fewer of {}; the attack "
+                       "matched the wrong ones",
+                       class_name(observation, least), class_name(observation, most))}};
+}
+
+}  // namespace
+
 std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const InversionOptions& options,
                                 const Reconstruction& reconstruction) {
   std::vector<Diagnosis> causes;
@@ -260,8 +300,11 @@ std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const I
   if (trial.status == Status::kNotApplicable) causes.push_back({"not-applicable", trial.reason});
   const double norm = sharing::gradient_norm(observation.update);
   if (norm < 1e-12) causes.push_back({"gradient-near-zero", fmt::format("the gradient is close to zero (norm {:.1e})", norm)});
-  const bool single = observation.update.batch_size == 1 && std::holds_alternative<nets::Linear>(layers.back().op);
-  if (single && options.functional == Functional::kLoss) {
+  const bool linear = std::holds_alternative<nets::Linear>(layers.back().op);
+  if (linear) {
+    for (auto& cause : check_labels(observation)) causes.push_back(std::move(cause));
+  }
+  if (linear && observation.update.batch_size == 1 && options.functional == Functional::kLoss) {
     const double true_class = residual_at_logits(observation).min().item<double>();
     if (true_class >= 0) {
       causes.push_back({"float32-rounding",
@@ -271,13 +314,20 @@ std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const I
       causes.push_back({"few-bits", fmt::format("float32 rounding: 1 - p(true) = {:.1e} has few correct bits left", -true_class)});
     }
   }
-  const bool dropout = std::any_of(layers.begin(), layers.end(), [](const auto& l) { return std::holds_alternative<nets::Dropout>(l.op); });
-  if (dropout && observation.update.mode == nets::Mode::kTraining) {
-    causes.push_back({"dropout", "the client computed the gradient with dropout, and the attacker does not know what was dropped"});
+  const auto holds = [&](auto is_kind) { return std::any_of(layers.begin(), layers.end(), [&](const auto& l) { return is_kind(l.op); }); };
+  if (observation.update.mode == nets::Mode::kTraining) {
+    if (holds([](const auto& op) { return std::holds_alternative<nets::Dropout>(op); })) {
+      causes.push_back({"dropout", "the client computed the gradient with dropout, and the attacker does not know what was dropped"});
+    }
+    if (holds([](const auto& op) { return std::holds_alternative<nets::BatchNorm>(op); })) {
+      causes.push_back({"batch-norm",
+                        "the client computed the gradient with batch norm in training mode: each layer subtracts the batch's mean and divides by its "
+                        "deviation, so brightness and contrast leave hardly a trace in the gradient"});
+    }
   }
   if (options.objective == Objective::kCosine ? trial.matching_loss > 0.1 : trial.matching_loss > 0.5) {
-    causes.push_back({"not-converged",
-                      fmt::format("not converged: matching loss {:.2g}; more iterations or restarts may help", trial.matching_loss)});
+    causes.push_back({"not-converged", fmt::format("not converged: matching loss {:.2g}{}", trial.matching_loss,
+                                                   causes.empty() ? "; more iterations or restarts may help" : "")});
   }
   return causes;
 }

@@ -60,12 +60,20 @@ struct Reconstruction {
 /// Chooses by what the attacker sees. @pre at least one trial.
 [[nodiscard]] Reconstruction choose(std::vector<Trial> trials);
 
+/// Checks, before any work, that the attack can be run on the observation.
+/// @throws Error(kUsage) or Error(kModel) where `run_trials` would find that it does not apply, saying why.
+/// @throws Error(kData) if it needs more memory than is allowed: at the least what the layers give for each image of one
+///   restart, and its gradient.
+void check_applies(const sharing::Observation& observation, const InversionOptions& options);
+
 /// All restarts, over the cores of the run.
+/// @throws Error(kData) as `check_applies`.
 [[nodiscard]] Reconstruction reconstruct(const sharing::Observation& observation, const InversionOptions& options, const core::Run& run);
 
 /// A cause of failure: what it is called and a sentence for the reader.
 struct Diagnosis {
-  std::string code;  ///< "diverged", "not-applicable", "gradient-near-zero", "float32-rounding", "few-bits", "dropout", "not-converged"
+  std::string code;  ///< "diverged", "not-applicable", "gradient-near-zero", "not-as-described", "wrong-label", "float32-rounding",
+                     ///< "few-bits", "dropout", "batch-norm", "not-converged"
   std::string sentence;
 };
 

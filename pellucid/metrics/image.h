@@ -20,6 +20,9 @@ inline constexpr double kMaxPsnr = 100;
 /// @throws Error(kInternal) as `mse`.
 [[nodiscard]] double psnr(const Tensor& reconstruction, const Tensor& original);
 
+/// Whether SSIM is defined for images of this size: its window must fit in.
+[[nodiscard]] bool ssim_applies(const Tensor& image);
+
 /// The structural similarity in [-1, 1] of the images clamped to [0,1]; 1 for identical images.
 ///
 /// Gaussian window of 11x11, sigma 1.5; K1 = 0.01, K2 = 0.03, range 1; population covariance; the mean over the pixels
@@ -29,7 +32,7 @@ inline constexpr double kMaxPsnr = 100;
 /// Source: Wang, Bovik, Sheikh, Simoncelli 2004, "Image quality assessment: from error visibility to structural
 /// similarity".
 /// @throws Error(kInternal) as `mse`.
-/// @throws Error(kUsage) if the images are smaller than the window.
+/// @throws Error(kUsage) if the images are smaller than the window; see `ssim_applies`.
 [[nodiscard]] double ssim(const Tensor& reconstruction, const Tensor& original);
 
 }  // namespace pellucid::metrics

@@ -9,24 +9,13 @@
 #include <limits>
 
 namespace pellucid::study {
-namespace {
-
 using core::Json;
-
-// The label that the last bias's gradient gives away: of the true class alone it is negative. Null where none is.
-Json label_read(const sharing::Observation& observation) {
-  const auto& layers = observation.network.architecture.layers;
-  if (!std::holds_alternative<nets::Linear>(layers.back().op)) return {};
-  const Tensor residual = inversion::residual_at_logits(observation);
-  return residual.min().item<double>() < 0 ? Json(residual.argmin().item<std::int64_t>()) : Json();
-}
-
-}  // namespace
 
 ReadBack read_back(const sharing::Observation& observation, const Truth& truth, const inversion::InversionOptions& options, const core::Run& run) {
   const auto confidence = sharing::confidence(observation.network, truth.images, truth.labels).front();
   const auto reconstruction = inversion::reconstruct(observation, options, run);
   const auto& chosen = reconstruction.trials[reconstruction.chosen];
+  const auto label = inversion::label_read(observation);
   Json json = {{"status", inversion::to_string(chosen.status)},
                {"reason", chosen.reason},
                {"psnr", Json()},
@@ -42,7 +31,7 @@ ReadBack read_back(const sharing::Observation& observation, const Truth& truth, 
                {"margin", confidence.margin},
                {"p_true", confidence.p_true},
                {"gradient_norm", sharing::gradient_norm(observation.update)},
-               {"label_read", label_read(observation)},
+               {"label_read", label ? Json(*label) : Json()},
                {"diagnoses", inversion::to_json(inversion::diagnose(observation, options, reconstruction))},
                {"curve", {{"iteration", chosen.curve.iteration}, {"matching_loss", chosen.curve.matching_loss}}}};
   double oracle = -std::numeric_limits<double>::infinity();

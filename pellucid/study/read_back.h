@@ -24,7 +24,8 @@ struct Client {
 /// @param index the image's number: start noise and dropout depend on (seed, index).
 /// @return with "status", "reason", the scores of `score` and "oracle_psnr" (the best restart's, chosen with the truth in hand),
 ///   "matching_loss", "method", "restart", "restarts", "margin", "p_true", "gradient_norm", "label_read" (null where the last layer
-///   does not give it away), "diagnoses" [{"code", "sentence"}] and "curve"; numbers are null where nothing came out.
+///   does not show it), "diagnoses" [{"code", "sentence"}] and "curve"; numbers are null where nothing came out, and where a
+///   metric does not apply.
 [[nodiscard]] ReadBack read_back(const nets::Network& network, const Truth& truth, std::int64_t index, const inversion::InversionOptions& options,
                                  const Client& client = {}, const core::Run& run = {});
 

@@ -1,54 +1,96 @@
 #include "pellucid/study/score.h"
 
 #include "pellucid/core/error.h"
+#include "pellucid/core/text.h"
+#include "pellucid/metrics/assignment.h"
 #include "pellucid/metrics/feature.h"
 #include "pellucid/metrics/image.h"
 #include "pellucid/nets/safetensors.h"
 
+#include <algorithm>
+
 namespace pellucid::study {
+namespace {
 
 using core::Error;
 using core::ErrorKind;
 
+constexpr const char* kSchema = "pellucid.truth/1";
+constexpr const char* kUpdate = "update";
+
+}  // namespace
+
 void save_truth(const Truth& truth, const std::filesystem::path& path) {
-  core::write_file(path, nets::write_safetensors({.tensors = {{"images", truth.images}, {"labels", truth.labels}},
-                                                  .metadata = {{"schema", "pellucid.truth/1"}}}));
+  nets::SafeTensors file{.tensors = {{"images", truth.images}, {"labels", truth.labels}}, .metadata = {{"schema", kSchema}}};
+  if (!truth.update.empty()) file.metadata[kUpdate] = truth.update;
+  nets::save_safetensors(file, path);
 }
 
-Truth load_truth(const std::filesystem::path& path, const nets::Spec& spec) {
-  auto file = nets::read_safetensors(path);
-  const Tensor images = file.tensors["images"], labels = file.tensors["labels"];
-  const bool shaped = images.defined() && labels.defined() && images.dim() == 4 && labels.dim() == 1 &&
-                      images.sizes().slice(1) == at::IntArrayRef(spec.input) && images.size(0) == labels.size(0) &&
-                      images.scalar_type() == torch::kFloat32 && labels.scalar_type() == torch::kInt64;
+Truth load_truth(const std::filesystem::path& path, const nets::Spec& spec) { return load_truth(nets::SafeTensorsFile(path), spec); }
+
+Truth load_truth(const nets::SafeTensorsFile& file, const nets::Spec& spec) {
+  const auto schema = file.metadata().find("schema");  // tensors of these names are a truth without it too
+  if (schema != file.metadata().end() && schema->second != kSchema) {
+    throw Error(ErrorKind::kModel, "{}: schema: got {}, expected {}: got no truth", file.name(), core::printable(schema->second), kSchema);
+  }
+  const auto images = file.tensors().find("images"), labels = file.tensors().find("labels");
+  bool shaped = images != file.tensors().end() && labels != file.tensors().end();
+  if (shaped) {
+    const auto& a = images->second;
+    const auto& b = labels->second;
+    shaped = a.type == torch::kFloat32 && b.type == torch::kInt64 && a.shape.size() == 4 && b.shape.size() == 1 && a.shape[0] == b.shape[0] &&
+             std::equal(spec.input.begin(), spec.input.end(), a.shape.begin() + 1) && a.shape[0] > 0;
+  }
   if (!shaped) {
-    throw Error(ErrorKind::kModel, "{}: got no truth of {}, expected float images [B, {}] and a label for each", path.string(), spec.net,
+    throw Error(ErrorKind::kModel, "{}: got no truth of {}, expected float images [B, {}] and a label for each", file.name(), spec.net,
                 fmt::join(spec.input, ", "));
   }
-  const bool in_range = images.ge(0).logical_and(images.le(1)).all().item<bool>() &&
-                        labels.ge(0).logical_and(labels.lt(spec.classes)).all().item<bool>();
-  if (!in_range) throw Error(ErrorKind::kModel, "{}: got pixels outside [0, 1] or labels outside 0 to {}", path.string(), spec.classes - 1);
-  return {.images = images, .labels = labels};
+  Truth truth{.images = file.read("images"), .labels = file.read("labels")};
+  file.verify();
+  const bool in_range = truth.images.ge(0).logical_and(truth.images.le(1)).all().item<bool>() &&
+                        truth.labels.ge(0).logical_and(truth.labels.lt(spec.classes)).all().item<bool>();
+  if (!in_range) throw Error(ErrorKind::kModel, "{}: got pixels outside [0, 1] or labels outside 0 to {}", file.name(), spec.classes - 1);
+  if (const auto update = file.metadata().find(kUpdate); update != file.metadata().end()) truth.update = update->second;
+  return truth;
+}
+
+void check_belongs(const Truth& truth, const sharing::Observation& observation) {
+  const auto refuse = [](const std::string& why) {
+    throw Error(ErrorKind::kModel, "the truth is not this update's: {}; give the file that was captured with it", why);
+  };
+  const auto images = truth.images.size(0), batch = observation.update.batch_size;
+  if (images != batch) refuse(fmt::format("got {} image{}, the update is of {}", images, images == 1 ? "" : "s", batch));
+  if (!observation.labels.empty()) {
+    const Tensor shared = torch::tensor(observation.labels, torch::kInt64);
+    if (!torch::equal(std::get<0>(shared.sort()), std::get<0>(truth.labels.sort()))) refuse("its labels are not those that were shared");
+  }
+  if (const auto digest = sharing::digest(observation.update); !truth.update.empty() && truth.update != digest) {
+    refuse(fmt::format("it belongs to the update {}, this is {:.12}", core::printable(truth.update, 12), digest));
+  }
 }
 
 std::vector<Score> score(const nets::Network& network, const Tensor& reconstruction, const Truth& truth) {
   const torch::NoGradGuard no_gradient;
+  const auto originals = metrics::match(reconstruction, truth.images);
   const auto read = nets::evaluate(network.architecture, network.state, reconstruction);
   const auto real = nets::evaluate(network.architecture, network.state, truth.images);
   std::vector<Score> scores;
-  for (std::int64_t i = 0; i < truth.images.size(0); ++i) {
-    const Tensor a = reconstruction[i], b = truth.images[i];
-    scores.push_back({.psnr = metrics::psnr(a, b),
-                      .mse = metrics::mse(a, b),
-                      .ssim = metrics::ssim(a, b),
-                      .fmse_logits = metrics::fmse(read.logits[i], real.logits[i]),
-                      .fmse_features = metrics::fmse(read.features[i], real.features[i])});
+  for (std::int64_t i = 0; i < reconstruction.size(0); ++i) {
+    const std::int64_t o = originals[static_cast<std::size_t>(i)];
+    const Tensor a = reconstruction[i], b = truth.images[o];
+    Score s{.psnr = metrics::psnr(a, b),
+            .mse = metrics::mse(a, b),
+            .fmse_logits = metrics::fmse(read.logits[i], real.logits[o]),
+            .fmse_features = metrics::fmse(read.features[i], real.features[o]),
+            .original = o};
+    if (metrics::ssim_applies(b)) s.ssim = metrics::ssim(a, b);
+    scores.push_back(s);
   }
   return scores;
 }
 
 core::Json to_json(const Score& s) {
-  return {{"psnr", s.psnr}, {"mse", s.mse}, {"ssim", s.ssim}, {"fmse_logits", s.fmse_logits}, {"fmse_features", s.fmse_features}};
+  return {{"psnr", s.psnr}, {"mse", s.mse}, {"ssim", s.ssim ? core::Json(*s.ssim) : core::Json()}, {"fmse_logits", s.fmse_logits}, {"fmse_features", s.fmse_features}};
 }
 
 }  // namespace pellucid::study

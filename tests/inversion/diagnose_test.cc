@@ -1,8 +1,7 @@
 #include "pellucid/inversion/reconstruct.h"
 
+#include "tests/core/expect_error.h"
 #include "tests/inversion/observed.h"
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 namespace pellucid::inversion {
 namespace {
@@ -48,7 +47,7 @@ TEST(Diagnose, NamesAFaintGradient) {
 
 TEST(Diagnose, NamesADescentThatDidNotArrive) {
   EXPECT_THAT(tiny::causes(tiny::observed_lenet(), kResidual, with_loss(0.6)),
-              ElementsAre(HasSubstr("not-converged: not converged: matching loss 0.6")));
+              ElementsAre(HasSubstr("not-converged: not converged: matching loss 0.6; more iterations or restarts may help")));
   EXPECT_THAT(tiny::causes(tiny::observed_lenet(), kIg, with_loss(0.2)),
               ElementsAre(HasSubstr("not-converged: not converged: matching loss 0.2")));
 }
@@ -66,6 +65,73 @@ TEST(Diagnose, NamesDropoutInTheClient) {
   EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), IsEmpty());
   observation.update.mode = nets::Mode::kTraining;
   EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), ElementsAre(HasSubstr("dropout: ")));
+}
+
+TEST(Diagnose, NamesBatchNormInTrainingMode) {
+  auto observation = tiny::observed(tiny::normed(), tiny::images(1), torch::tensor({0}));
+  EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), IsEmpty());
+  observation = tiny::observed(tiny::normed(), tiny::images(1), torch::tensor({0}), nets::Mode::kTraining);
+  EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), ElementsAre(HasSubstr("batch-norm: the client computed the gradient with batch norm")));
+  EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.7)), ElementsAre(HasSubstr("batch-norm"), "not-converged: not converged: matching loss 0.7"))
+      << "no advice to iterate more where the cause is known";
+}
+
+TEST(Diagnose, NamesAWrongSharedLabel) {
+  auto observation = tiny::observed_lenet();  // of class 1
+  observation.labels = {1};
+  EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.01)), IsEmpty());
+  observation.labels = {2};
+  EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.7)),
+              ElementsAre(HasSubstr("wrong-label: the labels that were shared contradict the gradient: it holds more images of class 1 than were named, and fewer of 2"),
+                          "not-converged: not converged: matching loss 0.7"));
+  observation.network.classes = {"ant", "bee", "cat", "dog"};
+  EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.01)), ElementsAre(HasSubstr("of class \"bee\" than were named, and fewer of \"cat\"")));
+}
+
+TEST(Diagnose, NamesAWrongLabelAmongThoseOfABatch) {
+  const auto batch = [](std::vector<std::int64_t> labels) {
+    auto observation = tiny::observed(tiny::balanced_lenet(), tiny::images(4), torch::tensor({0, 1, 1, 3}));
+    observation.labels = std::move(labels);
+    return tiny::causes(observation, kIg, with_loss(0.01));
+  };
+  EXPECT_THAT(batch({0, 1, 1, 3}), IsEmpty());
+  EXPECT_THAT(batch({3, 1, 0, 1}), IsEmpty());
+  EXPECT_THAT(batch({2, 2, 2, 3}), ElementsAre(HasSubstr("wrong-label")));
+}
+
+TEST(Diagnose, NamesAGradientThatIsNotOfOneImage) {
+  auto observation = tiny::observed(tiny::balanced_lenet(), tiny::images(4), torch::tensor({0, 1, 1, 3}));
+  observation.update.batch_size = 1;
+  EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)),
+              ElementsAre(HasSubstr("not-as-described: the last bias's gradient is not that of the mean cross-entropy over 1 image, where at most as many classes are "
+                                    "negative (got")));
+  observation = tiny::observed_lenet();
+  observation.update.gradient.at("fc.0.bias") += 0.3;
+  EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), ElementsAre(HasSubstr("not-as-described")));
+}
+
+TEST(LabelRead, IsTheClassThatIsNegative) {
+  EXPECT_EQ(label_read(tiny::observed_lenet()), 1);
+  EXPECT_EQ(label_read(with_margin(17)), std::nullopt) << "rounded away";
+  EXPECT_EQ(label_read(tiny::observed(tiny::balanced_lenet(), tiny::images(2), torch::tensor({0, 1}))), std::nullopt) << "a batch";
+}
+
+TEST(CheckApplies, RefusesBeforeAnyWork) {
+  const auto refused = [](const sharing::Observation& observation, const InversionOptions& options, core::ErrorKind kind, const std::string& message) {
+    core::expect_error([&] { check_applies(observation, options); }, kind, message);
+  };
+  auto batch = tiny::observed(tiny::balanced_lenet(), tiny::images(2), torch::tensor({0, 1}));
+  refused(batch, kIg, core::ErrorKind::kUsage, "take an update whose labels are shared");
+  batch.labels = {0, 1};
+  check_applies(batch, kIg);
+  refused(batch, kResidual, core::ErrorKind::kUsage, "the residual attack: got a batch of 2, expected one image; use ig");
+  auto zero = tiny::observed_lenet();
+  tiny::scale(zero.update, 0);
+  refused(zero, kIg, core::ErrorKind::kModel, "the observed gradient is zero everywhere");
+  auto vast = tiny::observed_lenet();
+  vast.update.batch_size = std::int64_t{1} << 50;
+  refused(vast, kIg, core::ErrorKind::kData, "of memory, and");
+  core::expect_error([&] { (void)reconstruct(vast, kIg, {}); }, core::ErrorKind::kData, "of memory, and");
 }
 
 TEST(Diagnose, SaysNothingOfTheLastLayerOfABatch) {

@@ -98,6 +98,9 @@ TEST(Ssim, OfTwoConstantsIsTheirLuminanceTerm) {
 TEST(Ssim, ClampsToTheVisibleRange) { EXPECT_NEAR(ssim(noise(0) + 5, constant(1, {3, 13, 12})), 1, 1e-12); }
 
 TEST(Ssim, RefusesImagesSmallerThanItsWindow) {
+  EXPECT_TRUE(ssim_applies(constant(0, {1, 11, 11})));
+  EXPECT_FALSE(ssim_applies(constant(0, {1, 10, 28})));
+  EXPECT_FALSE(ssim_applies(constant(0, {1, 28, 10})));
   expect_error(ssim, constant(0, {1, 10, 28}), constant(0, {1, 10, 28}), ErrorKind::kUsage,
                "image size: got 10x28, expected at least 11x11");
   expect_error(ssim, constant(0, {1, 28, 10}), constant(0, {1, 28, 10}), ErrorKind::kUsage, "got 28x10");

@@ -1,11 +1,14 @@
 #include "pellucid/nets/weights.h"
 
+#include "pellucid/core/memory.h"
+#include "pellucid/core/random.h"
 #include "pellucid/nets/safetensors.h"
 
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 #include "tests/nets/formula.h"
 
+#include <cstring>
 #include <limits>
 
 namespace pellucid::nets {
@@ -15,6 +18,7 @@ using core::ErrorKind;
 using core::expect_error;
 
 const Spec kSpec{.net = "convnet", .input = {1, 9, 9}, .classes = 3, .mean = {0.1}, .deviation = {0.3}};
+const Foreign kForeign{.net = "convnet", .input = {1, 9, 9}, .mean = {0.1}, .deviation = {0.3}};
 
 class Weights : public testing::Test {
  protected:
@@ -87,9 +91,28 @@ TEST_F(Weights, RefuseAMissingTensor) {
                  "tensor \"model.bn2.running_var\" is missing");
 }
 
-TEST_F(Weights, RefuseASuperfluousTensor) {
-  expect_refusal([](SafeTensors& content) { content.tensors["sub_block1.weight"] = torch::zeros({1}); },
-                 "tensor \"sub_block1.weight\" is not one of convnet's");
+TEST_F(Weights, RefuseATensorInsideAPartOfTheNetwork) {
+  expect_refusal([](SafeTensors& content) { content.tensors["model.conv8.weight"] = torch::zeros({1}); },
+                 "tensor \"model.conv8.weight\" is not one of convnet's: is it another network?");
+}
+
+TEST_F(Weights, LeaveOutTensorsBesideTheNetworkAndNameThem) {
+  write([](SafeTensors& content) {
+    content.tensors["optimizer.step"] = torch::tensor(7);
+    content.tensors["sub_block1.weight\n"] = torch::full({3}, std::nan(""));
+  });
+  std::vector<std::string> notes;
+  EXPECT_EQ(fingerprint(load_network(path, {}, &notes)), fingerprint(network));
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_EQ(notes[0], path.string() + ": 2 tensors that are not convnet's were left out: \"optimizer.step\", \"sub_block1.weight\\n\"");
+  EXPECT_EQ(fingerprint(load_network(path)), fingerprint(network));
+}
+
+TEST_F(Weights, LeaveOutALargeTensorWithoutReadingIt) {
+  write([](SafeTensors& content) { content.tensors["unused"] = torch::zeros({1 << 20}); });
+  core::set_memory_budget(3 << 20);  // its four MiB would not fit; the network's largest tensor does
+  EXPECT_EQ(fingerprint(load_network(path)), fingerprint(network));
+  core::set_memory_budget(0);
 }
 
 TEST_F(Weights, RefuseAnotherShape) {
@@ -100,12 +123,82 @@ TEST_F(Weights, RefuseAnotherShape) {
       "tensor \"model.conv0.bias\": got shape [1, 64], expected [64]");
 }
 
-TEST_F(Weights, RefuseAnotherType) {
-  expect_refusal(
-      [](SafeTensors& content) { content.tensors["model.conv0.bias"] = torch::zeros({64}, torch::kFloat64); },
-      "tensor \"model.conv0.bias\": got type Double, expected Float");
-  expect_refusal([](SafeTensors& content) { content.tensors["model.bn1.num_batches_tracked"] = torch::zeros({}); },
-                 "tensor \"model.bn1.num_batches_tracked\": got type Float, expected Long");
+TEST_F(Weights, SayWhichTensorIsOfTheImagesSize) {
+  expect_refusal([](SafeTensors& content) { content.tensors["model.linear.weight"] = torch::zeros({3, 1024}); },
+                 "tensor \"model.linear.weight\": got shape [3, 1024], expected [3, 256] for images of 1x9x9: does the network take others?");
+}
+
+TEST_F(Weights, BecomeFloat32FromOtherFloats) {
+  for (const auto type : {torch::kFloat64, torch::kFloat16, torch::kBFloat16}) {
+    write([&](SafeTensors& content) {
+      for (auto& [name, tensor] : content.tensors) tensor = tensor.to(type);  // as model.half() does; Tensor.half() converts counters too
+    });
+    std::vector<std::string> notes;
+    const Network again = load_network(path, {}, &notes);
+    ASSERT_EQ(notes.size(), 1u);
+    EXPECT_EQ(notes[0], path.string() + ": converted to float32 from " + torch::toString(type));
+    for (const auto& [name, tensor] : network.state) {
+      EXPECT_EQ(again.state.at(name).scalar_type(), tensor.scalar_type()) << name;
+      EXPECT_TRUE(torch::equal(again.state.at(name), tensor.to(type).to(tensor.scalar_type()))) << name;
+    }
+  }
+}
+
+TEST_F(Weights, RefuseParametersThatAreWholeNumbers) {
+  expect_refusal([](SafeTensors& content) { content.tensors["model.conv0.bias"] = torch::zeros({64}, torch::kInt64); },
+                 "tensor \"model.conv0.bias\": got type Long, expected Float");
+}
+
+TEST_F(Weights, RefuseFloat64ThatFloat32CannotHold) {
+  expect_refusal([](SafeTensors& content) { content.tensors["model.conv0.bias"] = torch::full({64}, 1e300, torch::kFloat64); },
+                 "tensor \"model.conv0.bias\": got values that are not finite in float32");
+}
+
+TEST_F(Weights, LoadFromBehindAPrefix) {
+  for (const std::string prefix : {"module.", "_orig_mod.module.", "model."}) {
+    write([&](SafeTensors& content) {
+      std::map<std::string, Tensor> renamed;
+      for (const auto& [name, tensor] : content.tensors) renamed[prefix + name] = tensor;
+      renamed["epoch"] = torch::tensor(3);
+      content.tensors = renamed;
+    });
+    std::vector<std::string> notes;
+    EXPECT_EQ(fingerprint(load_network(path, {}, &notes)), fingerprint(network));
+    EXPECT_EQ(notes.back(), path.string() + ": read without the prefix \"" + prefix + "\" of its names");
+  }
+}
+
+TEST_F(Weights, RefuseTwoNetworksInAFile) {
+  write([&](SafeTensors& content) {
+    std::map<std::string, Tensor> both;
+    for (const auto& [name, tensor] : content.tensors) both["a." + name] = tensor, both["b." + name] = tensor + 1;
+    content.tensors = both;
+  });
+  expect_error([&] { (void)load_network(path); }, ErrorKind::kModel, "holds several networks, below \"a.\" and \"b.\"");
+}
+
+TEST_F(Weights, ThatWereDamagedAreRefused) {
+  network = formula_network({.net = "lenet", .input = {1, 8, 8}, .classes = 3});
+  network.classes = {"cat", "dog", "owl"};
+  save_network(network, path, {{"epochs", "3"}});
+  const auto whole = core::read_file(path);
+  std::uint64_t header = 0;
+  std::memcpy(&header, whole.data(), 8);
+  core::Stream stream(0, "damage");
+  for (int i = 0; i < 300; ++i) {
+    auto damaged = whole;
+    const auto at = stream.below(i % 3 == 0 ? whole.size() : 8 + header);  // in the header each bit means something
+    damaged[at] ^= static_cast<std::uint8_t>(1 << stream.below(8));
+    core::write_file(path, damaged);
+    SCOPED_TRACE(at);
+    expect_error([&] { (void)load_network(path); }, ErrorKind::kModel, "net.safetensors");
+    EXPECT_THROW((void)load_network(path, {.net = "lenet"}), core::Error);
+    expect_error([&] { (void)read_metadata(path); }, ErrorKind::kModel, "net.safetensors");
+    damaged = whole;
+    damaged.resize(stream.below(whole.size()));
+    core::write_file(path, damaged);
+    expect_error([&] { (void)load_network(path); }, ErrorKind::kModel, "net.safetensors");
+  }
 }
 
 TEST_F(Weights, RefuseValuesThatAreNotFinite) {
@@ -128,15 +221,25 @@ TEST_F(Weights, OfUnsaidNetworkNeedToBeToldIt) {
   auto forget = [](SafeTensors& content) { content.metadata.clear(); };
   expect_refusal(forget,
                  "the file does not say which network it holds (metadata \"pellucid.spec\"); name it with --net");
-  EXPECT_EQ(load_network(path, kSpec).architecture.spec, kSpec);
-  expect_error([&] { (void)load_network(path, Spec{.net = "lenet"}); }, ErrorKind::kModel,
-               "tensor \"body.0.weight\" is missing");
-  expect_error([&] { (void)load_network(path, Spec{.net = "convnet", .classes = 0}); }, ErrorKind::kUsage, "classes");
+  std::vector<std::string> notes;
+  EXPECT_EQ(load_network(path, kForeign, &notes).architecture.spec, kSpec) << "three classes, by the last layer";
+  EXPECT_EQ(notes, (std::vector{path.string() + ": taken for convnet on images of 1x9x9 with 3 classes, normalised as given"}));
+  expect_error([&] { (void)load_network(path, {.net = "lenet"}); }, ErrorKind::kModel, "tensor \"body.0.weight\" is missing: is it another network");
+  expect_error([&] { (void)load_network(path, {.net = "convnett"}); }, ErrorKind::kUsage, "did you mean convnet?");
+  expect_error([&] { (void)load_network(path, {.net = "convnet", .input = {1, 0, 9}}); }, ErrorKind::kUsage, "input shape");
+  expect_error([&] { (void)load_network(path, {.net = "convnet"}); }, ErrorKind::kModel, "for images of 1x28x28: does the network take others?");
 }
 
-TEST_F(Weights, SayWhatTheyAreLouderThanTheCaller) {
+TEST_F(Weights, MayBeToldNothingElseThanTheySay) {
   save_network(network, path);
-  EXPECT_EQ(load_network(path, Spec{.net = "lenet"}).architecture.spec, kSpec);
+  EXPECT_EQ(load_network(path, kForeign).architecture.spec, kSpec);
+  const auto refused = [&](const Foreign& foreign, const std::string& message) {
+    expect_error([&] { (void)load_network(path, foreign); }, ErrorKind::kUsage, message);
+  };
+  refused({.net = "lenet"}, "network: got \"lenet\", but the file itself says convnet; leave it out");
+  refused({.input = {1, 8, 9}}, "input: got [1, 8, 9], but the file itself says [1, 9, 9]");
+  refused({.mean = {0.2}}, "mean: got [0.2], but the file itself says [0.1]");
+  refused({.deviation = {0.2}}, "deviation: got [0.2], but the file itself says [0.3]");
 }
 
 TEST_F(Weights, RefuseADescriptionThatIsNone) {

@@ -1,4 +1,5 @@
 #include "pellucid/core/file.h"
+#include "pellucid/core/memory.h"
 #include "pellucid/nets/safetensors.h"
 #include "pellucid/sharing/update.h"
 
@@ -8,6 +9,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <set>
 
 namespace pellucid::sharing {
 namespace {
@@ -18,9 +21,14 @@ using core::Json;
 struct ObservationFile : testing::Test {
   core::Folder folder;
   const std::filesystem::path path = folder / "update.safetensors";
-  const nets::Network network = tiny::network(tiny::spec());
+  const nets::Network network = named();
   const Tensor images = tiny::images(2), labels = torch::tensor({3, 1});
 
+  static nets::Network named() {
+    auto network = tiny::network(tiny::spec());
+    network.classes = {"a", "b", "c", "d"};
+    return network;
+  }
   Observation observation() {
     return {.network = network,
             .update = compute_update(network, images, labels, nets::Mode::kTraining),
@@ -53,8 +61,89 @@ TEST_F(ObservationFile, ComesBackToTheBit) {
   EXPECT_EQ(got.update.batch_size, 2);
   EXPECT_EQ(got.update.mode, nets::Mode::kTraining);
   EXPECT_EQ(got.update.model, nets::fingerprint(network));
-  EXPECT_EQ(got.labels, (std::vector<std::int64_t>{3, 1}));
-  EXPECT_EQ(got.id, 42);
+  EXPECT_EQ(got.labels, (std::vector<std::int64_t>{1, 3}));
+  EXPECT_EQ(got.network.classes, network.classes);
+}
+
+// The observation's number is that of a test image in a study: whoever has the data set would have the image.
+TEST_F(ObservationFile, SaysNothingOfWhichImagesTheyWere) {
+  save_observation(observation(), path);
+  const auto bytes = core::read_file(path);
+  auto other = observation();
+  other.id = 7;
+  std::reverse(other.labels.begin(), other.labels.end());
+  save_observation(other, folder / "another name");
+  EXPECT_EQ(core::read_file(folder / "another name"), bytes) << "neither number nor order of the labels, neither file name nor time";
+
+  const auto metadata = nets::read_safetensors(path).metadata;
+  std::set<std::string> keys;
+  for (const auto& [key, unused] : metadata) keys.insert(key);
+  EXPECT_EQ(keys, (std::set<std::string>{"observation", "schema", "threat_model"}));
+  EXPECT_EQ(Json::parse(metadata.at("observation")), (Json{{"batch_size", 2}, {"mode", "training"}, {"model", nets::fingerprint(network)},
+                                                           {"labels", {1, 3}}, {"classes", {"a", "b", "c", "d"}}}));
+}
+
+TEST_F(ObservationFile, StartsFromNoiseThatDependsOnTheGradientAlone) {
+  save_observation(observation(), path);
+  const auto id = load_observation(path, network).id;
+  auto other = observation();
+  other.id = 7;
+  other.labels = {};
+  save_observation(other, path);
+  EXPECT_EQ(load_observation(path, network).id, id);
+  other.update.gradient.at("fc.0.bias")[0] += 1e-3;
+  save_observation(other, path);
+  EXPECT_NE(load_observation(path, network).id, id);
+}
+
+TEST_F(ObservationFile, OfTheFirstVersionLoadsAndItsNumberIsNotUsed) {
+  save_observation(observation(), path);
+  const auto id = load_observation(path, network).id;
+  auto file = nets::read_safetensors(path);
+  Json given = Json::parse(file.metadata.at("observation"));
+  given.erase("classes");
+  given["id"] = 3;
+  file.metadata["observation"] = given.dump();
+  file.metadata["schema"] = "pellucid.update/1";
+  core::write_file(path, nets::write_safetensors(file));
+  EXPECT_EQ(load_observation(path, network).id, id);
+}
+
+TEST_F(ObservationFile, BringsTheClassesNamesToANetworkWithoutThem) {
+  save_observation(observation(), path);
+  auto nameless = network;
+  nameless.classes = {};
+  EXPECT_EQ(load_observation(path, nameless).network.classes, network.classes);
+  auto other = network;
+  other.classes[0] = "z";
+  core::expect_error([&] { (void)load_observation(path, other); }, ErrorKind::kModel, "classes: the update's have other names than the network's");
+  expect_refusal_of("classes: got array, expected 4 names", "classes", {"a", "b"});
+  expect_refusal_of("classes: got array, expected 4 names", "classes", {1, 2, 3, 4});
+}
+
+TEST_F(ObservationFile, ThatWasDamagedIsRefused) {
+  save_observation(observation(), path);
+  const auto whole = core::read_file(path);
+  std::uint64_t header = 0;
+  std::memcpy(&header, whole.data(), 8);
+  core::Stream stream(0, "damage");
+  for (int i = 0; i < 300; ++i) {
+    auto damaged = whole;
+    const auto at = stream.below(i % 3 == 0 ? whole.size() : 8 + header);
+    damaged[at] ^= static_cast<std::uint8_t>(1 << stream.below(8));
+    SCOPED_TRACE(at);
+    core::expect_error([&] { (void)load_observation(nets::SafeTensorsFile(damaged, "u"), network); }, ErrorKind::kModel, "u: ");
+    damaged = whole;
+    damaged.resize(stream.below(whole.size()));
+    core::expect_error([&] { (void)load_observation(nets::SafeTensorsFile(damaged, "u"), network); }, ErrorKind::kModel, "u: ");
+  }
+}
+
+TEST_F(ObservationFile, RefusesValuesThatAreNotFinite) {
+  for (const float value : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
+    expect_refusal("the gradient of \"body.0.bias\": got values that are not finite: no image can be read back from them",
+                   [&](auto& file) { file.tensors.at("body.0.bias")[1] = value; });
+  }
 }
 
 TEST_F(ObservationFile, KeepsLabelsBackThatWereNotShared) {
@@ -82,7 +171,7 @@ TEST_F(ObservationFile, HoldsNoImage) {
 }
 
 TEST_F(ObservationFile, RefusesAnotherSchema) {
-  expect_refusal("schema: got none, expected pellucid.update/1", [](auto& file) { file.metadata.erase("schema"); });
+  expect_refusal("schema: got none, expected pellucid.update/2", [](auto& file) { file.metadata.erase("schema"); });
   expect_refusal("schema: got pellucid.update/9", [](auto& file) { file.metadata["schema"] = "pellucid.update/9"; });
 }
 
@@ -90,7 +179,20 @@ TEST_F(ObservationFile, RefusesMetadataThatAreNoObservation) {
   expect_refusal("metadata \"observation\"", [](auto& file) { file.metadata.erase("observation"); });
   expect_refusal("metadata \"observation\"", [](auto& file) { file.metadata["observation"] = "{"; });
   expect_refusal_of("metadata \"observation\"", "labels", "three");
-  expect_refusal_of("metadata \"observation\"", "batch_size", "two");
+  expect_refusal_of("metadata \"observation\": batch_size: got \"two\", expected a whole number from 1", "batch_size", "two");
+  expect_refusal_of("batch_size: got 2.5", "batch_size", 2.5);
+  expect_refusal_of("batch_size: got true", "batch_size", true);
+  expect_refusal_of("batch_size: got 18446744073709551615", "batch_size", UINT64_MAX);
+  expect_refusal_of("label: got 1.5, expected 0 to 3", "labels", {1.5, 1});
+  expect_refusal_of("model: got null, expected the network's fingerprint", "model", nullptr);
+  expect_refusal("metadata \"observation\": the metadata: got array, expected an object", [](auto& file) { file.metadata["observation"] = "[]"; });
+  expect_refusal("metadata \"observation\": got 1048577 bytes, expected at most 1048576",
+                 [](auto& file) { file.metadata["observation"] = std::string((1 << 20) + 1, '['); });
+  expect_refusal("computed with the network x\\x1b[2J, not", [](auto& file) {
+    Json given = Json::parse(file.metadata.at("observation"));
+    given["model"] = "x\x1b[2J";
+    file.metadata["observation"] = given.dump();
+  });
   expect_refusal_of("mode: got \"backwards\", expected evaluation or training", "mode", "backwards");
 }
 
@@ -110,7 +212,7 @@ TEST_F(ObservationFile, RefusesLabelsThatCannotBe) {
 }
 
 TEST_F(ObservationFile, RefusesAnEmptyBatch) {
-  expect_refusal_of("batch_size: got 0, expected at least 1", "batch_size", 0);
+  expect_refusal_of("batch_size: got 0, expected a whole number from 1", "batch_size", 0);
 }
 
 TEST_F(ObservationFile, RefusesAnotherNetwork) {
@@ -145,6 +247,29 @@ TEST_F(ObservationFile, SaysWhatTheAttackerIsGiven) {
   const Observation one{
       .network = network, .update = compute_update(network, tiny::images(1), tiny::labels(1)), .labels = {}};
   EXPECT_THAT(describe(one), testing::HasSubstr("over 1 image, computed in evaluation mode, and no labels"));
+}
+
+TEST(RequireMemory, CountsWhatTheLayersGive) {
+  auto vast = tiny::spec("resnet18");
+  vast.input = {3, 65536, 65536};
+  core::expect_error([&] { require_memory(nets::build(vast), 1); }, ErrorKind::kData,
+                     "the gradient of a batch of 1 through resnet18 on images of 3x65536x65536: needs");
+  const auto lenet = nets::build(tiny::spec());
+  require_memory(lenet, 100);
+  core::expect_error([&] { require_memory(lenet, INT64_MAX); }, ErrorKind::kData, "of memory, and");
+  core::set_memory_budget(50'000);
+  core::expect_error([&] { (void)compute_update(tiny::network(tiny::spec()), tiny::images(20), tiny::labels(20)); }, ErrorKind::kData, "a batch of 20 through lenet");
+  core::set_memory_budget(0);
+}
+
+TEST(Digest, IsOfTheGradientAlone) {
+  const auto network = tiny::network(tiny::spec());
+  auto update = compute_update(network, tiny::images(1), tiny::labels(1));
+  const auto before = digest(update);
+  EXPECT_EQ(before.size(), 64u);
+  update.batch_size = 3;
+  EXPECT_EQ(digest(update), before);
+  EXPECT_NE(digest(compute_update(network, tiny::images(1, 1), tiny::labels(1))), before);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "pellucid/core/file.h"
 #include "pellucid/nets/safetensors.h"
+#include "pellucid/study/read_back.h"
 
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
@@ -21,13 +22,44 @@ TEST(Score, IsPerfectForTheTruth) {
   for (const Score& s : score(network(), truth().images, truth())) {
     EXPECT_EQ(s.psnr, 100);
     EXPECT_EQ(s.mse, 0);
-    EXPECT_NEAR(s.ssim, 1, 1e-12);
+    EXPECT_NEAR(s.ssim.value(), 1, 1e-12);
     EXPECT_EQ(s.fmse_logits, 0);
     EXPECT_EQ(s.fmse_features, 0);
   }
 }
 
-TEST(Score, IsOfEachImageInTheOrderOfTheTruth) {
+TEST(Score, MatchesEachReconstructionWithAnOriginal) {
+  const auto scores = score(network(), truth().images.flip(0), truth());
+  EXPECT_EQ(scores[0].original, 1);
+  EXPECT_EQ(scores[1].original, 0);
+  for (const Score& s : scores) {
+    EXPECT_EQ(s.psnr, 100);
+    EXPECT_EQ(s.fmse_logits, 0) << "what the network sees is of the matched image too";
+    EXPECT_EQ(s.fmse_features, 0);
+  }
+}
+
+TEST(Score, LeavesOutSsimWhereItsWindowDoesNotFit) {
+  const Truth small{.images = tiny::images(1), .labels = torch::tensor({0})};
+  const auto s = score(tiny::network(tiny::spec()), small.images * 0.5, small).front();
+  EXPECT_FALSE(s.ssim.has_value());
+  EXPECT_GT(s.psnr, 5);
+  EXPECT_TRUE(to_json(s).at("ssim").is_null());
+}
+
+TEST(ReadBack, OfSmallImagesLacksSsimAlone) {
+  const Truth small{.images = tiny::images(1), .labels = torch::tensor({1})};
+  inversion::InversionOptions options;
+  options.iterations = 2;
+  options.restarts = 1;
+  const auto read = read_back(tiny::balanced_lenet(), small, 0, options).result;
+  EXPECT_EQ(read["status"], "ok");
+  EXPECT_TRUE(read["ssim"].is_null());
+  for (const char* key : {"psnr", "mse", "fmse_logits", "fmse_features", "oracle_psnr"}) EXPECT_TRUE(read[key].is_number()) << key;
+  EXPECT_EQ(read["label_read"], 1);
+}
+
+TEST(Score, IsOfEachImage) {
   const Truth half{.images = truth().images * 0.5, .labels = truth().labels};
   Tensor reconstruction = half.images.clone();
   reconstruction[1] += 0.1;
@@ -47,7 +79,7 @@ TEST(Score, ComparesWhatTheNetworkSees) {
   for (std::int64_t i = 0; i < 2; ++i) {
     EXPECT_NEAR(scores[i].fmse_logits, (a.logits[i] - b.logits[i]).square().mean().item<double>(), 1e-6);
     EXPECT_NEAR(scores[i].fmse_features, (a.features[i] - b.features[i]).square().mean().item<double>(), 1e-6);
-    EXPECT_LT(scores[i].ssim, 0.1);
+    EXPECT_LT(scores[i].ssim.value(), 0.1);
   }
 }
 
@@ -72,11 +104,56 @@ TEST_F(TruthFile, ComesBackToTheBit) {
   const Truth got = load_truth(path, spec);
   EXPECT_TRUE(torch::equal(got.images, truth().images));
   EXPECT_TRUE(torch::equal(got.labels, truth().labels));
+  EXPECT_EQ(got.update, "");
+  Truth of_update = truth();
+  of_update.update = "abc";
+  save_truth(of_update, path);
+  EXPECT_EQ(load_truth(path, spec).update, "abc");
+}
+
+TEST_F(TruthFile, ThatWasDamagedIsRefused) {
+  save_truth(truth(), path);
+  const auto whole = core::read_file(path);
+  core::Stream stream(0, "damage");
+  for (int i = 0; i < 200; ++i) {
+    auto damaged = whole;
+    damaged[stream.below(whole.size())] ^= static_cast<std::uint8_t>(1 << stream.below(8));
+    core::expect_error([&] { (void)load_truth(nets::SafeTensorsFile(damaged, "t"), spec); }, ErrorKind::kModel, "t: ");
+    damaged.resize(stream.below(whole.size()));
+    core::expect_error([&] { (void)load_truth(nets::SafeTensorsFile(damaged, "t"), spec); }, ErrorKind::kModel, "t: ");
+  }
+}
+
+TEST_F(TruthFile, RefusesAnotherSchema) {
+  core::write_file(path, nets::write_safetensors({.tensors = {{"images", truth().images}, {"labels", truth().labels}}, .metadata = {{"schema", "x"}}}));
+  core::expect_error([&] { (void)load_truth(path, spec); }, ErrorKind::kModel, "schema: got x, expected pellucid.truth/1");
+}
+
+TEST(CheckBelongs, TakesTheTruthOfThisUpdateAlone) {
+  const auto of = [](const Truth& t, std::vector<std::int64_t> labels) {
+    return sharing::Observation{.network = network(), .update = sharing::compute_update(network(), t.images, t.labels), .labels = std::move(labels)};
+  };
+  const auto refused = [](const Truth& t, const sharing::Observation& observation, const std::string& message) {
+    core::expect_error([&] { check_belongs(t, observation); }, ErrorKind::kModel, "the truth is not this update's: " + message);
+  };
+  Truth both = truth();
+  const auto observation = of(both, {});
+  check_belongs(both, observation);  // a truth that does not say of which update it is
+  both.update = sharing::digest(observation.update);
+  check_belongs(both, observation);
+  check_belongs(both, of(both, {0, 3}));  // shared in whatever order
+
+  refused({.images = both.images.slice(0, 0, 1), .labels = both.labels.slice(0, 0, 1)}, observation, "got 1 image, the update is of 2");
+  refused({.images = tiny::images(3, 0, kSide), .labels = tiny::labels(3)}, observation, "got 3 images, the update is of 2");
+  refused({.images = both.images, .labels = torch::tensor({0, 2})}, of(both, {3, 0}), "its labels are not those that were shared");
+  Truth other{.images = tiny::images(2, 1, kSide), .labels = both.labels};
+  other.update = sharing::digest(of(other, {}).update);
+  refused(other, observation, "it belongs to the update " + other.update.substr(0, 12) + "..., this is " + both.update.substr(0, 12));
 }
 
 TEST_F(TruthFile, RefusesWhatIsNoTruthOfTheNetwork) {
   const std::string message = "got no truth of lenet, expected float images [B, 1, 12, 12] and a label for each";
-  const auto [images, labels] = truth();
+  const Tensor images = truth().images, labels = truth().labels;
   expect_refusal({{"images", images}}, message);
   expect_refusal({{"labels", labels}}, message);
   expect_refusal({{"images", tiny::images(2)}, {"labels", labels}}, message);
@@ -88,7 +165,7 @@ TEST_F(TruthFile, RefusesWhatIsNoTruthOfTheNetwork) {
 
 TEST_F(TruthFile, RefusesValuesOutOfRange) {
   const std::string message = "got pixels outside [0, 1] or labels outside 0 to 3";
-  const auto [images, labels] = truth();
+  const Tensor images = truth().images, labels = truth().labels;
   expect_refusal({{"images", images + 1}, {"labels", labels}}, message);
   expect_refusal({{"images", images - 1}, {"labels", labels}}, message);
   expect_refusal({{"images", images * NAN}, {"labels", labels}}, message);

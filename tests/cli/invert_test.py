@@ -1,0 +1,412 @@
+"""capture and invert: inputs that belong together, files that lie, results that stay."""
+
+import array
+import json
+import os
+import resource
+import shutil
+import struct
+import subprocess
+import tempfile
+import time
+import unittest
+
+from program import PROGRAM, TINY, Case, digest, run
+
+
+def read(path):
+    """The tensors and the metadata of a safetensors file: {name: (dtype, shape, bytes)}, {key: text}."""
+    with open(path, "rb") as file:
+        content = file.read()
+    size = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8:8 + size])
+    metadata = header.pop("__metadata__", {})
+    return {name: (t["dtype"], t["shape"], content[8 + size + t["data_offsets"][0]:8 + size + t["data_offsets"][1]])
+            for name, t in header.items()}, metadata
+
+
+def written(tensors, metadata=None):
+    """The bytes of a safetensors file, as another program writes it."""
+    header, data = {"__metadata__": metadata} if metadata else {}, b""
+    for name, (dtype, shape, content) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def grey(width, height, draw):
+    """A grey PNG."""
+    import zlib
+    rows = b"".join(b"\0" + bytes(draw(x, y) % 256 for x in range(width)) for y in range(height))
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+class Pair(Case):
+    """One lenet, trained for one epoch, with updates and truths of it."""
+
+    QUIET = ["--threads", "1", "--quiet"]
+
+    @classmethod
+    def setUpClass(cls):
+        cls.shared = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.shared.cleanup)
+        run("train", *TINY, "--net", "lenet", "--epochs", "1", "--test-images", "20", "--out", cls.at("r"), check=True)
+        cls.model = cls.at("r", "model.safetensors")
+        cls.fresh = cls.at("r", "checkpoints", "step-000000.safetensors")
+        for name, more in {"3": [], "5": [], "3,5": ["--share-labels"]}.items():
+            run("capture", cls.model, "--data", "digits", "--images", name, *more, "--out", cls.at(f"u{name}"), "--truth", cls.at(f"t{name}"), *cls.QUIET, check=True)
+
+    @classmethod
+    def at(cls, *parts):
+        return os.path.join(cls.shared.name, *parts)
+
+    def invert(self, update, *more, model=None):
+        return ["invert", update, "--model", model or self.model, "--restarts", "1", "--iterations", "20", "--out", self.path("i"), *more, *self.QUIET]
+
+    def edited(self, name, source, change=lambda tensors, metadata: None):
+        """A copy of a file, written anew by another program with a change."""
+        tensors, metadata = read(source)
+        change(tensors, metadata)
+        return self.write(name, written(tensors, metadata))
+
+    @staticmethod
+    def given(metadata, **changes):
+        metadata["observation"] = json.dumps({**json.loads(metadata["observation"]), **changes})
+
+    def result(self, *parts):
+        with open(self.path(*(parts or ("i", "result.json")))) as file:
+            return json.load(file)
+
+
+class Truth(Pair):
+    def test_is_compared_with_the_update_before_the_attack(self):
+        long = ["--iterations", "1000000", "--attack", "ig"]  # an attack that has begun would not end
+        for update, truth, why in (("u3,5", "t3", "got 1 image, the update is of 2"), ("u3", "t3,5", "got 2 images, the update is of 1"),
+                                   ("u3", "t5", "it belongs to the update"), ("u3", "none", "cannot open"), ("u3", "u3", "got no truth")):
+            with self.subTest(truth):
+                begin = time.monotonic()
+                self.refused(3, [why], *self.invert(self.at(update), *long, "--truth", self.at(truth)))
+                self.assertLess(time.monotonic() - begin, 30)
+                self.assertFalse(os.path.exists(self.path("i")), "a refused command leaves no folder")
+
+    def test_with_other_labels_than_the_shared_ones_is_refused(self):
+        def swap(tensors, metadata):
+            labels = array.array("q", tensors["labels"][2])
+            labels[0] = (labels[0] + 1) % 10
+            tensors["labels"] = (*tensors["labels"][:2], labels.tobytes())
+            del metadata["update"]
+        truth = self.edited("t", self.at("t3,5"), swap)
+        self.refused(3, ["its labels are not those that were shared"], *self.invert(self.at("u3,5"), "--attack", "ig", "--truth", truth))
+
+    def test_that_vanishes_during_the_attack_costs_no_image(self):
+        truth = shutil.copy(self.at("t3"), self.path("t"))
+        attack = subprocess.Popen([PROGRAM, *self.invert(self.at("u3"), "--iterations", "600", "--restarts", "8", "--truth", truth)], stderr=subprocess.PIPE, text=True)
+        while not os.path.isdir(self.path("i")):  # accepted: the truth was looked at
+            time.sleep(0.001)
+        os.remove(truth)
+        _, errors = attack.communicate(timeout=300)
+        self.assertEqual(attack.returncode, 3, errors)
+        self.assertIn("holds what was read back; scoring it", errors)
+        self.assertTrue(os.path.exists(self.path("i", "images", "0000.png")))
+        self.assertNotIn("psnr", self.result()["images"][0])
+
+    def test_scores_are_matched_and_say_with_which_original(self):
+        self.ok("capture", self.fresh, "--data", "digits", "--images", "6,10", "--share-labels", "--out", self.path("u"), "--truth", self.path("t"), *self.QUIET)
+        flipped = self.edited("flipped", self.path("t"), lambda tensors, metadata: tensors.update(
+            images=(*tensors["images"][:2], tensors["images"][2][28 * 28 * 4:] + tensors["images"][2][:28 * 28 * 4]),
+            labels=(*tensors["labels"][:2], tensors["labels"][2][8:] + tensors["labels"][2][:8])))
+        scores = []
+        for truth in (self.path("t"), flipped):
+            rows = json.loads(self.ok(*self.invert(self.path("u"), "--attack", "ig", "--iterations", "300", "--truth", truth, "--json", model=self.fresh)))["images"]
+            self.assertEqual(sorted(row["original"] for row in rows), [0, 1])
+            scores.append([(row["original"], row["psnr"]) for row in rows])
+        self.assertEqual([(1 - original, psnr) for original, psnr in scores[0]], scores[1], "the order of the truth does not matter")
+
+
+class Update(Pair):
+    def test_names_no_image(self):
+        """Two numbers of one picture, in data sets of two names, captured into files of two names: the same bytes."""
+        for name in ("x", "y"):
+            for split in ("train", "test"):
+                for label in ("a", "b"):
+                    os.makedirs(self.path(name, split, label))
+                    for i in range(4):
+                        picture = grey(28, 28, lambda x, y: 0 if label == "a" else 31 * x + 17 * y + i)
+                        self.write(os.path.join(name, split, label, f"{i}.png"), picture)
+        self.ok("train", "--data", self.path("x"), "--net", "lenet", "--epochs", "1", "--batch-size", "8", "--judge-images", "1", "--test-attack-images", "0", "--out", self.path("r"), *self.QUIET)
+        model = self.path("r", "model.safetensors")
+        captured = lambda out, data, images, *more: self.ok("capture", model, "--data", self.path(data), "--images", images, "--out", self.path(out), *more, *self.QUIET) and digest(self.path(out))
+        first = captured("u0", "x", "0", "--truth", self.path("t"))
+        self.assertEqual(captured("another", "y", "2"), first)
+        self.assertNotEqual(captured("u5", "x", "5"), first)
+        metadata = read(self.path("u0"))[1]
+        self.assertEqual(set(metadata), {"schema", "observation", "threat_model", "pellucid.checksum"})
+        self.assertEqual(set(json.loads(metadata["observation"])), {"batch_size", "mode", "model", "labels", "classes"})
+        twice, other = (captured(f"batch {i}", "x", images, "--share-labels") and read(self.path(f"batch {i}"))[1]["observation"]
+                        for i, images in enumerate(("5,0,0", "0,1,5")))
+        self.assertEqual(twice, other, "labels in ascending order")
+
+    def test_and_results_hold_the_classes_names(self):
+        names = json.loads(read(self.model)[1]["pellucid.classes"])
+        self.assertEqual(json.loads(read(self.at("u3"))[1]["observation"])["classes"], names)
+        result = json.loads(self.ok(*self.invert(self.at("u3"), "--json")))
+        self.assertEqual(result["class_read"], names[result["label_read"]])
+        self.assertEqual(result["images"][0]["class"], result["class_read"])
+        captured = json.loads(self.ok("capture", self.model, "--data", "digits", "--images", "3", "--out", self.path("u"), "--json"))
+        self.assertEqual(captured["images"][0]["class"], result["class_read"])
+
+    def test_of_before_still_loads(self):
+        def first_version(tensors, metadata):
+            given = json.loads(metadata["observation"])
+            del given["classes"]
+            given["id"] = 3
+            metadata.update(schema="pellucid.update/1", observation=json.dumps(given))
+            del metadata["pellucid.checksum"]
+        old = self.edited("old", self.at("u3"), first_version)
+        new = json.loads(self.ok(*self.invert(self.at("u3"), "--json")))["matching_loss"]
+        self.assertEqual(json.loads(self.ok(*self.invert(old, "--json")))["matching_loss"], new)
+
+    def test_that_nothing_can_be_read_from_is_no_success(self):
+        self.ok(*self.invert(self.at("u3")))
+        before = {name: digest(self.path("i", name)) for name in ("result.json", "config.json", "images.safetensors", "images/0000.png")}
+
+        def fill(value):
+            def change(tensors, metadata):
+                dtype, shape, content = tensors["fc.0.bias"]
+                tensors["fc.0.bias"] = (dtype, shape, struct.pack("<f", value) + content[4:])
+                if value == 0:
+                    for name, (t, s, c) in tensors.items():
+                        tensors[name] = (t, s, bytes(len(c)))
+            return change
+        cases = {"nan": (3, "not finite", self.edited("nan", self.at("u3"), fill(float("nan")))),
+                 "inf": (3, "not finite", self.edited("inf", self.at("u3"), fill(float("inf")))),
+                 "zero": (3, "zero everywhere", self.edited("zero", self.at("u3"), fill(0))),
+                 "batch": (2, "expected one image; use ig", self.at("u3,5")),
+                 "no labels": (2, "take an update whose labels are shared", self.edited("blind", self.at("u3,5"), lambda t, m: self.given(m, labels=None)))}
+        for name, (code, why, update) in cases.items():
+            with self.subTest(name):
+                self.refused(code, [why], *self.invert(update))
+        after = {name: digest(self.path("i", name)) for name in before}
+        self.assertEqual(before, after, "a refused command leaves the folder as it was")
+
+    def test_names_the_cause_that_the_attacker_can_see(self):
+        label = json.loads(read(self.at("u3,5"))[1]["observation"])["labels"]
+        wrong = self.edited("wrong", self.at("u3,5"), lambda t, m: self.given(m, labels=[(x + 1) % 10 for x in label]))
+        self.assertIn("the labels that were shared contradict the gradient", self.ok(*self.invert(wrong, "--attack", "ig")))
+        self.assertNotIn("more iterations", self.ok(*self.invert(wrong, "--attack", "ig")))
+        self.ok("train", *TINY, "--net", "preact_resnet8", "--epochs", "1", "--train-images", "32", "--test-images", "4", "--judge-images", "1", "--out", self.path("bn"))
+        model = self.path("bn", "model.safetensors")
+        self.ok("capture", model, "--data", "digits", "--images", "0", "--mode", "training", "--out", self.path("u"))
+        text = self.ok(*self.invert(self.path("u"), "--iterations", "1", model=model))
+        self.assertIn("batch norm in training mode", text)
+        self.assertNotIn("more iterations", text)
+
+
+class Result(Pair):
+    def test_stands_alone_in_its_folder(self):
+        self.ok(*self.invert(self.at("u3,5"), "--attack", "ig"))
+        self.assertEqual(sorted(os.listdir(self.path("i", "images"))), ["0000.png", "0001.png"])
+        self.write("i/images/mine.png", b"kept")
+        self.ok(*self.invert(self.at("u3")))
+        self.assertEqual(sorted(os.listdir(self.path("i", "images"))), ["0000.png", "mine.png"], "no picture of an earlier run")
+        self.write("i/config.json", '{"verb": "train"}')
+        self.refused(2, ["holds a run of `pellucid train`"], *self.invert(self.at("u3")))
+
+    def test_holds_the_exact_pixels(self):
+        self.ok(*self.invert(self.at("u3")))
+        tensors, metadata = read(self.path("i", "images.safetensors"))
+        dtype, shape, content = tensors["images"]
+        self.assertEqual((dtype, shape, metadata["schema"]), ("F32", [1, 1, 28, 28], "pellucid.images/1"))
+        pixels = array.array("f", content)
+        self.assertTrue(all(0 <= p <= 1 for p in pixels))
+        self.assertGreater(sum(abs(p * 255 - round(p * 255)) > 0.01 for p in pixels), 100, "finer than the PNG's 8 bits")
+        self.assertIn("float32", " ".join(self.ok("invert", "--help").split()))
+
+    def test_of_small_images_lacks_ssim_alone(self):
+        for split in ("train", "test"):
+            for k, label in enumerate("ab"):
+                os.makedirs(self.path("eight", split, label))
+                for i in range(8):
+                    self.write(f"eight/{split}/{label}/{i}.png", grey(8, 8, lambda x, y: 29 * (x if k else y) + i))
+        self.ok("train", "--data", self.path("eight"), "--net", "lenet", "--epochs", "1", "--batch-size", "8", "--judge-images", "1", "--test-attack-images", "0", "--out", self.path("r"), *self.QUIET)
+        model = self.path("r", "model.safetensors")
+        self.ok("capture", model, "--data", self.path("eight"), "--images", "2", "--out", self.path("u"), "--truth", self.path("t"), *self.QUIET)
+        row = json.loads(self.ok(*self.invert(self.path("u"), "--truth", self.path("t"), "--json", model=model)))["images"][0]
+        self.assertIsNone(row["ssim"])
+        self.assertGreater(row["psnr"], 3)
+        self.assertTrue(os.path.exists(row["file"]))
+        self.ok(*self.invert(self.path("u"), "--truth", self.path("t"), model=model))
+
+    def test_does_not_overwrite_its_inputs(self):
+        os.mkdir(self.path("i"))
+        update = shutil.copy(self.at("u3"), self.path("i", "images.safetensors"))
+        before = digest(update)
+        self.refused(2, ["would be overwritten"], *self.invert(update))
+        self.assertEqual(digest(update), before)
+
+
+class Capture(Pair):
+    def capture(self, *more):
+        return ["capture", self.model, "--data", "digits", *more, *self.QUIET]
+
+    def test_writes_no_file_over_another_of_its_own(self):
+        model = shutil.copy(self.model, self.path("m"))
+        before = digest(model)
+        os.symlink("m", self.path("link"))
+        os.link(model, self.path("hard"))
+        os.symlink("new", self.path("dangling"))
+        for other in ("m", "link", "hard", "./x/../m"):
+            with self.subTest(other):
+                os.makedirs(self.path("x"), exist_ok=True)
+                self.refused(2, ["--out", "which is the model itself"], "capture", model, "--data", "digits", "--out", self.path(other))
+                self.refused(2, ["--truth", "which is the model itself"], "capture", model, "--data", "digits", "--out", self.path("u"), "--truth", self.path(other))
+        for a, b in (("u", "u"), ("u", "./u"), ("u", "x/../u"), ("new", "dangling")):
+            self.refused(2, ["--truth", "the file of the update (--out)"], "capture", model, "--data", "digits", "--out", self.path(a), "--truth", self.path(b))
+        self.assertEqual(digest(model), before)
+        self.assertEqual(sorted(os.listdir(self.path())), ["dangling", "hard", "link", "m", "x"])
+
+    def test_takes_images_of_the_set_alone(self):
+        for images in ("2000", "0,99999999999"):
+            self.refused(2, ["image number", "expected 0 to 1999"], *self.capture("--images", images, "--out", self.path("u")))
+        self.refused(2, ["--images", "at least one"], *self.capture("--images", "", "--out", self.path("u")))
+        self.assertEqual(os.listdir(self.path()), [])
+
+    def test_compares_data_and_network(self):
+        for split in ("train", "test"):
+            for label in ("a", "b"):
+                os.makedirs(self.path("d", split, label))
+                self.write(f"d/{split}/{label}/0.png", grey(28, 28, lambda x, y: x))
+        out = ["--out", self.path("u")]
+        self.refused(3, ['class "a"', "the network does not know it"], "capture", self.model, "--data", self.path("d"), *out)
+        os.makedirs(self.path("e", "train", "0")), os.makedirs(self.path("e", "test", "0"))
+        for split in ("train", "test"):
+            self.write(f"e/{split}/0/0.png", grey(20, 28, lambda x, y: x))
+        self.refused(3, ["images: got 1x28x20 (channels, height, width), the network takes 1x28x28"], "capture", self.model, "--data", self.path("e"), *out)
+        self.assertFalse(os.path.exists(self.path("u")))
+
+    def test_of_a_vast_batch_is_refused_at_once(self):
+        done = self.measured(*self.capture("--images", ",".join(["0"] * 30000), "--memory", "100M", "--out", self.path("u")))
+        self.assertIn("the gradient of a batch of 30000 through lenet", done)
+
+    def measured(self, *arguments):
+        """What a refusal says; it takes about no more time and memory than starting the program."""
+        idle = self.usage("--version")
+        code, errors, seconds, kilobytes = self.usage(*arguments)
+        self.assertEqual(code, 3, errors)
+        self.assertLess(seconds, idle[2] + 1)
+        self.assertLess(kilobytes, idle[3] + 100_000)
+        return errors
+
+    @staticmethod
+    def usage(*arguments):
+        process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        errors = process.stderr.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        process.stderr.close()
+        return process.returncode, errors, used.ru_utime + used.ru_stime, used.ru_maxrss
+
+    def test_hostile_weight_files_cost_nothing(self):
+        def file(name, header, size=0):
+            path = self.write(name, struct.pack("<Q", len(header)) + header)
+            os.truncate(path, max(size, os.path.getsize(path)))
+            return path
+        lenet, metadata = read(self.model)
+        sparse = b'{"x":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}' % (7 << 30, 7 << 30)
+        bombs = {
+            "empty objects": file("a", b"{" + b",".join(b'"%d":{}' % i for i in range(400_000)) + b"}"),
+            "long header": file("b", b" " * 100_000_000),
+            "sparse": file("c", b"{}", 7 << 30),
+            "large tensor": file("d", sparse, 8 + len(sparse) + (7 << 30)),
+            "metadata": file("e", b'{"__metadata__":{' + b",".join(b'"%d":""' % i for i in range(1_000_000)) + b"}}"),
+            "deep": file("f", b"[" * 10_000_000),
+            "spec": self.write("g", written(lenet, {**metadata, "pellucid.spec": '{"net":' + "[" * 400_000 + "]" * 400_000 + "}"})),
+            "long spec": self.write("j", written(lenet, {**metadata, "pellucid.spec": "[" * 4_000_000})),
+            "classes": self.write("h", written(lenet, {**metadata, "pellucid.classes": json.dumps({str(i): 0 for i in range(70_000)})})),
+            "name": self.write("i", written({"\x1b[2J" * 30_000: ("U8", [1], b"0")})),
+        }
+        for name, path in bombs.items():
+            with self.subTest(name):
+                errors = self.measured("capture", path, "--data", "digits", "--out", self.path("u"))
+                self.assertLess(len(errors), 1000 + len(path))
+                self.assertNotIn("\x1b", errors)
+                self.measured("invert", path, "--model", self.model, "--out", self.path("o"))
+        self.ok("train", *TINY, "--net", "preact_resnet8", "--epochs", "1", "--train-images", "8", "--batch-size", "4", "--test-images", "4", "--judge-images", "1", "--out", self.path("r"))
+        tensors, metadata = read(self.path("r", "model.safetensors"))
+        metadata["pellucid.spec"] = json.dumps({**json.loads(metadata["pellucid.spec"]), "input": [1, 65536, 65536]})
+        vast = self.write("vast", written(tensors, metadata))
+        self.assertIn("preact_resnet8 on images of 1x65536x65536: needs", self.measured("capture", vast, "--data", "digits", "--out", self.path("u")))
+        gradient, given = read(self.at("u3"))
+        claimed = self.write("many", written(gradient, {**given, "observation": json.dumps({**json.loads(given["observation"]), "batch_size": 10**9})}))
+        deep = self.write("deep", written(gradient, {**given, "observation": '{"batch_size":' + "[" * 400_000 + "]" * 400_000 + "}"}))
+        self.measured(*self.invert(deep))
+        for attack in ("ig", "residual"):
+            code, errors, *_ = self.usage(*self.invert(claimed, "--attack", attack))
+            self.assertIn(code, (2, 3), errors)
+
+
+class PyTorch(Pair):
+    """State dicts as PyTorch writes them, of the same network."""
+
+    def evade(self, path, *more):
+        return ["evade", path, "--data", "digits", "--images", "20", "--iterations", "2", "--lint-images", "0", *more, *self.QUIET]
+
+    def test_weights_work_in_every_verb(self):
+        tensors, metadata = read(self.model)
+        spec = json.loads(metadata["pellucid.spec"])
+        normalised = ["--mean", ",".join(map(str, spec["mean"])), "--deviation", ",".join(map(str, spec["deviation"]))] if spec["mean"] else []
+        foreign = self.write("f", written(tensors))
+        natural = lambda done: json.loads(done)["natural"]["value"]
+        expected = natural(self.ok(*self.evade(self.model, "--json")))
+        self.refused(3, ["name it with --net"], *self.evade(foreign))
+        told = ["--net", "lenet", *normalised]
+        self.assertEqual(natural(self.ok(*self.evade(foreign, *told, "--json"))), expected)
+        self.refused(2, ["did you mean lenet?"], *self.evade(foreign, "--net", "lenett"))
+        self.refused(2, ['network: got "small_cnn", but the file itself says lenet'], *self.evade(self.model, "--net", "small_cnn"))
+        self.ok("capture", foreign, *told, "--data", "digits", "--images", "3", "--out", self.path("u"), "--truth", self.path("t"), *self.QUIET)
+        self.ok(*self.invert(self.path("u"), *told, "--truth", self.path("t"), model=foreign))
+        self.ok(*self.invert(self.path("u"), "--truth", self.path("t")))  # the same network by our own file
+
+    def test_weights_of_other_types_and_names_load(self):
+        tensors, metadata = read(self.model)
+        floats = {name: array.array("f", content) for name, (dtype, _, content) in tensors.items() if dtype == "F32"}
+        changed = lambda dtype, pack: {name: (dtype, shape, pack(floats[name])) for name, (_, shape, _) in tensors.items()}
+        files = {
+            "float64": changed("F64", lambda x: array.array("d", x).tobytes()),
+            "float16": changed("F16", lambda x: struct.pack(f"<{len(x)}e", *x)),
+            "bfloat16": changed("BF16", lambda x: b"".join(x.tobytes()[i + 2:i + 4] for i in range(0, 4 * len(x), 4))),
+            "prefix": {"module." + name: tensor for name, tensor in tensors.items()},
+            "extra": {**tensors, "optimizer.step": ("I64", [], bytes(8))},
+        }
+        said = {"float64": "converted to float32 from Double", "float16": "converted to float32 from Half", "bfloat16": "converted to float32 from BFloat16",
+                "prefix": 'without the prefix "module."', "extra": '"optimizer.step"'}
+        for name, content in files.items():
+            with self.subTest(name):
+                for carried in (metadata, None):  # with our metadata, checksum included, and without
+                    path = self.write(name, written(content, carried))
+                    done = run("capture", path, *([] if carried else ["--net", "lenet"]), "--data", "digits", "--images", "0", "--out", self.path("u"))
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    self.assertIn(said[name], done.stderr)
+        self.refused(3, ["a zip archive, as torch.save", "save_file"], *self.evade(self.write("pth", b"PK\3\4" + bytes(100))))
+
+
+class Damage(Pair):
+    def test_of_a_file_never_passes_and_never_crashes(self):
+        import random
+        random.seed(11)
+        for source, command in ((self.model, lambda path: ["invert", self.at("u3"), "--model", path]), (self.at("u3"), lambda path: ["invert", path, "--model", self.model])):
+            with open(source, "rb") as file:
+                whole = file.read()
+            for i in range(6):  # two hundred of each are in tests/nets and tests/sharing
+                damaged = bytearray(whole)
+                at = random.randrange(3000 if i % 2 else len(whole))
+                damaged[at] ^= 1 << random.randrange(8)
+                self.refused(3, ["damaged"], *command(self.write("damaged", bytes(damaged if i < 4 else whole[:at]))), "--iterations", "1", "--out", self.path("i"))
+
+
+if __name__ == "__main__":
+    unittest.main()
