@@ -263,6 +263,7 @@ TEST(Train, ReportsEachBatch) {
 // The images and labels of a data set whose folder lacks some classes or has more: other places, the same names.
 data::Dataset with_classes(data::Dataset set, const std::vector<std::string>& classes) {
   const auto named = set.classes;
+  set.labels = set.labels.clone();
   for (std::int64_t i = 0; i < set.size(); ++i) {
     const auto& name = named.at(static_cast<std::size_t>(set.labels[i].item<std::int64_t>()));
     set.labels[i] = std::find(classes.begin(), classes.end(), name) - classes.begin();
