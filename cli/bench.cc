@@ -11,23 +11,23 @@
 namespace pellucid::cli {
 namespace {
 
-void print_engine(const study::BenchmarkOptions& options, const core::Json& result) {
+void print_engine(const study::BenchmarkOptions&, const core::Json& result) {
   auto number = [](const core::Json& value, const char* unit = "") {
     return value.is_null() ? "none" : fmt::format("{:.3g}{}", value.get<double>(), unit);
   };
-  std::vector<std::vector<std::string>> table = {{"network", "batch", "cores", "double backward, ms", "engine, ms",
+  std::vector<std::vector<std::string>> table = {{"network", "batch", "restarts", "cores", "double backward, ms", "engine, ms",
                                                   "ratio", "mixed, ms", "ratio", "of peak", "memory"}};
   for (const auto& row : result["rows"]) {
-    table.push_back({row["net"], row["batch"].dump(), row["cores"].dump(), number(row["double_backward_ms"]),
+    table.push_back({row["net"], row["batch"].dump(), row["trials"].dump(), row["cores"].dump(), number(row["double_backward_ms"]),
                      number(row["engine_ms"]), number(row["ratio"], "x"), number(row["mixed_ms"]),
                      number(row["mixed_ratio"], "x"), fmt::format("{:.0f} %", 100 * row["of_peak"].get<double>()),
                      fmt::format("{:.0f} MB", 1e-6 * row["memory_bytes"].get<double>())});
   }
   print_table(table);
   fmt::print(
-      "Milliseconds for one image and one iteration, medians; {} restarts side by side. One core's float32 peak: "
-      "{:.0f} GFLOP/s.\n",
-      options.trials, result["peak_gflops"].get<double>());
+      "Milliseconds for one image and one iteration, medians, on {}. Peak: the highest float32 rate of one core in this run, {:.0f} GFLOP/s "
+      "(oneDNN alone, or the engine).\n",
+      result["environment"]["processor"].get<std::string>(), result["peak_gflops"].get<double>());
 }
 
 void print_training(const study::TrainingBenchmarkOptions& options, const core::Json& result) {

@@ -418,6 +418,12 @@ Tensor Engine::output(std::size_t layer) const {
   return torch::from_blob(value.primal, {images, pixels, value.channels / pixels}).transpose(1, 2).reshape({images, value.channels});
 }
 
+std::int64_t Engine::macs() const {
+  std::int64_t count = 0;
+  for (const auto& step : state_->steps) count += step->macs();
+  return count;
+}
+
 std::size_t Engine::memory() const { return state_->plan.arena.bytes(); }
 
 bool has_brain_floats() {

@@ -56,6 +56,9 @@ class Engine {
   /// PyTorch: to see on which side of its kinks every value was. A layer whose output a ReLU takes shows the ReLU's.
   [[nodiscard]] Tensor output(std::size_t layer) const;
 
+  /// Multiply-accumulates of the matrix products and convolutions of one `evaluate`, all trials together.
+  [[nodiscard]] std::int64_t macs() const;
+
   /// Bytes that the engine holds: activations, weights in the layouts of the sweeps, gradients.
   [[nodiscard]] std::size_t memory() const;
 

@@ -6,6 +6,20 @@
 
 namespace pellucid::inversion::steps {
 
+std::int64_t Geometry::taps() const {
+  const auto inside = [&](std::int64_t size, std::int64_t out) {  // along one side
+    std::int64_t count = 0;
+    for (std::int64_t p = 0; p < out; ++p) {
+      for (std::int64_t offset = 0; offset < kernel; ++offset) {
+        const std::int64_t at = p * stride + offset - padding;
+        count += at >= 0 && at < size;
+      }
+    }
+    return count;
+  };
+  return inside(height, out_height) * inside(width, out_width);
+}
+
 Gram::Gram(Plan& plan, const Geometry& geometry, std::int64_t in_channels, std::int64_t out_channels)
     : geometry_(geometry),
       batch_(plan.batch),

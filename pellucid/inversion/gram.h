@@ -11,6 +11,9 @@ struct Geometry {
 
   [[nodiscard]] std::int64_t pixels() const { return height * width; }
   [[nodiscard]] std::int64_t out_pixels() const { return out_height * out_width; }
+  /// Pairs of an output position and a place of its window that is not padding: times both channels, the
+  /// multiply-accumulates of one application to one image.
+  [[nodiscard]] std::int64_t taps() const;
 };
 
 /// The gradient g of a layer's weight is a sum of outer products, g = sum_p d_p a_p^T, over the output positions p of
@@ -29,6 +32,10 @@ class Gram {
 
   /// Takes up a trial's input x (rows: positions) and adjoint d. @return |g|^2
   double take(std::int64_t trial, const float* x, const float* adjoint);
+  /// Multiply-accumulates of one trial's `take`, `apply` and `apply_back`.
+  [[nodiscard]] std::int64_t macs() const {
+    return 2 * (rows_ * rows_ * in_channels_ + out_rows_ * out_rows_ * out_channels_);
+  }
   /// y += factor * g applied to the input that `take` was given. @param adjoint as there.
   void apply(std::int64_t trial, float factor, const float* adjoint, float* y);
   /// y += factor * g applied backward to the adjoint that `take` was given. @param x as there.

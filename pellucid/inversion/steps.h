@@ -101,6 +101,8 @@ class Step {
   virtual void backward() = 0;
   virtual void tangent() = 0;
   virtual void tangent_backward() = 0;
+  /// Multiply-accumulates of the step's matrix products in one evaluation of all trials, those with padding left out.
+  [[nodiscard]] virtual std::int64_t macs() { return 0; }
   /// Forms v from alpha, beta and the gradients, between `backward` and `tangent`.
   virtual void combine() {}
 

@@ -79,6 +79,14 @@ class Convolution : public Step {
     }
   }
 
+  // Forward, backward and both tangents with the weight; then g* twice and the Gram matrices, or g, and v twice. The
+  // images are not asked for their adjoint and have no tangent.
+  std::int64_t macs() override {
+    const std::int64_t one = plan_.images() * geometry_.taps() * conv_.in * conv_.out;
+    const std::int64_t with_weight = input().constant ? 2 : 4;
+    return gram_ ? (with_weight + 2) * one + plan_.trials * gram_->macs() : (with_weight + 3) * one;
+  }
+
   void combine() override {
     for (std::int64_t t = 0; t < plan_.trials; ++t) {
       const float alpha = plan_.alpha[t], beta = plan_.beta[t];

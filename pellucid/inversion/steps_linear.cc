@@ -61,6 +61,9 @@ class Linear : public Step {
     }
   }
 
+  // The four sweeps with the weight, g* applied forward and backward, and the Gram matrices.
+  std::int64_t macs() override { return 6 * plan_.images() * inputs() * outputs() + plan_.trials * gram_.macs(); }
+
   void tangent() override {
     dnn_.run(tangent_);
     for (std::int64_t t = 0; t < plan_.trials; ++t) {

@@ -1,14 +1,17 @@
 #include "pellucid/study/benchmark.h"
 
+#include "pellucid/core/error.h"
 #include "pellucid/core/parallel.h"
 #include "pellucid/core/stop.h"
 #include "pellucid/core/tensor.h"
 #include "pellucid/inversion/engine.h"
+#include "pellucid/inversion/peak.h"
 #include "pellucid/nets/zoo.h"
 #include "pellucid/training/gradient.h"
 #include "pellucid/training/optimiser.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <ctime>
 #include <functional>
@@ -31,19 +34,6 @@ double clock_seconds() {
 double median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
   return values[values.size() / 2];
-}
-
-// Billions of floating-point operations a second of a large matrix product on one core.
-double measure_peak() {
-  constexpr std::int64_t kSize = 768;
-  const Tensor a = torch::ones({kSize, kSize}), b = torch::ones({kSize, kSize});
-  double best = 0;
-  for (int i = 0; i < 15; ++i) {
-    const double begin = thread_seconds();
-    (void)torch::mm(a, b);
-    best = std::max(best, 2e-9 * kSize * kSize * kSize / (thread_seconds() - begin));
-  }
-  return best;
 }
 
 // One network's stream of work: what a core does over and over.
@@ -89,20 +79,36 @@ std::vector<double> take_turns(const std::vector<std::function<void()>>& candida
   return medians;
 }
 
-Json row(const std::string& net, const BenchmarkOptions& options, int cores, std::int64_t macs, double peak,
+// @param macs of one trial's evaluation of the whole batch.
+Json row(const std::string& net, const BenchmarkOptions& options, std::int64_t trials, int cores, double macs,
          const Times& times, std::size_t memory) {
   const bool has_mixed = times.mixed > 0;
   return {{"net", net},
           {"batch", options.batch},
-          {"trials", options.trials},
+          {"trials", trials},
           {"cores", cores},
           {"double_backward_ms", times.reference},
           {"engine_ms", times.engine},
           {"ratio", times.reference / times.engine},
           {"mixed_ms", has_mixed ? Json(times.mixed) : Json()},
           {"mixed_ratio", has_mixed ? Json(times.reference / times.mixed) : Json()},
-          {"of_peak", 7 * 2e-6 * static_cast<double>(macs) / times.engine / (peak * cores)},
+          {"gflops", 2e-6 * macs / static_cast<double>(options.batch) / times.engine / cores},
           {"memory_bytes", memory}};
+}
+
+// "1,4" to its numbers.
+std::vector<std::int64_t> numbers(const std::string& text) {
+  std::vector<std::int64_t> list;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, ',');) {
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), number);
+    if (error != std::errc() || end != part.data() + part.size() || number < 1 || number > 64)
+      throw core::Error(core::ErrorKind::kUsage, "trials: got \"{}\", expected numbers from 1 to 64 with commas between them", text);
+    list.push_back(number);
+  }
+  if (list.empty()) throw core::Error(core::ErrorKind::kUsage, "trials: got none, expected numbers from 1 to 64 with commas between them");
+  return list;
 }
 
 // "a,b" to its names; an unknown one fails before anything is timed.
@@ -142,14 +148,14 @@ inversion::Problem untrained(const std::string& net, std::int64_t batch) {
                                  inversion::preset("ig").options, labels);
 }
 
-void measure(const std::string& net, const BenchmarkOptions& options, double peak, int threads, Json& rows) {
+void measure(const std::string& net, const BenchmarkOptions& options, std::int64_t trials, int threads, Json& rows) {
   const auto problem = untrained(net, options.batch);
   const auto& architecture = problem.architecture;
-  const Tensor images = noise(architecture, "benchmark trials", options.trials * options.batch);
+  const Tensor images = noise(architecture, "benchmark trials", trials * options.batch);
 
   std::vector<std::unique_ptr<Stream>> streams(threads);
   core::parallel_for(threads, threads,
-                     [&](std::int64_t s) { streams[s] = std::make_unique<Stream>(problem, images, options.trials); });
+                     [&](std::int64_t s) { streams[s] = std::make_unique<Stream>(problem, images, trials); });
   const bool has_mixed = streams.front()->mixed.has_value();
   auto candidates = [&](auto run_each) {
     std::vector<std::function<void()>> list = {[=] { run_each(&Stream::by_double_backward); },
@@ -159,25 +165,25 @@ void measure(const std::string& net, const BenchmarkOptions& options, double pea
   };
   auto milliseconds = [&](const std::vector<double>& seconds, int cores) {
     const double one = 1e3 / static_cast<double>(options.batch) / cores,
-                 packed = one / static_cast<double>(options.trials);
+                 packed = one / static_cast<double>(trials);
     return Times{seconds[0] * one, seconds[1] * packed, has_mixed ? seconds[2] * packed : 0};
   };
   using Work = void (Stream::*)();
-  const auto macs = nets::count_macs(architecture);
+  const auto macs = static_cast<double>(streams.front()->engine.macs()) / static_cast<double>(trials);
   const auto memory = streams.front()->engine.memory();
   std::vector<double> alone;
   core::parallel_for(1, 1, [&](std::int64_t) {  // libtorch's own threading is off inside
     alone =
         take_turns(candidates([&](Work work) { (streams.front().get()->*work)(); }), options.repeats, thread_seconds);
   });
-  rows.push_back(row(net, options, 1, macs, peak, milliseconds(alone, 1), memory));
+  rows.push_back(row(net, options, trials, 1, macs, milliseconds(alone, 1), memory));
   if (threads == 1) return;
   const auto together =
       take_turns(candidates([&](Work work) {
                    core::parallel_for(threads, threads, [&](std::int64_t s) { (streams[s].get()->*work)(); });
                  }),
                  options.repeats, clock_seconds);
-  rows.push_back(row(net, options, threads, macs, peak, milliseconds(together, threads), memory));
+  rows.push_back(row(net, options, trials, threads, macs, milliseconds(together, threads), memory));
 }
 
 // One step of adversarial training as it is written with libtorch and nothing else.
@@ -281,25 +287,27 @@ Json benchmark_training(const TrainingBenchmarkOptions& options, const core::Run
 core::Fields fields(BenchmarkOptions& o) {
   return {core::field("nets", o.nets, "networks to time, by name, with commas between them"),
           core::field("batch", o.batch, "images in the client's batch", 1, 4096),
-          core::field("trials", o.trials, "restarts side by side in one engine", 1, 64),
+          core::field("trials", o.trials, "restarts side by side in one engine: numbers with commas between them, a row each"),
           core::field("repeats", o.repeats, "how often each candidate runs; the median is reported", 1, 100'000)};
 }
 
 Json benchmark_engine(const BenchmarkOptions& options, const core::Run& run) {
   const auto names = split(options.nets);
-  Json result = {{"peak_gflops", 0.0}, {"rows", Json::array()}};
+  const auto trials = numbers(options.trials);
   double peak = 0;
-  core::parallel_for(1, 1, [&](std::int64_t) { peak = measure_peak(); });
-  result["peak_gflops"] = peak;
+  core::parallel_for(1, 1, [&](std::int64_t) { peak = 1e-9 * inversion::measure_peak(thread_seconds); });
+  Json rows = Json::array();
   for (std::size_t i = 0; i < names.size(); ++i) {
     run.report({.task = "bench",
                 .done = static_cast<std::int64_t>(i),
                 .total = static_cast<std::int64_t>(names.size()),
                 .unit = "networks",
                 .note = names[i]});
-    measure(names[i], options, peak, run.threads, result["rows"]);
+    for (const auto count : trials) measure(names[i], options, count, run.threads, rows);
   }
-  return result;
+  for (const auto& row : rows) peak = std::max(peak, row["gflops"].get<double>());
+  for (auto& row : rows) row["of_peak"] = row["gflops"].get<double>() / peak;
+  return {{"peak_gflops", peak}, {"rows", rows}};
 }
 
 std::optional<MixedError> measure_mixed() {

@@ -11,7 +11,7 @@ namespace pellucid::study {
 struct BenchmarkOptions {
   std::string nets = "small_cnn,convnet,preact_resnet18,resnet18,wide_resnet34_10";  ///< names from `nets::zoo()`
   std::int64_t batch = 1;                                                            ///< images in the client's batch
-  std::int64_t trials = 4;   ///< restarts side by side in one engine
+  std::string trials = "1,4";  ///< restarts side by side in one engine: numbers from 1 to 64, a row each
   std::int64_t repeats = 7;  ///< of each candidate; the median is reported
 };
 
@@ -23,13 +23,14 @@ struct BenchmarkOptions {
 ///
 /// The candidates take turns in one process. On one core the time is the thread's own processor time, which neighbours
 /// disturb less than the clock's; on all cores it is the clock's, one stream a core, each candidate in turn.
-/// Milliseconds are for one image and one iteration. `of_peak` is the rate of multiply-accumulates (seven products of
-/// each layer's size, the least that a sweep without the Gram trick needs) over that of a large float32 matrix product
-/// on the same core.
+/// Milliseconds are for one image and one iteration. `gflops` is the engine's rate on each core: the matrix products and
+/// convolutions that it computes, padding left out, two operations for each multiply-accumulate. `peak_gflops` is the
+/// highest rate seen on one core: of oneDNN's matrix product and convolutions alone (`inversion::measure_peak`) and of the
+/// engine itself, so that `of_peak` never passes 1.
 ///
 /// @return {"peak_gflops", "rows": [{"net", "batch", "trials", "cores", "double_backward_ms", "engine_ms", "ratio",
-///   "mixed_ms", "mixed_ratio", "of_peak", "memory_bytes"}]}; mixed entries are null where there is none.
-/// @throws Error(kUsage) if a network has no such name.
+///   "mixed_ms", "mixed_ratio", "gflops", "of_peak", "memory_bytes"}]}; mixed entries are null where there is none.
+/// @throws Error(kUsage) if a network has no such name, or `trials` are no numbers from 1 to 64.
 [[nodiscard]] core::Json benchmark_engine(const BenchmarkOptions& options, const core::Run& run);
 
 struct TrainingBenchmarkOptions {

@@ -92,7 +92,7 @@ class Mistakes(Case):
 
     def test_runs_of_two_schemas_are_not_compared(self):
         fixtures = {name: shutil.copytree(os.path.join(os.path.dirname(STUDY), name), self.path(name)) for name in ("fixture", "study_fixture")}
-        self.refused(2, ["pellucid.comparison/1", "pellucid.study/1"], "report", *fixtures.values())
+        self.refused(2, ["pellucid.comparison/1", "pellucid.study/2"], "report", *fixtures.values())
 
 
 class Verbs(Case):
@@ -158,13 +158,16 @@ class Verbs(Case):
         self.refused(2, ["cw needs norm l2"], *attack, "--attacks", "cw")
 
     def test_bench_times_both_ways_in_one_run(self):
-        result = json.loads(self.ok("bench", "engine", "--nets", "lenet,small_cnn", "--repeats", "1", "--trials", "2", "--threads", "1", "--json"))
-        self.assertEqual([row["net"] for row in result["rows"]], ["lenet", "small_cnn"])
+        result = json.loads(self.ok("bench", "engine", "--nets", "lenet,small_cnn", "--repeats", "1", "--trials", "1,2", "--threads", "1", "--json"))
+        self.assertEqual([(row["net"], row["trials"]) for row in result["rows"]], [("lenet", 1), ("lenet", 2), ("small_cnn", 1), ("small_cnn", 2)])
         for row in result["rows"]:
             self.assertGreater(row["double_backward_ms"], 0)
             self.assertAlmostEqual(row["ratio"], row["double_backward_ms"] / row["engine_ms"])
             self.assertGreater(row["memory_bytes"], 100_000)
-        self.assertGreater(result["peak_gflops"], 0)
+            self.assertGreater(row["of_peak"], 0)
+            self.assertLessEqual(row["of_peak"], 1, "the engine is among what the peak is the best of")
+        self.assertGreaterEqual(result["peak_gflops"], max(row["gflops"] for row in result["rows"]))
+        self.refused(2, ["trials: got \"1,x\"", "numbers from 1 to 64"], "bench", "engine", "--nets", "lenet", "--trials", "1,x")
         self.refused(2, ['got "smal_cnn"', "did you mean small_cnn?"], "bench", "engine", "--nets", "smal_cnn")
 
     def test_list_and_explain_know_the_same_names(self):
