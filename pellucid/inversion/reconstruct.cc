@@ -151,6 +151,7 @@ void descend(const Evaluation& matching, const Units& units, Tensor z, const Inv
       if (options.keep == Keep::kLast || objective < best[t]) {
         best[t] = objective;
         trial.matching_loss = losses[t];
+        trial.prior = prior.values.data_ptr<double>()[t];
         trial.images = pixels.narrow(0, t * batch, batch);
       }
     }
@@ -158,6 +159,22 @@ void descend(const Evaluation& matching, const Units& units, Tensor z, const Inv
     adam.step(z, options.sign ? gradient.sign() : gradient, learning_rate(options, iteration));
     if (options.box) z = torch::min(torch::max(z, low), high);
   }
+}
+
+// A sign that a descent has not reached what it could, or nothing; see `diagnose`.
+std::optional<std::string> not_converged(const Trial& trial) {
+  constexpr double kAbovePriors = 3, kRounding = 1e-4, kFalling = 0.9;
+  const double loss = trial.matching_loss;
+  if (!(loss > kRounding)) return std::nullopt;
+  if (loss > kAbovePriors * trial.prior) {
+    return fmt::format("the matching loss is {:.2g} where the priors cost {:.2g}, and on the true image it is about 0", loss, trial.prior);
+  }
+  const auto& along = trial.curve.matching_loss;
+  const auto before = along.empty() ? loss : along[(along.size() - 1) * 9 / 10];
+  if (along.size() >= 10 && loss < kFalling * before) {
+    return fmt::format("the matching loss fell from {:.2g} to {:.2g} in the last tenth of the iterations", before, loss);
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -274,10 +291,8 @@ std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const I
   if (dropout && observation.update.mode == nets::Mode::kTraining) {
     causes.push_back({"dropout", "the client computed the gradient with dropout, and the attacker does not know what was dropped"});
   }
-  if (options.objective == Objective::kCosine ? trial.matching_loss > 0.1 : trial.matching_loss > 0.5) {
-    causes.push_back({"not-converged",
-                      fmt::format("not converged: matching loss {:.2g}; more iterations or restarts may help", trial.matching_loss)});
-  }
+  if (const auto sign = not_converged(trial))
+    causes.push_back({"not-converged", fmt::format("not converged: {}; more iterations or restarts may help", *sign)});
   return causes;
 }
 

@@ -26,6 +26,7 @@ struct Trial {
   std::string reason;        ///< why, where the status is not ok
   Tensor images;             ///< (B, C, H, W) float32 in [0, 1]; undefined where nothing came out
   double matching_loss = 0;  ///< of these images, without the priors; NaN where nothing came out
+  double prior = 0;          ///< what tv and l1 cost on these images
   std::string method;        ///< what computed it: "engine, float32", or double backward and why
   Curve curve;
 };
@@ -73,6 +74,12 @@ struct Diagnosis {
 [[nodiscard]] core::Json to_json(const std::vector<Diagnosis>& diagnoses);
 
 /// Why a reconstruction may have failed, from what the attacker sees. Empty where nothing looks wrong.
+///
+/// "not-converged" rests on two signs. The true image has a matching loss of about 0, so its objective is what the priors
+/// cost on it: a descent that ends with a matching loss well above what they cost on its own image (three times, and above
+/// what float32 may leave, 1e-4) has found neither the truth nor anything as good. And a loss that still falls by a tenth
+/// within the last tenth of the iterations would fall further. Their absence shows no convergence: a learning rate that
+/// decays ends every curve flat.
 [[nodiscard]] std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const InversionOptions& options,
                                               const Reconstruction& reconstruction);
 

@@ -11,9 +11,10 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-Reconstruction with_loss(double matching_loss) {
+Reconstruction with_loss(double matching_loss, double prior = 0.005) {
   Trial trial;
   trial.matching_loss = matching_loss;
+  trial.prior = prior;
   return {.trials = {trial}};
 }
 
@@ -46,11 +47,35 @@ TEST(Diagnose, NamesAFaintGradient) {
               ElementsAre(HasSubstr("gradient-near-zero: the gradient is close to zero (norm")));
 }
 
-TEST(Diagnose, NamesADescentThatDidNotArrive) {
-  EXPECT_THAT(tiny::causes(tiny::observed_lenet(), kResidual, with_loss(0.6)),
-              ElementsAre(HasSubstr("not-converged: not converged: matching loss 0.6")));
-  EXPECT_THAT(tiny::causes(tiny::observed_lenet(), kIg, with_loss(0.2)),
-              ElementsAre(HasSubstr("not-converged: not converged: matching loss 0.2")));
+// The true image would reach a matching loss of 0 at the cost of the priors alone, whatever the objective's scale.
+TEST(Diagnose, NamesADescentThatEndsAboveWhatTheTruthWouldCost) {
+  for (const auto& options : {kResidual, kIg}) {
+    EXPECT_THAT(tiny::causes(tiny::observed_lenet(), options, with_loss(0.036, 0.0045)),
+                ElementsAre(HasSubstr("not-converged: not converged: the matching loss is 0.036 where the priors cost 0.0045")));
+    EXPECT_THAT(tiny::causes(tiny::observed_lenet(), options, with_loss(0.0033, 0.0045)), IsEmpty());
+    EXPECT_THAT(tiny::causes(tiny::observed_lenet(), options, with_loss(0.002, 3e-5)), ElementsAre(HasSubstr("not-converged")));
+    EXPECT_THAT(tiny::causes(tiny::observed_lenet(), options, with_loss(5e-5, 0)), IsEmpty()) << "rounding may leave so much";
+  }
+}
+
+TEST(Diagnose, NamesALossThatStillFalls) {
+  auto falling = with_loss(0.01);
+  for (int i = 0; i <= 100; ++i) falling.trials[0].curve.matching_loss.push_back(0.01 + 0.0002 * (100 - i));
+  EXPECT_THAT(tiny::causes(tiny::observed_lenet(), kResidual, falling),
+              ElementsAre(HasSubstr("fell from 0.012 to 0.01 in the last tenth of the iterations")));
+  falling.trials[0].curve.matching_loss.assign(101, 0.0105);
+  EXPECT_THAT(tiny::causes(tiny::observed_lenet(), kResidual, falling), IsEmpty());
+}
+
+// A descent that is cut short is named, the same one given its time is not.
+TEST(Diagnose, ComparesWithWhatALongerRunReaches) {
+  const auto observation = tiny::observed_lenet();
+  auto options = kResidual;
+  options.restarts = 1;
+  options.iterations = 5;
+  EXPECT_THAT(tiny::causes(observation, options, choose({run_trial(observation, options, 0)})), testing::Contains(HasSubstr("not-converged")));
+  options.iterations = 2000;
+  EXPECT_THAT(tiny::causes(observation, options, choose({run_trial(observation, options, 0)})), IsEmpty());
 }
 
 TEST(Diagnose, RepeatsTheReasonOfATrialThatFailed) {
