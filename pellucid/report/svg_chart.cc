@@ -16,6 +16,49 @@ constexpr double kLeft = 58, kRight = 438, kTop = 12, kBottom = 252;
 constexpr double kRightInner = 402;  // the plot's right edge where an axis stands there
 constexpr double kRowLeft = 14, kRowHeight = 46;
 
+// Every mark carries its own fill and stroke, in the colours of report.css on a light page: where the style sheet is
+// blocked the drawing is plain but right. Where it is not, it wins over these attributes.
+constexpr const char* kSeriesColours[] = {"#0072b2", "#d55e00", "#00805f", "#b0588a", "#6a5acd", "#7a6a00"};
+constexpr const char *kText = "#1a1e22", *kMuted = "#5a646d", *kLine = "#dfe2e5", *kSurface = "#ffffff";
+
+bool has(const std::string& style, std::string_view word) { return style.find(word) != std::string::npos; }
+
+// The colour of "series-2 dashed"; of what belongs to no series, muted.
+const char* colour_of(const std::string& style) {
+  const auto at = style.find("series-");
+  return at == std::string::npos ? kMuted : kSeriesColours[static_cast<std::size_t>(style[at + 7] - '0') % std::size(kSeriesColours)];
+}
+
+std::string stroke(const char* colour, double width) {
+  return fmt::format(R"( fill="none" stroke="{}" stroke-width="{}")", colour, width);
+}
+std::string fill(const char* colour) { return fmt::format(R"( fill="{}" stroke="none")", colour); }
+
+// The ink of each class of mark, in a line's style.
+std::string line_ink(const std::string& style) {
+  const bool join = has(style, "join");
+  const double width = join ? 1 : has(style, "many") ? 1.4 : has(style, "mean") ? 2.5 : 2;
+  return stroke(colour_of(style), width) + (has(style, "dashed")   ? R"( stroke-dasharray="5 4")"
+                                            : has(style, "dotted") ? R"( stroke-dasharray="1 5" stroke-linecap="round")"
+                                                                   : "") +
+         (join ? R"( opacity="0.4")" : has(style, "many") ? R"( opacity="0.62")" : "");
+}
+std::string band_ink(const std::string& style) { return fill(colour_of(style)) + R"( opacity="0.13")"; }
+std::string dots_ink(const std::string& style) {
+  const bool mean = has(style, "mean");
+  return stroke(colour_of(style), mean ? 12 : 5) + fmt::format(R"( stroke-linecap="round" stroke-opacity="{}")", mean ? 1 : 0.5);
+}
+std::string dot_ink(const std::string& style) {
+  return fmt::format(R"( fill="{}" stroke="{}" stroke-width="1")", colour_of(style), kSurface);
+}
+std::string text_ink(const char* colour, double size) {
+  return fmt::format(R"( fill="{}" font-family="sans-serif" font-size="{}")", colour, size);
+}
+const std::string kTick = R"(class="tick")" + text_ink(kMuted, 11.5);
+const std::string kAxisLabel = R"(class="axis-label")" + text_ink(kText, 12);
+const std::string kGrid = R"(class="grid")" + stroke(kLine, 1);
+const std::string kAxis = R"(class="axis")" + stroke(kMuted, 1);
+
 bool drawable(const Scale& scale, const Value& value) {
   return value && std::isfinite(*value) && (!scale.logarithmic || *value > 0);
 }
@@ -41,17 +84,17 @@ std::string y_axis(const Scale& y, const std::string& label, double edge, bool r
   std::string svg;
   for (const Tick& tick : ticks(y)) {
     if (!right) {
-      svg += fmt::format(R"(<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>)", kLeft, edge, y(tick.value),
+      svg += fmt::format(R"(<line {} x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>)", kGrid, kLeft, edge, y(tick.value),
                          y(tick.value));
     }
-    svg += fmt::format(R"(<text class="tick" x="{}" y="{:.1f}" text-anchor="{}">{}</text>)", right ? edge + 7 : kLeft - 7,
+    svg += fmt::format(R"(<text {} x="{}" y="{:.1f}" text-anchor="{}">{}</text>)", kTick, right ? edge + 7 : kLeft - 7,
                        y(tick.value) + 4, right ? "start" : "end", tick.label);
   }
   const double middle = (kTop + kBottom) / 2;
   return svg + fmt::format(
                    R"svg(
-<text class="axis-label" text-anchor="middle" transform="translate({} {}) rotate(-90)">{}</text>)svg",
-                   right ? kWidth - 5 : 13, middle, escape(label));
+<text {} text-anchor="middle" transform="translate({} {}) rotate(-90)">{}</text>)svg",
+                   kAxisLabel, right ? kWidth - 5 : 13, middle, escape(label));
 }
 
 std::vector<Tick> x_axis_ticks(const LineChart& chart, const Scale& x) {
@@ -65,14 +108,14 @@ std::vector<Tick> x_axis_ticks(const LineChart& chart, const Scale& x) {
 
 std::string x_axis(const Scale& x, const std::vector<Tick>& marks, const std::string& label, double bottom) {
   std::string svg =
-      fmt::format(R"(<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>)", x.from, x.to, bottom, bottom);
+      fmt::format(R"(<line {} x1="{}" x2="{}" y1="{}" y2="{}"/>)", kAxis, x.from, x.to, bottom, bottom);
   for (const Tick& tick : marks) {
-    svg += fmt::format(R"(<line class="axis" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>)", x(tick.value), x(tick.value),
+    svg += fmt::format(R"(<line {} x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>)", kAxis, x(tick.value), x(tick.value),
                        bottom, bottom + 4);
-    svg += fmt::format(R"(<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>)", x(tick.value),
+    svg += fmt::format(R"(<text {} x="{:.1f}" y="{}" text-anchor="middle">{}</text>)", kTick, x(tick.value),
                        bottom + 18, escape(tick.label));
   }
-  return svg + fmt::format(R"(<text class="axis-label" x="{}" y="{}" text-anchor="middle">{}</text>)",
+  return svg + fmt::format(R"(<text {} x="{}" y="{}" text-anchor="middle">{}</text>)", kAxisLabel,
                            (x.from + x.to) / 2, bottom + 40, escape(label));
 }
 
@@ -80,7 +123,7 @@ std::string x_axis(const Scale& x, const std::vector<Tick>& marks, const std::st
 std::string row_names(const Scale& x, const std::vector<Tick>& rows) {
   std::string svg;
   for (const Tick& row : rows) {
-    svg += fmt::format(R"(<text class="axis-label" x="{}" y="{:.1f}">{}</text>)", kRowLeft, x(row.value) - 13, escape(row.label));
+    svg += fmt::format(R"(<text {} x="{}" y="{:.1f}">{}</text>)", kAxisLabel, kRowLeft, x(row.value) - 13, escape(row.label));
   }
   return svg;
 }
@@ -89,11 +132,11 @@ std::string figure(const ChartFrame& frame, const std::string& drawing, double h
   std::string legend;
   for (const LegendEntry& entry : frame.legend) {
     legend += fmt::format(
-        R"(<li class="{}"><svg viewBox="0 0 24 8" aria-hidden="true"><path class="line" d="M1 4H23"/></svg>{}</li>)",
-        entry.style, escape(entry.label));
+        R"(<li class="{}"><svg viewBox="0 0 24 8" width="24" height="8" aria-hidden="true"><path class="line"{} d="M1 4H23"/></svg>{}</li>)",
+        entry.style, line_ink(entry.style), escape(entry.label));
   }
   return fmt::format(R"(<figure class="chart"><h4>{title}</h4><ul class="legend">{legend}</ul>
-<svg viewBox="0 0 {width} {height}" role="img" aria-labelledby="{id}-title {id}-desc">
+<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-labelledby="{id}-title {id}-desc">
 <title id="{id}-title">{title}</title><desc id="{id}-desc">{description}</desc>
 {drawing}</svg>
 <figcaption>{description}</figcaption>{data}</figure>
@@ -104,7 +147,7 @@ std::string figure(const ChartFrame& frame, const std::string& drawing, double h
 }
 
 std::string nothing_to_draw() {
-  return fmt::format(R"(<text class="axis-label" x="{}" y="{}" text-anchor="middle">no values</text>)", kWidth / 2,
+  return fmt::format(R"(<text {} x="{}" y="{}" text-anchor="middle">no values</text>)", kAxisLabel, kWidth / 2,
                      kHeight / 2);
 }
 
@@ -120,7 +163,7 @@ std::string band_mark(const Line& line, const Axes& axes) {
     there += "L" + axes.place(line, i, line.high[i]);
     back.insert(0, "L" + axes.place(line, i, line.low[i]));
   }
-  return path.empty() ? "" : fmt::format(R"(<path class="band" d="{}"/>)", path);
+  return path.empty() ? "" : fmt::format(R"(<path class="band"{} d="{}"/>)", band_ink(line.style), path);
 }
 
 // A dot for a single point, else a path; a gap starts a new stroke. Empty if nothing of the line can be shown.
@@ -139,14 +182,14 @@ std::string line_mark(const Line& line, const Axes& axes) {
     const bool last = i + 1 == length || !axes.drawable(line, i + 1);
     if (run == 0 && last) {
       const auto space = place.find(' ');
-      dots += fmt::format(R"(<circle class="dot" cx="{}" cy="{}" r="3"/>)", place.substr(0, space), place.substr(space + 1));
+      dots += fmt::format(R"(<circle class="dot"{} cx="{}" cy="{}" r="3"/>)", dot_ink(line.style), place.substr(0, space), place.substr(space + 1));
     }
     ++run;
   }
   if (path.empty()) return "";
-  return fmt::format(R"(<g class="{}"><title>{}</title>{}<path class="line" d="{}"/>{}</g>
+  return fmt::format(R"(<g class="{}"><title>{}</title>{}<path class="line"{} d="{}"/>{}</g>
 )",
-                     line.style, escape(line.label), band_mark(line, axes), path, dots);
+                     line.style, escape(line.label), band_mark(line, axes), line_ink(line.style), path, dots);
 }
 
 // Thousands of dots are one path of strokes without length, which have round or square ends.
@@ -160,10 +203,10 @@ std::string dots_mark(const Line& line, const Axes& axes) {
     }
   }
   if (dots.empty()) return "";
-  if (!bars.empty()) bars = "<path class=\"line\" d=\"" + bars + "\"/>";
-  return fmt::format(R"(<g class="{}"><title>{}</title>{}<path class="dots" d="{}"/></g>
+  if (!bars.empty()) bars = "<path class=\"line\"" + line_ink(line.style) + " d=\"" + bars + "\"/>";
+  return fmt::format(R"(<g class="{}"><title>{}</title>{}<path class="dots"{} d="{}"/></g>
 )",
-                     line.style, escape(line.label), bars, dots);
+                     line.style, escape(line.label), bars, dots_ink(line.style), dots);
 }
 
 core::Json axis_data(const Scale& scale, const std::vector<Tick>& marks, const std::string& label) {
@@ -199,9 +242,9 @@ std::string data_block(const LineChart& chart, const Axes& axes, const std::vect
 }
 
 // The second and later groups have a shape of their own, so that colour is not all that tells them apart.
-std::string dot_mark(std::size_t group, double x, double y, double r) {
-  if (group % 2 == 0) return fmt::format(R"(<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>)", x, y, r);
-  return fmt::format(R"(<path class="dot" d="M{:.1f} {:.1f}l{r:.1f} {r:.1f}l-{r:.1f} {r:.1f}l-{r:.1f} -{r:.1f}z"/>)", x,
+std::string dot_mark(const std::string& style, std::size_t group, double x, double y, double r) {
+  if (group % 2 == 0) return fmt::format(R"(<circle class="dot"{} cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>)", dot_ink(style), x, y, r);
+  return fmt::format(R"(<path class="dot"{} d="M{:.1f} {:.1f}l{r:.1f} {r:.1f}l-{r:.1f} {r:.1f}l-{r:.1f} -{r:.1f}z"/>)", dot_ink(style), x,
                      y - r * 1.2, fmt::arg("r", r * 1.2));
 }
 
@@ -212,10 +255,10 @@ std::string mean_mark(const DotChart& chart, std::size_t group, double x, const 
                                 escape(chart.groups[group].label), metric(mean.value, chart.unit), escape(chart.unit),
                                 bounds(mean, [&](Value end) { return metric(end, chart.unit); }));
   if (mean.low && mean.high) {
-    svg += fmt::format(R"(<line class="line" x1="{0:.1f}" x2="{0:.1f}" y1="{1:.1f}" y2="{2:.1f}"/>)", x, y(*mean.low),
-                       y(*mean.high));
+    svg += fmt::format(R"(<line class="line"{3} x1="{0:.1f}" x2="{0:.1f}" y1="{1:.1f}" y2="{2:.1f}"/>)", x, y(*mean.low),
+                       y(*mean.high), line_ink(chart.groups[group].style + " mean"));
   }
-  return svg + dot_mark(group, x, y(*mean.value), 5.5) + "</g>\n";
+  return svg + dot_mark(chart.groups[group].style, group, x, y(*mean.value), 5.5) + "</g>\n";
 }
 
 }  // namespace
@@ -278,7 +321,7 @@ std::string dot_chart(const DotChart& chart) {
 )",
                           chart.groups[g].style, escape(subject.label), escape(chart.groups[g].label),
                           metric(subject.values[g], chart.unit), escape(chart.unit),
-                          dot_mark(g, column(g), y(*subject.values[g]), 3.6));
+                          dot_mark(chart.groups[g].style, g, column(g), y(*subject.values[g]), 3.6));
     }
     if (subject.values.size() > 1) joins += line_mark(join, {.x = {.low = 0, .high = 1, .from = 0, .to = 1}, .y = y});
   }
@@ -286,33 +329,32 @@ std::string dot_chart(const DotChart& chart) {
 
   std::string names;
   for (std::size_t g = 0; g < chart.groups.size(); ++g) {
-    names += fmt::format(R"(<text class="axis-label" x="{:.1f}" y="{}" text-anchor="middle">{}</text>)", column(g),
+    names += fmt::format(R"(<text {} x="{:.1f}" y="{}" text-anchor="middle">{}</text>)", kAxisLabel, column(g),
                          kBottom + 22, escape(chart.groups[g].label));
     // The means stand outside the columns, where no line joins the dots.
     const double away = g + 1 == chart.groups.size() && g > 0 ? 34 : -34;
     dots += mean_mark(chart, g, column(g) + away, y);
   }
   const std::string axis =
-      fmt::format(R"(<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>)", kLeft, kRight, kBottom, kBottom);
+      fmt::format(R"(<line {} x1="{}" x2="{}" y1="{}" y2="{}"/>)", kAxis, kLeft, kRight, kBottom, kBottom);
   return figure(chart.frame, y_axis(y, chart.frame.y_label, kRight) + axis + names + "\n" + joins + dots);
 }
 
 std::string interval_chart(const Interval& estimate, const std::string& title) {
   const Scale x = fit_scale({0.0, estimate.low, estimate.value, estimate.high}, false, 28, 372);
+  const std::string axis = R"(class="axis")" + stroke(kLine, 1), zero = R"(class="zero" stroke-dasharray="3 3")" + stroke(kMuted, 1);
   std::string svg = fmt::format(
-      R"(<svg class="interval" viewBox="0 0 400 52" role="img" aria-label="{}">
-<line class="axis" x1="28" x2="372" y1="32" y2="32"/>)",
-      escape(title));
+      R"(<svg class="interval" viewBox="0 0 400 52" width="400" height="52" role="img" aria-label="{}">
+<line {} x1="28" x2="372" y1="32" y2="32"/>)",
+      escape(title), axis);
   for (const Tick& tick : ticks(x)) {
-    svg += fmt::format(R"(<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="36"/>)",
-                       tick.value == 0 ? "zero" : "axis", x(tick.value), x(tick.value), tick.value == 0 ? 2 : 32);
-    svg += fmt::format(R"(<text class="tick" x="{:.1f}" y="49" text-anchor="middle">{}</text>)", x(tick.value),
-                       tick.label);
+    svg += fmt::format(R"(<line {} x1="{:.1f}" x2="{:.1f}" y1="{}" y2="36"/>)", tick.value == 0 ? zero : axis, x(tick.value),
+                       x(tick.value), tick.value == 0 ? 2 : 32);
+    svg += fmt::format(R"(<text {} x="{:.1f}" y="49" text-anchor="middle">{}</text>)", kTick, x(tick.value), tick.label);
   }
-  return svg +
-         fmt::format(
-             R"(<path class="bar" d="M{:.1f} 16H{:.1f}"/><circle class="point" cx="{:.1f}" cy="16" r="6"/></svg>)",
-             x(*estimate.low), x(*estimate.high), x(*estimate.value));
+  return svg + fmt::format(R"(<path class="bar"{} stroke-linecap="round" d="M{:.1f} 16H{:.1f}"/><circle class="point" fill="{}" stroke="{}" )"
+                           R"(stroke-width="2" cx="{:.1f}" cy="16" r="6"/></svg>)",
+                           stroke(kText, 4), x(*estimate.low), x(*estimate.high), kText, kSurface, x(*estimate.value));
 }
 
 }  // namespace pellucid::report

@@ -116,6 +116,23 @@ class Page:
             wide = self.browser.run("return document.documentElement.scrollWidth")
             self.assertLessEqual(wide, width)
 
+    def test_where_the_style_sheet_is_blocked_the_drawings_are_right(self):
+        """As artifact viewers serve pages: no style, no script, no data: URI. Plain, but no black polygons and no nameless picture."""
+        blocked = self.page.with_name("blocked.html")
+        policy = """content="default-src 'none'; img-src 'self'; style-src 'self'\""""
+        blocked.write_text(re.sub(r'content="default-src [^"]*"', lambda _: policy, self.page.read_text(), count=1))
+        self.browser.call("/url", {"url": blocked.as_uri()})
+        black, marks, filled, nameless = self.browser.run("""
+            const marks = [...document.querySelectorAll('svg :is(path, line, circle, text)')], style = e => getComputedStyle(e);
+            return [marks.filter(e => style(e).fill === 'rgb(0, 0, 0)' && e.getClientRects().length).map(e => e.outerHTML.slice(0, 90)), marks.length,
+                    marks.filter(e => e.matches('.line, .dots') && style(e).fill !== 'none').length,
+                    [...document.images].filter(i => i.alt.length < 10).length];""")
+        self.browser.call("/se/log", {"type": "browser"})  # it says what it blocked
+        self.assertEqual(self.browser.run("return getComputedStyle(document.body).fontFamily.includes('system-ui')"), False, "it was not blocked")
+        self.assertEqual(black, [])
+        self.assertEqual((filled, nameless), (0, 0))
+        self.assertGreater(marks, 20)
+
     def test_dark_is_dark(self):
         background = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
         self.assertGreater(min(self.browser.run(background)), 200)

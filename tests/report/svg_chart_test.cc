@@ -1,5 +1,7 @@
 #include "pellucid/report/svg_chart.h"
 
+#include "pellucid/report/embedded.h"
+
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -33,7 +35,7 @@ std::string between(const std::string& text, const std::string& before, const st
 // The path of the first line in that style.
 std::string path_of(const std::string& svg, const std::string& style) {
   const auto group = svg.find("<g class=\"" + style + "\"");
-  return group == std::string::npos ? "" : between(svg, "<path class=\"line\" d=\"", "\"", group);
+  return group == std::string::npos ? "" : between(svg, " d=\"", "\"", svg.find("<path class=\"line\"", group));
 }
 
 std::ptrdiff_t strokes(const std::string& path) { return std::count(path.begin(), path.end(), 'M'); }
@@ -135,6 +137,48 @@ TEST(IntervalChart, ShowsZeroAndTheEstimateBetweenItsEnds) {
   const double point = std::stod(between(svg, "class=\"point\" cx=\"", "\""));
   EXPECT_LT(low, point);
   EXPECT_LT(point, high);
+}
+
+// Without a style sheet SVG fills everything black: every mark has its own ink, in colours that the style sheet has too.
+void expect_ink(const std::string& svg) {
+  std::size_t marks = 0;
+  for (auto at = svg.find('<'); at != std::string::npos; at = svg.find('<', at + 1)) {
+    const std::string tag = svg.substr(at, svg.find('>', at) - at), name = tag.substr(1, tag.find_first_of(" />") - 1);
+    if (name != "path" && name != "line" && name != "circle" && name != "text") continue;
+    ++marks;
+    EXPECT_THAT(tag, HasSubstr(" fill=\"")) << tag;
+    EXPECT_TRUE(name == "text" || tag.find(" stroke=\"") != std::string::npos) << tag;
+    EXPECT_TRUE(name == "circle" || name == "text" || tag.find(" fill=\"none\"") != std::string::npos || tag.find("\"band\"") != std::string::npos ||
+                tag.find("\"dot\"") != std::string::npos)
+        << "a filled line is a polygon: " << tag;
+    for (const char* attribute : {" fill=\"", " stroke=\""}) {
+      const std::string colour = between(tag, attribute, "\"");
+      if (colour.starts_with('#')) EXPECT_THAT(std::string(kReportCss), HasSubstr(colour)) << tag;
+    }
+  }
+  EXPECT_GT(marks, 5u);
+  EXPECT_EQ(occurrences(svg, "<svg "), occurrences(svg, "\" width=\"")) << "without a style sheet a drawing needs a size";
+}
+
+TEST(Charts, EveryMarkCarriesItsOwnInk) {
+  Line curve{"a", "series-0 dashed", {1.0, 2.0, 3.0}, {0.5, 0.2, 0.1}};
+  curve.low = {0.4, 0.1, 0.05};
+  curve.high = {0.6, 0.3, 0.2};
+  Line dots = curve;
+  dots.style = "series-1 mean";
+  dots.joined = false;
+  Line alone{"b", "series-5 many", {2.0}, {0.3}};
+  expect_ink(line_chart(chart_of({curve, dots, alone})));
+  expect_ink(line_chart(chart_of({curve}, true)));
+  auto rows = chart_of({dots});
+  rows.rows = true;
+  rows.x_ticks = {{1, "one"}, {2, "two"}, {3, "three"}};
+  expect_ink(line_chart(rows));
+  expect_ink(dot_chart({.frame = rows.frame,
+                        .unit = "dB",
+                        .groups = {{"standard", "series-0", {20.0, 19.0, 21.0}}, {"robust", "series-1", {25.0, 24.0, 26.0}}},
+                        .subjects = {{"image 0", {19.5, 24.5}}, {"image 1", {20.5, 25.5}}}}));
+  expect_ink(interval_chart({1.0, -0.5, 2.5}, "Difference"));
 }
 
 }  // namespace
