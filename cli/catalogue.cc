@@ -76,10 +76,20 @@ std::vector<Item> catalogue() {
                    "What most readers believe FMSE to be: the penultimate features.\n"});
   items.push_back({"terms", "margin", "the true class's logit minus the largest other one",
                    "Past ln 2^24 = 16.6 float32 rounds p(true) to 1: the shared gradient loses the true class, and an attack that recomputes "
-                   "the loss fails for a reason that has nothing to do with privacy. The residual attack does not recompute it.\n"});
+                   "the loss fails for a reason that has nothing to do with privacy. Bits are lost before: from margins of 13 to 14 on double "
+                   "precision may help. The residual attack does not recompute the loss.\n"});
+  items.push_back({"terms", "ig-residual", "`ig` with functional = residual: another functional, and not another arithmetic",
+                   "It matches the gradient of <r, logits>, with r, the derivative of the loss by the logits, read off the update's last bias and "
+                   "kept fixed, where `ig` matches that of the loss. It needs no label and descends on another landscape: it gains also where "
+                   "float32 rounds nothing. `pellucid invert --attack ig --functional residual` runs it.\n"});
+  items.push_back({"terms", "at-equal-loss", "a study's difference where both descents end at the same matching loss",
+                   "The intercept of a line through the pairs' differences in PSNR over those in log10 of the matching loss. Within one budget "
+                   "one network's attack may come further than the other's; this takes that out. Called extrapolated where fewer than 30 pairs "
+                   "have losses within a factor of 2 of each other. The loss is an outcome too: it describes, it does not explain. "
+                   "See docs/studies.md.\n"});
   items.push_back({"terms", "oracle", "the restart chosen by its PSNR, with the truth in hand",
-                   "No attacker can choose so: the attacker's choice is the restart with the lowest matching loss. The gap between the two is "
-                   "what a better choice could win.\n"});
+                   "No attacker can choose so: the attacker's choice is the restart with the lowest matching loss. The difference between the two is "
+                   "what a better rule of choice could gain.\n"});
   items.push_back({"terms", "mixed", "precision: brain floats in every convolution of the matching engine but the forward sweep's",
                    "The forward sweep stays float32, so that no ReLU changes sides; what is left is a linear rounding error of the gradient. "
                    "Needs a processor with AVX-512 brain floats. See docs/engine.md.\n",

@@ -53,6 +53,7 @@ void print_result(const Json& result) {
   }
   print_table(rows);
   fmt::print("\n{}\n", bold(result["headline"].get<std::string>()));
+  for (const auto& sentence : result["summary"]) fmt::print("{}\n", sentence.get<std::string>());
   for (const auto& warning : result["warnings"]) fmt::print("\nNote: {}\n", warning.get<std::string>());
 }
 

@@ -39,18 +39,19 @@ fs::path study_file(const std::string& name) {
                     core::join_choices(names), core::suggestion(name, names));
 }
 
-std::string interval(const Json& value) {
+std::string interval(const Json& value, int digits = 1) {
   if (value.is_null()) return "none";
-  return fmt::format("{:.1f} [{:.1f}, {:.1f}]", value["value"].get<double>(), value["low"].get<double>(),
-                     value["high"].get<double>());
+  return fmt::format("{:.{}f} [{:.{}f}, {:.{}f}]", value["value"].get<double>(), digits, value["low"].get<double>(), digits,
+                     value["high"].get<double>(), digits);
 }
 
 void print_groups(const Json& result) {
   std::vector<std::vector<std::string>> rows = {
-      {"", "PSNR, dB", "over knowing nothing", "natural", "under attack", "failed"}};
+      {"", "PSNR, dB", "of the mean error", "SSIM", "over the mean image", "natural", "under attack", "failed"}};
   for (const auto& group : result["groups"]) {
     const auto& metrics = group["metrics"];
-    rows.push_back({group["label"], interval(metrics["psnr"]["mean"]), interval(metrics["gain"]["mean"]),
+    rows.push_back({group["label"], interval(metrics["psnr"]["mean"]), interval(group["psnr_of_mean_error"]),
+                    interval(metrics["ssim"]["mean"], 2), interval(metrics["gain"]["mean"]),
                     group["natural"].is_null() ? "" : percent(group["natural"]),
                     group["robust"].is_null() ? "" : percent(group["robust"]),
                     fmt::format("{} of {}", group["failed"].get<std::int64_t>(), group["cells"].get<std::int64_t>())});
@@ -58,17 +59,27 @@ void print_groups(const Json& result) {
   print_table(rows);
 }
 
+// The difference at an equal covariate, with how many pairs overlap; what is extrapolated or left out says so.
+std::string at_equal(const Json& value) {
+  if (value.is_null()) return "";
+  const auto note = value["note"].get<std::string>();
+  const auto overlap = fmt::format("{} of {} overlap", value["overlap"].get<std::int64_t>(), value["pairs"].get<std::int64_t>());
+  if (value["value"].is_null()) return fmt::format("none: {}", overlap);
+  return fmt::format("{} ({}{})", interval(value), note.empty() ? "" : "extrapolated, ", overlap);
+}
+
 void print_contrasts(const Json& result) {
   if (result["contrasts"].empty()) return;
-  std::vector<std::vector<std::string>> rows = {
-      {"difference in PSNR", "dB", "p, Holm", "effect", "images that would tell", "at equal margin, dB"}};
+  std::vector<std::vector<std::string>> rows = {{"difference", "PSNR, dB", "of the mean error", "SSIM", "p, Holm", "effect",
+                                                 "images needed", "loss, ratio", "at equal loss, dB", "at equal margin, dB"}};
   for (const auto& c : result["contrasts"]) {
     const auto number = [](const Json& x, const char* format) {
       return x.is_null() ? std::string() : fmt::format(fmt::runtime(format), x.get<double>());
     };
-    rows.push_back({c["label"], interval(c["difference"]), number(c["p_holm"], "{:.3g}"),
-                    number(c["effect"], "{:+.2f}"), c["needed"].is_null() ? "" : c["needed"].dump(),
-                    c["at_equal_margin"].is_null() ? "" : interval(c["at_equal_margin"])});
+    rows.push_back({c["label"], interval(c["difference"]), interval(c["of_mean_error"]), interval(c["ssim"], 2),
+                    number(c["p_holm"], "{:.3g}"), number(c["effect"], "{:+.2f}"),
+                    c["needed"].is_null() ? "" : c["needed"].dump(), interval(c["loss_ratio"], 2),
+                    at_equal(c["at_equal_loss"]), at_equal(c["at_equal_margin"])});
   }
   fmt::print("\n");
   print_table(rows);
@@ -95,6 +106,7 @@ void print_result(const Json& result) {
                control["sentence"].get<std::string>());
   }
   fmt::print("\n{}\n", bold(result["headline"].get<std::string>()));
+  for (const auto& sentence : result["summary"]) fmt::print("{}\n", sentence.get<std::string>());
   for (const auto& warning : result["warnings"]) fmt::print("\nNote: {}\n", warning.get<std::string>());
 }
 

@@ -13,7 +13,7 @@
 namespace pellucid::report {
 namespace {
 
-constexpr char kComparison[] = "pellucid.comparison/1", kStudy[] = "pellucid.study/1";
+constexpr char kComparison[] = "pellucid.comparison/1", kStudy[] = "pellucid.study/2";
 
 std::string render_comparison(const Comparison& c) {
   return whole_page({.title = c.root["title"].html(),
@@ -47,7 +47,7 @@ std::string attack_tabs(const Comparison& c, const std::string& group, const std
 std::string render(const core::Json& result, const std::filesystem::path& run_folder) {
   const Node schema = Node(result, (run_folder / "result.json").string())["schema"];
   if (schema.text() == kComparison) return render_comparison(open_comparison(result, run_folder));
-  if (schema.text() == kStudy) return render_study(open_study(result, run_folder));
+  if (is_study(schema.text())) return render_study(open_study(result, run_folder));
   schema.fail(fmt::format("\"{}\" or \"{}\"", kComparison, kStudy));
 }
 
@@ -60,7 +60,7 @@ std::filesystem::path write_report(const std::filesystem::path& run_folder) {
   const core::Json result = core::read_json(source);
   const std::filesystem::path target = run_folder / "report.html";
   core::write_file(target, render(result, run_folder));
-  if (result["schema"] == kStudy) {
+  if (is_study(result["schema"].get<std::string>())) {
     const Study study = open_study(result, run_folder);
     core::write_file(run_folder / "results.csv", csv(study));
     core::write_file(run_folder / "table.tex", latex(study));

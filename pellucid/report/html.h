@@ -8,7 +8,7 @@
 
 namespace pellucid::report {
 
-/// The page for a result of schema "pellucid.comparison/1" or "pellucid.study/1".
+/// The page for a result of schema "pellucid.comparison/1" or "pellucid.study/2" (or "/1").
 ///
 /// The page loads nothing: styles, charts and images are inside. A comparison's page holds no script; a study's holds two, named by their
 /// hashes in its content security policy, which draw its charts again with tooltips. All text of the result is escaped. The same input

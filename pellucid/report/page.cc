@@ -32,7 +32,7 @@ std::string policy(const std::vector<std::string_view>& scripts) {
 std::string whole_page(const Page& page) {
   std::string links, sections, scripts;
   for (const Section& section : page.sections) {
-    links += fmt::format("<a href=\"#{}\">{}</a>", section.id, section.link);
+    links += fmt::format("<a href=\"#{}\">{}</a>\n", section.id, section.link);
     sections += fmt::format("<section id=\"{}\"><h2>{}</h2>\n{}</section>\n", section.id, section.title, section.content);
   }
   for (const std::string_view script : page.scripts) scripts += fmt::format("<script>{}</script>\n", script);
@@ -58,6 +58,11 @@ std::string whole_page(const Page& page) {
 std::string page_header(const Node& root, const std::string& question, const std::string& evidence) {
   std::string warnings;
   for (const Node& warning : root["warnings"].items()) warnings += "<li>" + warning.html() + "</li>\n";
+  std::string summary;
+  if (root.has("summary")) {
+    for (const Node& sentence : root["summary"].items()) summary += "<li>" + sentence.html() + "</li>\n";
+  }
+  if (!summary.empty()) summary = "<ul class=\"summary\">\n" + summary + "</ul>\n";
   if (!warnings.empty()) {
     warnings = "<aside class=\"warnings\" aria-label=\"Warnings\"><h2>Read this first</h2><ul>\n" + warnings +
                "</ul></aside>\n";
@@ -66,9 +71,10 @@ std::string page_header(const Node& root, const std::string& question, const std
 <p class="brand">Pellucid <span class="muted">privacy audit report, <time>{}</time></span></p>
 <h1>{}</h1>
 {}<p class="headline">{}</p>
-{}{}</header>
+{}{}{}</header>
 )",
-                     root["environment"]["date"].html(), root["title"].html(), question, root["headline"].html(), evidence, warnings);
+                     root["environment"]["date"].html(), root["title"].html(), question, root["headline"].html(), evidence,
+                     summary, warnings);
 }
 
 std::string page_footer(const Node& root) {
@@ -159,7 +165,7 @@ std::string status_text(const Node& status) {
 
 std::string scores(Value psnr, Value ssim) {
   if (!psnr) return "";
-  return fmt::format("<span><b>{}</b> dB</span><span>SSIM <b>{}</b></span>", decimals(psnr, 1), decimals(ssim, 2));
+  return fmt::format(" <span><b>{}</b> dB</span> <span>SSIM <b>{}</b></span>", decimals(psnr, 1), decimals(ssim, 2));
 }
 
 std::string missing_picture(const std::string& why) { return "<div class=\"missing\"><span>" + why + "</span></div>"; }

@@ -26,8 +26,8 @@ struct Page {
 /// A whole page that loads nothing. Its content security policy lets run the given scripts, by their hashes, and nothing else.
 [[nodiscard]] std::string whole_page(const Page& page);
 
-/// Title, the answer in large type, what it rests on, and the warnings.
-/// @param root a result with environment.date, title, headline and warnings.
+/// Title, the answer in large type, what it rests on, the sentences below it, and the warnings.
+/// @param root a result with environment.date, title, headline, warnings and perhaps a summary.
 /// @param question, evidence HTML, put under the title and under the answer.
 [[nodiscard]] std::string page_header(const Node& root, const std::string& question, const std::string& evidence);
 /// "Every figure on this page is in result.json", with the version that wrote it.

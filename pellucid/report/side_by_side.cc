@@ -85,7 +85,7 @@ void summarise_comparison(Summary& summary, const Comparison& c) {
 Summary summarise(const RunResult& run) {
   const Node root(run.result, (run.folder / "result.json").string());
   Summary summary;
-  if (root["schema"].text() == "pellucid.study/1") {
+  if (is_study(root["schema"].text())) {
     summarise_study(summary, open_study(run.result, run.folder));
   } else {
     summarise_comparison(summary, open_comparison(run.result, run.folder));
@@ -132,7 +132,7 @@ std::string html_table(const TextTable& table) {
 std::vector<TextTable> side_by_side(const RunResult& a, const RunResult& b) {
   const std::string schema_a = Node(a.result, (a.folder / "result.json").string())["schema"].text();
   const std::string schema_b = Node(b.result, (b.folder / "result.json").string())["schema"].text();
-  if (schema_a != schema_b) {
+  if (schema_a != schema_b && !(is_study(schema_a) && is_study(schema_b))) {
     throw core::Error(core::ErrorKind::kUsage, "{} and {}: got results of schema \"{}\" and \"{}\", expected two of one schema", a.folder.string(),
                       b.folder.string(), schema_a, schema_b);
   }

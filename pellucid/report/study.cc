@@ -11,7 +11,7 @@
 namespace pellucid::report {
 namespace {
 
-constexpr char kSchema[] = "pellucid.study/1";
+constexpr char kSchema[] = "pellucid.study/2", kSchemaBefore[] = "pellucid.study/1";
 constexpr std::array kMainMetrics = {"psnr", "gain", "ssim", "mse", "fmse_logits", "fmse_features"};
 
 std::vector<StudyAxis> open_axes(const Node& list) {
@@ -82,9 +82,11 @@ const StudyMetric& Study::metric(const Node& key) const {
   return *found;
 }
 
+bool is_study(const std::string& schema) { return schema == kSchema || schema == kSchemaBefore; }
+
 Study open_study(const core::Json& result, const std::filesystem::path& folder) {
   const Node root(result, (folder / "result.json").string());
-  if (root["schema"].text() != kSchema) root["schema"].fail(fmt::format("\"{}\"", kSchema));
+  if (!is_study(root["schema"].text())) root["schema"].fail(fmt::format("\"{}\"", kSchema));
   Study s{.root = root, .axes = open_axes(root["axes"]), .x = {}, .compare = {}, .metrics = open_metrics(root["metrics"]), .groups = {},
           .cells = root["cells"].items()};
   s.x = axis_named(s.axes, root["x"]);

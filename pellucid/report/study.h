@@ -55,6 +55,9 @@ struct Study {
   std::map<std::int64_t, std::size_t> group_places = {};  ///< by id
 };
 
+/// Whether a result is a study's: "pellucid.study/2", or "pellucid.study/1" of before (without what it lacks).
+[[nodiscard]] bool is_study(const std::string& schema);
+
 /// @param folder for messages.
 /// @throws Error(kData) for another schema, saying which was got and expected.
 /// @throws Error(kData) for a field that is missing or of the wrong type, naming it.

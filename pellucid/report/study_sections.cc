@@ -14,12 +14,15 @@ struct Kind {
   const char* name;
   const char* title;
 };
-constexpr Kind kControls[] = {{"positive", "Positive control"}, {"null", "Null control"}, {"guess", "A guess"}};
+constexpr Kind kControls[] = {{"positive", "Positive control"},
+                              {"network", "Positive control, this network and budget"},
+                              {"null", "Null control"},
+                              {"guess", "Baseline"}};
 
 std::string control_card(const Node& control) {
   const std::string name = control["kind"].text();
   const auto* kind = std::find_if(std::begin(kControls), std::end(kControls), [&](const Kind& k) { return k.name == name; });
-  if (kind == std::end(kControls)) control["kind"].fail("\"positive\", \"null\" or \"guess\"");
+  if (kind == std::end(kControls)) control["kind"].fail("\"positive\", \"network\", \"null\" or \"guess\"");
   const Node passed = control["passed"];
   const char* verdict = passed.is_null() ? (name == "guess" ? "for reference" : "not run") : passed.boolean() ? "passed" : "failed";
   std::string measured = metric(control["value"].number(), "dB") + " dB";

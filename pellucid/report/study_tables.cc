@@ -30,7 +30,7 @@ std::string metric_cell(const StudyGroup& group, const StudyMetric& m, const std
   std::string talk;
   for (const Node& row : published) {
     if (!row["values"].has(m.key)) continue;
-    talk += fmt::format("<span class=\"published\" title=\"{}\">talk: {}</span>", row["label"].html(), metric(row["values"][m.key].number(), m.unit));
+    talk += fmt::format(" <span class=\"published\" title=\"{}\">talk: {}</span>", row["label"].html(), metric(row["values"][m.key].number(), m.unit));
   }
   return "<td>" + estimate(mean(group, m), m.unit) + talk + "</td>";
 }
@@ -45,6 +45,24 @@ std::string difference_cell(const Node& node, const std::string& unit) {
   return fmt::format("<td><b>{}</b> <span class=\"bounds\">{}</span></td>", format(difference.value), bounds(difference, format));
 }
 
+// The difference at an equal covariate, with how many pairs overlap and what follows from that.
+std::string at_equal_cell(const Node& node, const std::string& unit) {
+  if (node.is_null()) return "<td></td>";
+  if (!node.has("overlap")) return difference_cell(node, unit);  // of before
+  const std::string overlap = fmt::format("{} of {} overlap", count(node["overlap"].number()), count(node["pairs"].number()));
+  if (node["value"].is_null()) return fmt::format("<td title=\"{}\">none <span class=\"bounds\">{}</span></td>", node["note"].html(), overlap);
+  const bool extrapolated = !node["note"].text().empty();
+  std::string cell = difference_cell(node, unit);
+  cell.insert(cell.size() - 5, fmt::format(" <span class=\"bounds\"{}>{}{}</span>", extrapolated ? fmt::format(" title=\"{}\"", node["note"].html()) : "",
+                                           extrapolated ? "extrapolated: " : "", overlap));
+  return cell;
+}
+
+std::string ratio_cell(const Node& node) {
+  const Interval ratio = interval(node);
+  return fmt::format("<td>{} <span class=\"bounds\">{}</span></td>", significant(ratio.value), bounds(ratio, significant));
+}
+
 // Under the heading "p" no equals sign is needed.
 std::string p_cell(const Node& p) {
   const std::string text = p_value(p.number());
@@ -53,6 +71,12 @@ std::string p_cell(const Node& p) {
 
 std::string cell_value(const Node& cell, const StudyMetric& m) {
   return m.key == "ssim" ? decimals(cell[m.key].number(), 3) : metric(cell[m.key].number(), m.unit);
+}
+
+// The heading of a mean that is taken of the errors and not of the decibels.
+StudyMetric of_mean_error(StudyMetric psnr) {
+  psnr.label += " of the mean error";
+  return psnr;
 }
 
 bool any_has(const std::vector<Node>& nodes, const std::string& field) {
@@ -67,7 +91,11 @@ std::string groups_table(const Study& s) {
   const bool natural = any_has(nodes, "natural"), robust = any_has(nodes, "robust");
   const std::vector<StudyMetric> metrics = main_metrics(s);
   std::vector<std::string> names = {"Group"};
-  for (const StudyMetric& metric : metrics) names.push_back(heading(metric));
+  const bool mean_error = any_has(nodes, "psnr_of_mean_error");
+  for (const StudyMetric& metric : metrics) {
+    names.push_back(heading(metric));
+    if (mean_error && &metric == &metrics.front()) names.push_back(heading(of_mean_error(metric)));
+  }
   if (natural) names.push_back("Accuracy, clean");
   if (robust) names.push_back("Accuracy, attacked");
   names.insert(names.end(), {"Images × seeds", "Failed"});
@@ -78,7 +106,10 @@ std::string groups_table(const Study& s) {
     const std::vector<Node> published = published_beside(s, group);
     talk = talk || !published.empty();
     std::string cells;
-    for (const StudyMetric& metric : metrics) cells += metric_cell(group, metric, published);
+    for (const StudyMetric& metric : metrics) {
+      cells += metric_cell(group, metric, published);
+      if (mean_error && &metric == &metrics.front()) cells += td(estimate(interval(group.node["psnr_of_mean_error"]), metric.unit));
+    }
     if (natural) cells += accuracy(group.node["natural"]);
     if (robust) cells += accuracy(group.node["robust"]);
     cells += td(sample(group.node)) + td(fmt::format("{} of {}", count(group.node["failed"].number()), count(group.node["cells"].number())));
@@ -97,10 +128,18 @@ std::string groups_table(const Study& s) {
 
 std::string contrasts_table(const Study& s) {
   const std::vector<Node> contrasts = s.root["contrasts"].items();
-  const bool margin = any_has(contrasts, "at_equal_margin"), needed = any_has(contrasts, "needed");
+  const auto has = [&](const char* field) { return any_has(contrasts, field); };
+  const bool mean_error = has("of_mean_error"), ssim = has("ssim"), loss = has("loss_ratio"), needed = has("needed");
+  const bool at_loss = has("at_equal_loss"), at_margin = has("at_equal_margin");
   std::vector<std::string> names = {"Contrast", "Metric", "Difference"};
-  if (margin) names.push_back("At equal margin");
-  names.insert(names.end(), {"p", "p, Holm", "Effect", "Images × seeds"});
+  names.insert(names.end(), {"p", "p, Holm"});
+  if (at_loss) names.push_back("At equal loss");
+  if (loss) names.push_back("Matching loss, ratio");
+  if (mean_error) names.push_back("Of the mean error");
+  if (ssim) names.push_back("SSIM");
+  names.push_back("Effect");
+  if (at_margin) names.push_back("At equal margin");
+  names.push_back("Images × seeds");
   if (needed) names.push_back("Images needed");
 
   std::string body;
@@ -113,14 +152,20 @@ std::string contrasts_table(const Study& s) {
     const bool compared = !contrast["difference"].is_null();
     if (compared && std::find(tests.begin(), tests.end(), test) == tests.end()) tests.push_back(test);
     std::string cells = td(heading(m)) + difference_cell(contrast["difference"], m.unit);
-    if (margin) cells += contrast["at_equal_margin"].is_null() ? td("") : difference_cell(contrast["at_equal_margin"], m.unit);
-    cells += td(p_cell(contrast["p_value"])) + td("<b>" + p_cell(contrast["p_holm"]) + "</b>") +
-             td(decimals(contrast["effect"].number(), 2)) + td(sample(contrast));
+    cells += td(p_cell(contrast["p_value"])) + td("<b>" + p_cell(contrast["p_holm"]) + "</b>");
+    if (at_loss) cells += at_equal_cell(contrast["at_equal_loss"], m.unit);
+    if (loss) cells += ratio_cell(contrast["loss_ratio"]);
+    if (mean_error) cells += difference_cell(contrast["of_mean_error"], m.unit);
+    if (ssim) cells += difference_cell(contrast["ssim"], "");
+    cells += td(decimals(contrast["effect"].number(), 2));
+    if (at_margin) cells += at_equal_cell(contrast["at_equal_margin"], m.unit);
+    cells += td(sample(contrast));
     if (needed) cells += td(contrast["needed"].is_null() ? "" : count(contrast["needed"].number()));
     body += row_of(contrast["label"].html(), cells);
   }
   if (tests.empty()) tests.push_back("No image came out on both sides");
-  return fmt::format("<p class=\"lede\">Differences image by image, with their intervals. {}.</p>\n{}", fmt::join(tests, "; "),
+  return fmt::format("<p class=\"lede\">Differences image by image, with their intervals; only those in mean {} are tested. {}.</p>\n{}",
+                     escape(s.metrics.front().label), fmt::join(tests, "; "),
                      scroll_box("Contrasts", "<table class=\"results wide\">" + table_head(names) + "<tbody>" + body + "</tbody></table>\n"));
 }
 

@@ -63,12 +63,9 @@ Interval crossed_interval(const Crossed& sample, const BootstrapOptions& options
   });
 }
 
-struct Line {
-  double intercept, slope;
-};
-
-// Nothing where there are fewer than three points, or all x are equal but for rounding.
-std::optional<Line> fit(std::span<const double> x, std::span<const double> y) {
+// Of the least-squares line of y on x: its value at x = 0. Nothing where there are fewer than three points, or all x are
+// equal but for rounding.
+std::optional<double> intercept(const std::vector<double>& x, const std::vector<double>& y) {
   if (x.size() < 3) return std::nullopt;
   const double mean_x = mean(x), mean_y = mean(y);
   double xx = 0, xy = 0, size = 0;
@@ -78,7 +75,38 @@ std::optional<Line> fit(std::span<const double> x, std::span<const double> y) {
     size += x[i] * x[i];
   }
   if (xx <= 1e-20 * size) return std::nullopt;
-  return Line{mean_y - xy / xx * mean_x, xy / xx};
+  return mean_y - xy / xx * mean_x;
+}
+
+// An estimate from all (image, seed) that have both values, with its interval over images and seeds. Three NaN where the
+// estimate does not exist; a draw for which it does not is drawn again.
+template <typename Estimate>
+Interval pairs_interval(const Crossed& a, const Crossed& b, const BootstrapOptions& options, Estimate estimate) {
+  check(a), check(b);
+  if (a.images != b.images || a.seeds != b.seeds) {
+    throw Error(ErrorKind::kInternal, "pairs: got {} x {} and {} x {} values", a.images, a.seeds, b.images, b.seeds);
+  }
+  std::vector<double> as, bs;
+  const auto estimate_at = [&](const std::vector<std::size_t>& places) -> std::optional<double> {
+    as.clear(), bs.clear();
+    for (const auto place : places) {
+      if (std::isnan(a.values[place]) || std::isnan(b.values[place])) continue;
+      as.push_back(a.values[place]);
+      bs.push_back(b.values[place]);
+    }
+    return estimate(as, bs);
+  };
+  std::vector<std::size_t> all(a.values.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  const auto whole = estimate_at(all);
+  if (!whole) return {kNone, kNone, kNone, options.level};
+  core::Stream stream(options.seed, "regression bootstrap");
+  return percentile_interval(*whole, options, [&] {
+    std::optional<double> drawn;
+    while (!drawn) drawn = estimate_at(draw(a, stream));
+    return *drawn;
+  });
 }
 
 }  // namespace
@@ -107,32 +135,15 @@ Interval median_interval(const Crossed& sample, const BootstrapOptions& options)
       [](const auto& values, const auto& o) { return median_interval(std::span(values), o); });
 }
 
-Interval intercept_interval(const Crossed& x, const Crossed& y, const BootstrapOptions& options) {
-  check(x), check(y);
-  if (x.images != y.images || x.seeds != y.seeds) {
-    throw Error(ErrorKind::kInternal, "line: got {} x {} x and {} x {} y", x.images, x.seeds, y.images, y.seeds);
-  }
-  std::vector<double> xs, ys;
-  const auto line_through = [&](const std::vector<std::size_t>& places) {
-    xs.clear(), ys.clear();
-    for (const auto place : places) {
-      if (std::isnan(x.values[place]) || std::isnan(y.values[place])) continue;
-      xs.push_back(x.values[place]);
-      ys.push_back(y.values[place]);
-    }
-    return fit(xs, ys);
-  };
-  std::vector<std::size_t> all(x.values.size());
-  std::iota(all.begin(), all.end(), std::size_t{0});
-  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-  const auto line = line_through(all);
-  if (!line) return {kNone, kNone, kNone, options.level};
-  core::Stream stream(options.seed, "regression bootstrap");
-  return percentile_interval(line->intercept, options, [&] {
-    std::optional<Line> drawn;
-    while (!drawn) drawn = line_through(draw(x, stream));
-    return drawn->intercept;
+Interval mean_ratio_interval(const Crossed& a, const Crossed& b, const BootstrapOptions& options) {
+  return pairs_interval(a, b, options, [](const auto& as, const auto& bs) -> std::optional<double> {
+    if (bs.empty() || mean(bs) == 0) return std::nullopt;
+    return mean(as) / mean(bs);
   });
+}
+
+Interval intercept_interval(const Crossed& x, const Crossed& y, const BootstrapOptions& options) {
+  return pairs_interval(x, y, options, intercept);
 }
 
 }  // namespace pellucid::stats

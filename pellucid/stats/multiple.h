@@ -15,7 +15,7 @@ namespace pellucid::stats {
 /// @param p in [0, 1].   @return in the order of `p`, each at most 1 and at least its `p`.
 [[nodiscard]] std::vector<double> holm(std::span<const double> p);
 
-/// The number of pairs with which a Wilcoxon signed-rank test tells differences such as these from 0, two-sided: ((z_{1-alpha/2} +
+/// The number of pairs that a two-sided Wilcoxon signed-rank test needs to detect differences such as these: ((z_{1-alpha/2} +
 /// z_power) sd / mean)^2 as for a t test, over the Wilcoxon test's efficiency beside it at normal differences, 3/pi.
 ///
 /// What it does not show: it takes the mean and the deviation seen in this sample for the true ones; where the mean was seen by

@@ -1,4 +1,4 @@
-// What is told about a sample in one row of a table.
+// A sample in one row of a table.
 #pragma once
 
 #include "pellucid/stats/interval.h"

@@ -106,35 +106,22 @@ Json compare_pairs(const Json& reconstructions, const Attack& attack, const std:
   return json;
 }
 
-// The answer in a sentence for each attack, from the numbers.
-std::string headline(const Json& summaries, const Json& paired, const std::vector<Attack>& attacks, const std::vector<Subject>& subjects) {
-  auto mean = [&](const std::string& attack, const std::string& model) -> Json {
-    for (const auto& s : summaries) {
-      if (s["attack"] == attack && s["model"] == model && s["metric"] == "psnr" && !s["mean"].is_null()) return s["mean"]["value"];
-    }
-    return {};
-  };
-  std::string text;
-  for (const auto& attack : attacks) {
-    const Json standard = mean(attack.id, subjects[0].id), robust = mean(attack.id, subjects[1].id);
-    const auto pair = std::find_if(paired.begin(), paired.end(), [&](const Json& p) { return p["attack"] == attack.id && p["metric"] == "psnr"; });
-    if (standard.is_null() || robust.is_null() || (*pair)["difference"].is_null()) {
-      text += fmt::format("{}: no image came out. ", attack.label);
-      continue;
-    }
-    const auto& d = (*pair)["difference"];
-    const double low = d["low"], high = d["high"];
-    // Both must agree: a bootstrap of two or three images has an interval, but no right to a verdict.
-    const bool told = (*pair)["p_value"].get<double>() < 0.05 && (low > 0 || high < 0);
-    const char* verdict = !told     ? "which gives away more cannot be told from these images"
-                          : low > 0 ? "the robust model gives away more"
-                                    : "the standard model gives away more";
-    text += fmt::format("{}: images come back at {:.1f} dB from the standard model and at {:.1f} dB from the robust one; {} ({:+.1f} dB [{:+.1f}, {:+.1f}], n = {}). ",
-                        attack.label, standard.get<double>(), robust.get<double>(), verdict, d["value"].get<double>(), low, high,
-                        (*pair)["n"].get<std::int64_t>());
-  }
-  if (!text.empty()) text.pop_back();
-  return text;
+std::string budget(const inversion::InversionOptions& options) {
+  return options.restarts == 1 ? fmt::format("{} iterations", options.iterations) : fmt::format("{} x {} iterations", options.restarts, options.iterations);
+}
+
+// An attack's answer in one sentence: which model it reconstructs more from, within its budget.
+std::string verdict(const Json& paired, const Attack& attack) {
+  const auto pair = std::find_if(paired.begin(), paired.end(), [&](const Json& p) { return p["attack"] == attack.id && p["metric"] == "psnr"; });
+  const Json& d = (*pair)["difference"];
+  if (d.is_null()) return fmt::format("By {} no image could be reconstructed from both models.", attack.id);
+  const double low = d["low"], high = d["high"];
+  // Both must agree: a bootstrap of two or three images has an interval, but no right to a verdict.
+  const bool significant = (*pair)["p_value"].get<double>() < 0.05 && (low > 0 || high < 0);
+  const auto within = fmt::format("by {} within {}", attack.id, budget(attack.options));
+  const auto figures = fmt::format("{:+.1f} dB [{:+.1f}, {:+.1f}], n = {}", d["value"].get<double>(), low, high, (*pair)["n"].get<std::int64_t>());
+  return significant ? fmt::format("Images are easier to reconstruct from the {} model {}: {}.", low > 0 ? "robust" : "standard", within, figures)
+                     : fmt::format("No significant difference between the models {}: {}.", within, figures);
 }
 
 // One line for each model whose float32 gradients are damaged by its confidence.
@@ -161,6 +148,7 @@ Comparison compare(const std::vector<Subject>& subjects, const std::vector<Attac
                     .summaries = Json::array(),
                     .paired = Json::array(),
                     .warnings = Json::array(),
+                    .summary = Json::array(),
                     .headline = {}};
   for (std::int64_t i = 0; i < images.size(); ++i) {
     const auto label = images.labels[i].item<std::int64_t>();
@@ -205,12 +193,14 @@ Comparison compare(const std::vector<Subject>& subjects, const std::vector<Attac
     }
   }
   result.warnings = confidence_warnings(result.reconstructions, subjects, attacks.front());
-  result.headline = headline(result.summaries, result.paired, attacks, subjects);
+  result.headline = verdict(result.paired, attacks.front());
+  for (std::size_t a = 1; a < attacks.size(); ++a) result.summary.push_back(verdict(result.paired, attacks[a]));
   return result;
 }
 
 Json conventions(const std::string& intervals, const std::string& mode) {
-  return {"PSNR: pixels clamped to [0, 1], peak 1, for each image, then averaged.",
+  return {"PSNR: pixels clamped to [0, 1], peak 1, for each image, then averaged; \"of the mean error\": the PSNR of the images' mean "
+          "MSE, which the worst images decide.",
           "SSIM: Wang et al. 2004, Gaussian window 11x11 of deviation 1.5, on [0, 1].",
           "FMSE (logits): mean squared difference of the logits, as the published code has it; FMSE (features): of what the last "
           "layer takes.",

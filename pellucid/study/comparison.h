@@ -27,7 +27,8 @@ struct Attack {
 /// The parts of a result file that a comparison makes; report/html.h draws them.
 struct Comparison {
   core::Json attacks, images, reconstructions, summaries, paired, warnings;
-  std::string headline;
+  core::Json summary;    ///< a sentence for each attack but the first
+  std::string headline;  ///< one sentence, of the first attack
 };
 
 /// Captures the update of each image alone from each model (evaluation mode, label not shared), runs each attack on it,

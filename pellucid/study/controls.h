@@ -1,4 +1,4 @@
-// The controls of a study: an attack that must win, one that must lose, and the score of knowing nothing.
+// The controls of a study: where the attack must win, where it must fail, and the score of no attack at all.
 #pragma once
 
 #include "pellucid/study/analysis.h"
@@ -8,24 +8,28 @@ namespace pellucid::study {
 
 /// A control run: a cell of the trained networks' store, so that studies share it.
 struct Control {
-  std::string kind;    ///< "positive" or "null"
-  std::string attack;  ///< for the reader: "residual"
-  Training training;   ///< whose data it takes, and for the null control whose network
+  std::string kind;    ///< "positive", "network" or "null"
+  std::string attack;  ///< for the reader: "residual (residual, l2)"; of a network control `attack_name`
+  Training training;   ///< whose data and network it takes, and for the null control also its weights
   core::Json determinants;
 };
 
-/// The controls that a study runs, for each kind of attack in it (functional and objective):
-/// - positive: an untrained LeNet, which gives its images away (Zhu et al. 2019), on the study's images until one is
-/// read back, four at most; at least 2,000
-///   iterations and 4 restarts, so that it fails where the attack is broken and not where the study is small. Must
-///   reach 30 dB.
-/// - null: a random gradient of the same norm in every tensor, from the first network that the study attacks so, on its
-/// first images
-///   (four at most), as long as the study attacks. Must not beat the mean training image.
+/// An attack with its budget, and the network where the study has several: "residual (residual, l2), 600 iterations".
+[[nodiscard]] std::string attack_name(const Study& study, const Settings& settings);
+
+/// The controls that a study runs, each on the study's first images, four at most:
+/// - positive, for each kind of attack (functional and objective): an untrained LeNet, which gives its images away (Zhu et
+///   al. 2019), one image after the other until one is reconstructed; at least 2,000 iterations and 4 restarts, so that it
+///   fails where the attack is broken and not where the study is small. The best must reach 30 dB.
+/// - network, for each network and each attack as the study runs it: that network, untrained, at the study's own budget.
+///   Layers that begin at zero are initialised as others are: through them nothing would pass. The mean must reach 30 dB;
+///   where it does not, low scores at this budget are no evidence of privacy.
+/// - null, for each kind of attack: a random gradient of the same norm in every tensor, from the first network that the
+///   study attacks so, as long as the study attacks. The mean must not beat the mean training image.
 [[nodiscard]] std::vector<Control> controls(const Study& study, Datasets& datasets);
 
-/// Runs one. @return {"value": dB: the best score, or for the null control the mean gain over the mean image, "n"}, or
-/// "failed".
+/// Runs one. @return {"value": dB: the best score, for the network control the mean, for the null control the mean gain over
+/// the mean image; "n"}, or "failed".
 [[nodiscard]] core::Json run_control(const Study& study, const Control& control, const std::filesystem::path& trained,
                                      Datasets& datasets);
 

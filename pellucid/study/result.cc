@@ -5,6 +5,7 @@
 #include "pellucid/data/image_file.h"
 #include "pellucid/evasion/accuracy.h"
 #include "pellucid/study/comparison.h"
+#include "pellucid/study/controls.h"
 
 #include <algorithm>
 #include <cmath>
@@ -15,7 +16,7 @@ namespace {
 
 using core::Json;
 
-constexpr int kVersion = 6;  // of what is made of the cells: a new one where old results must not stand
+constexpr int kVersion = 7;  // of what is made of the cells: a new one where old results must not stand
 
 // The levels that a training goes with: those of the axes along which it does not serve several groups.
 Json levels_of(const Study& study, const Parts& parts, std::size_t training) {
@@ -202,7 +203,7 @@ double commonest(const Settings& settings, Datasets& datasets) {
   return torch::bincount(labels).max().item<double>() / static_cast<double>(labels.numel());
 }
 
-// Trainings that ended with a network not told from one who does not look.
+// Trainings whose network does no better than always predicting the commonest class.
 std::vector<std::size_t> untaught(const Finished& finished, Datasets& datasets) {
   std::vector<std::size_t> found;
   for (std::size_t t = 0; t < finished.networks.size(); ++t) {
@@ -225,17 +226,27 @@ std::set<std::size_t> groups_of(const Parts& parts, const std::vector<std::size_
 Json warnings(const Study& study, const Finished& finished, const std::vector<std::size_t>& untaught) {
   Json list = Json::array();
   for (const auto t : untaught) {
-    list.push_back(fmt::format("{}: this network learnt nothing ({:.2f} % natural, no more than always naming the "
-                               "commonest class); what is read back from it says nothing of trained ones.",
+    list.push_back(fmt::format("{}: this network learnt nothing ({:.2f} % natural, no better than always predicting the "
+                               "commonest class); reconstructions from it say nothing about trained ones.",
                                label_of(study, finished.parts, t),
                                100 * finished.networks[t]["natural"]["value"].get<double>()));
   }
+  std::vector<std::string> weak;  // of the network controls, of which there may be many
   for (const auto& control : finished.controls) {
-    if (control["kind"] == "guess" || control["passed"] == true) continue;
-    list.push_back(fmt::format(
-        "The {} control of {} {}. {}", control["kind"].get<std::string>(), control["attack"].get<std::string>(),
-        control["passed"] == false ? "failed" : "could not be run, so nothing vouches for the attack",
-        control["sentence"].get<std::string>()));
+    const auto kind = control["kind"].get<std::string>(), attack = control["attack"].get<std::string>();
+    if (kind == "guess" || control["passed"] == true) continue;
+    if (kind == "network" && control["passed"] == false) {
+      weak.push_back(fmt::format("{}{}", attack, control["value"].is_null() ? "" : fmt::format(": {:.1f} dB", control["value"].get<double>())));
+      continue;
+    }
+    list.push_back(fmt::format("The {} control of {} {}. {}", kind, attack,
+                               control["passed"] == false ? "failed" : "could not be run, so nothing vouches for the attack",
+                               control["sentence"].get<std::string>()));
+  }
+  if (!weak.empty()) {
+    list.push_back(fmt::format("At the study's own budget the positive control on the untrained network fails ({}): there a low "
+                               "score is no evidence of privacy.",
+                               fmt::join(weak, "; ")));
   }
   const auto failed = std::count_if(finished.cells.begin(), finished.cells.end(), nothing_came_out);
   if (failed > 0)
@@ -245,20 +256,54 @@ Json warnings(const Study& study, const Finished& finished, const std::vector<st
   return list;
 }
 
-// Where nothing is read back: what the networks can do.
-std::string headline_of_trainings(const Study& study, const Finished& finished) {
-  std::vector<std::string> parts;
+// Where no image is reconstructed: what the networks can do. The headline has the least and the most robust group, the
+// summary all of them.
+struct Words {
+  std::string headline;
+  Json summary = Json::array();
+};
+
+Words words_of_trainings(const Study& study, const Finished& finished) {
+  Words words;
+  std::map<double, std::size_t> by_robustness;
+  const auto percent = [&](std::size_t g, const char* kind) {
+    return 100 * accuracy(finished, g, kind)["value"].get<double>();
+  };
   for (std::size_t g = 0; g < study.groups.size(); ++g) {
     const auto name = describe(study, study.groups[g]);
-    const Json natural = accuracy(finished, g, "natural"), robust = accuracy(finished, g, "robust");
-    const auto percent = [](const Json& a) { return 100 * a["value"].get<double>(); };
-    const auto text = natural.is_null()
-                          ? "no training succeeded"
-                          : fmt::format("{:.1f} % natural, {:.1f} % under {}", percent(natural), percent(robust),
-                                        evasion::describe(study.groups[g].settings.training.test_attack));
-    parts.push_back(fmt::format("{}{}{}", name, name.empty() ? "" : ": ", text));
+    if (accuracy(finished, g, "natural").is_null()) {
+      words.summary.push_back(fmt::format("{}: no training succeeded.", name));
+      continue;
+    }
+    by_robustness.emplace(percent(g, "robust"), g);
+    words.summary.push_back(fmt::format("{}{}{:.1f} % natural, {:.1f} % under {}.", name, name.empty() ? "" : ": ",
+                                        percent(g, "natural"), percent(g, "robust"),
+                                        evasion::describe(study.groups[g].settings.training.test_attack)));
   }
-  return fmt::format("{}. {} training{} each.", fmt::join(parts, "; "), study.seeds, study.seeds == 1 ? "" : "s");
+  if (by_robustness.empty()) {
+    words.headline = "No training succeeded.";
+    return words;
+  }
+  const auto shown = [&](std::size_t g) {
+    return fmt::format("{} {:.1f} % ({:.1f} % natural)", describe(study, study.groups[g]), percent(g, "robust"), percent(g, "natural"));
+  };
+  const auto least = by_robustness.begin()->second, most = by_robustness.rbegin()->second;
+  words.headline = fmt::format("Accuracy under attack: {}{}{}; {} training{} each.", shown(least), least == most ? "" : ", ",
+                               least == most ? "" : shown(most), study.seeds, study.seeds == 1 ? "" : "s");
+  return words;
+}
+
+Words words(const Study& study, const Finished& finished, const Json& analysis) {
+  if (study.images == 0) return words_of_trainings(study, finished);
+  Words words{.headline = analysis["headline"], .summary = analysis["summary"]};
+  if (analysis["main_contrast"].is_null()) return words;
+  // What the attack of the headline can do at this budget on this network stands next to what it did.
+  const auto group = analysis["contrasts"][analysis["main_contrast"].get<std::size_t>()]["group"].get<std::size_t>();
+  const auto attack = attack_name(study, study.groups[group].settings);
+  for (const auto& control : finished.controls) {
+    if (control["kind"] == "network" && control["attack"] == attack) words.summary.push_back(control["sentence"]);
+  }
+  return words;
 }
 
 }  // namespace
@@ -278,17 +323,19 @@ Json result_of(const Study& study, const Finished& finished, Datasets& datasets,
   for (auto& group : parts["groups"]) {
     for (const char* kind : {"natural", "robust"}) group[kind] = accuracy(finished, group["id"], kind);
   }
+  const auto [headline, summary] = words(study, finished, parts);
   Json settings = Json::object();
   for (const auto& group : study.groups) {
     const auto name = describe(study, group);
     settings[name.empty() ? "all" : name] = to_json(group.settings);
   }
-  return {{"schema", "pellucid.study/1"},
+  return {{"schema", "pellucid.study/2"},
           {"name", study.name},
           {"scale", study.scale},
           {"title", study.title.empty() ? study.name : study.title},
           {"question", study.question},
-          {"headline", study.images == 0 ? Json(headline_of_trainings(study, finished)) : parts["headline"]},
+          {"headline", headline},
+          {"summary", summary},
           {"warnings", warnings(study, finished, nothing)},
           {"environment", environment},
           {"inputs", inputs(study, finished)},

@@ -17,7 +17,7 @@ struct Finished {
 /// A hash of everything that the result depends on but the environment: what has been summed up is not summed up again.
 [[nodiscard]] std::string inputs(const Study& study, const Finished& finished);
 
-/// The result, of schema "pellucid.study/1", with "inputs" and "environment" in it.
+/// The result, of schema "pellucid.study/2", with "inputs" and "environment" in it.
 [[nodiscard]] core::Json result_of(const Study& study, const Finished& finished, Datasets& datasets,
                                    const core::Json& environment);
 

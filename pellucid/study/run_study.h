@@ -38,7 +38,7 @@ struct Outline {
 /// Several processes on the same folders share the cells. Results do not depend on how many there are, nor on the
 /// order, nor on how often the run was killed; trainings depend on the number of threads in their last bits.
 ///
-/// @return what `folders.run`/result.json holds, of schema "pellucid.study/1"; null in all processes but the first.
+/// @return what `folders.run`/result.json holds, of schema "pellucid.study/2"; null in all processes but the first.
 /// @throws Error(kStopped) if a stop was asked for; the same call goes on from there.
 /// @throws Error(kData) if a data set is missing.   @throws Error(kIo) if something cannot be written.
 [[nodiscard]] core::Json run_study(const Study& study, const Folders& folders, const core::Run& run,

@@ -117,5 +117,29 @@ TEST(Intercept, NeedsALine) {
   EXPECT_THROW((void)intercept_interval(table({1, 2, 3}), table({1, INFINITY, 3}), kSome), core::Error);
 }
 
+TEST(MeanRatio, IsOfTheMeansOverThePairsThatHaveBoth) {
+  const auto exact = mean_ratio_interval(table({2, 4, 6, kNone, 100}), table({1, 2, 3, 50, kNone}), kSome);
+  EXPECT_DOUBLE_EQ(exact.value, 2);
+  EXPECT_DOUBLE_EQ(exact.low, 2);
+  EXPECT_DOUBLE_EQ(exact.high, 2);
+  EXPECT_DOUBLE_EQ(mean_ratio_interval(table({1, 9}), table({1, 1}), kSome).value, 5) << "of the means, not the mean of the ratios";
+  EXPECT_DOUBLE_EQ(mean_ratio_interval(table({1, 1}), table({1, 9}), kSome).value, 0.2);
+}
+
+// With independent values of mean 1 and deviation s the logarithm of the ratio has the deviation s sqrt(2 / n).
+TEST(MeanRatio, ItsIntervalHasTheRightWidth) {
+  core::Stream stream(3, "ratio");
+  std::vector<double> a, b;
+  for (int i = 0; i < 400; ++i) a.push_back(1 + 0.3 * stream.normal()), b.push_back(1 + 0.3 * stream.normal());
+  const auto ratio = mean_ratio_interval(table(a), table(b), kSome);
+  EXPECT_NEAR(std::log(ratio.high / ratio.low), 2 * 1.96 * 0.3 * std::sqrt(2.0 / 400), 0.012);
+}
+
+TEST(MeanRatio, NeedsPairsAndADivisor) {
+  EXPECT_TRUE(std::isnan(mean_ratio_interval(table({1, kNone}), table({kNone, 1}), kSome).value));
+  EXPECT_TRUE(std::isnan(mean_ratio_interval(table({1, 2}), table({0, 0}), kSome).value));
+  EXPECT_THROW((void)mean_ratio_interval(table({1, 2}), table({1}), kSome), core::Error);
+}
+
 }  // namespace
 }  // namespace pellucid::stats
