@@ -144,7 +144,9 @@ TEST(StudyPage, NamesEveryMissingField) {
     without[Json::json_pointer(place)].erase(field);
     EXPECT_EQ(refusal(without), fmt::format("{}: $.{}{}: got no such field, expected one", (kStudy / "result.json").string(), path, field));
   };
-  for (const auto& [name, value] : result.items()) expect_needed("", "", name);
+  for (const auto& [name, value] : result.items()) {
+    if (name != "summary") expect_needed("", "", name);  // results of before have none
+  }
   for (const char* list : {"axes", "metrics", "groups", "contrasts", "controls", "diagnoses", "cells", "gallery", "trainings"}) {
     for (const auto& [name, value] : result[list][0].items()) {
       const std::string field = name;
