@@ -41,8 +41,11 @@ std::vector<Cell> cells_of(const Json& result) {
   std::map<std::string, Json> sentences;
   for (const auto& d : result["diagnoses"]) sentences[d["code"]] = d["sentence"];
   std::vector<Cell> cells;
+  std::int64_t first = INT64_MAX;  // the images were the first ones
+  for (const auto& row : result["cells"]) first = std::min(first, row["image"].get<std::int64_t>());
   for (const auto& row : result["cells"]) {
-    Cell cell{.group = row["group"], .seed = row["seed"], .image = row["image"], .name = row["cell"], .result = row};
+    const std::int64_t image = row["image"];
+    Cell cell{.group = row["group"], .seed = row["seed"], .place = image - first, .image = image, .name = row["cell"], .result = row};
     Json diagnoses = Json::array();
     for (const auto& code : row["diagnoses"]) {
       if (code != "not-converged") diagnoses.push_back({{"code", code}, {"sentence", sentences[code]}});
