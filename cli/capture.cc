@@ -7,6 +7,7 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/text.h"
 #include "pellucid/data/catalog.h"
+#include "pellucid/evasion/fit.h"
 #include "pellucid/sharing/update.h"
 #include "pellucid/study/score.h"
 
@@ -48,7 +49,7 @@ struct Capture {
     check_paths();
     const auto network = cli::load_network(model, foreign);
     sharing::require_memory(network.architecture, static_cast<std::int64_t>(images.size()));
-    const auto test_set = matched(data::load(data, data::Split::kTest, data_dir), network);
+    const auto test_set = evasion::fitted(data::load(data, data::Split::kTest, data_dir), network);
     const Tensor indices = torch::tensor(images, torch::kInt64);
     study::Truth batch{.images = data::pixels(test_set, indices), .labels = data::labels(test_set, indices)};
     sharing::Observation observation{

@@ -3,7 +3,6 @@
 #include "cli/terminal.h"
 
 #include "pellucid/core/error.h"
-#include "pellucid/core/text.h"
 
 #include <cmath>
 #include <cstdio>
@@ -56,22 +55,6 @@ nets::Network load_network(const std::string& path, const nets::Foreign& foreign
   end_progress();
   for (const auto& note : notes) remark("Note: {}\n", note);
   return network;
-}
-
-data::Dataset matched(data::Dataset dataset, const nets::Network& network) {
-  const auto& spec = network.architecture.spec;
-  if (dataset.images.sizes().slice(1) != at::IntArrayRef(spec.input)) {
-    throw core::Error(core::ErrorKind::kData, "{}: images: got {} (channels, height, width), the network takes {}; name the data that it was trained on",
-                      core::printable(dataset.name), fmt::join(dataset.images.sizes().slice(1), "x"), fmt::join(spec.input, "x"));
-  }
-  dataset = data::relabelled(std::move(dataset), network.classes);
-  if (dataset.size() == 0) return dataset;
-  const auto highest = dataset.labels.max().item<std::int64_t>();
-  if (highest >= spec.classes) {
-    throw core::Error(core::ErrorKind::kData, "{}: class {}: the network has {} classes and the data {}; name the data that it was trained on",
-                      core::printable(dataset.name), core::quoted(dataset.classes.at(static_cast<std::size_t>(highest))), spec.classes, dataset.classes.size());
-  }
-  return dataset;
 }
 
 bool same_file(const std::filesystem::path& a, const std::filesystem::path& b) {

@@ -1,8 +1,7 @@
-// What `evade`, `capture` and `invert` are given: a weight file of ours or of PyTorch, data that belong to it, files.
+// What `evade`, `capture` and `invert` are given: a weight file of ours or of PyTorch, and paths.
 #pragma once
 
 #include "pellucid/core/fields.h"
-#include "pellucid/data/dataset.h"
 #include "pellucid/nets/weights.h"
 
 namespace pellucid::cli {
@@ -13,10 +12,6 @@ namespace pellucid::cli {
 /// Reads the network and prints, on stderr, what was converted or left out.
 /// @throws as `nets::load_network`.
 [[nodiscard]] nets::Network load_network(const std::string& path, const nets::Foreign& foreign);
-
-/// The data set as the network counts its classes: matched by name where the weight file holds names, by position elsewhere.
-/// @throws Error(kData) if the images are not of the network's shape, or of a class that it does not have.
-[[nodiscard]] data::Dataset matched(data::Dataset dataset, const nets::Network& network);
 
 /// Whether two paths are one file: by name, link or hard link, whether it exists yet or not.
 [[nodiscard]] bool same_file(const std::filesystem::path& a, const std::filesystem::path& b);

@@ -284,7 +284,7 @@ std::string class_name(const sharing::Observation& observation, std::int64_t lab
 
 // What the last bias's gradient says of the labels. It is the mean over the images of p - onehot(label): for a class of n of
 // B images, -n/B plus a mean probability. Only these classes can be negative, none below -n/B, and the sum is zero.
-std::vector<Diagnosis> check_labels(const sharing::Observation& observation) {
+std::vector<Diagnosis> check_labels(const sharing::Observation& observation, Functional functional) {
   const Tensor residual = residual_at_logits(observation).to(torch::kFloat64);
   const auto batch = static_cast<double>(observation.update.batch_size);
   const double rounding = 1e-6 + 1e-5 * residual.abs().max().item<double>();  // float32's, of probabilities and of their mean
@@ -301,9 +301,9 @@ std::vector<Diagnosis> check_labels(const sharing::Observation& observation) {
   const auto least = probability.argmin().item<std::int64_t>(), most = probability.argmax().item<std::int64_t>();
   if (probability[least].item<double>() >= -rounding && probability[most].item<double>() <= 1 + rounding) return {};
   return {{"wrong-label",
-           fmt::format("the labels that were shared contradict the gradient: it holds more images of class {} than were named, and fewer of {}; the attack "
-                       "matched the wrong ones",
-                       class_name(observation, least), class_name(observation, most))}};
+           fmt::format("the labels that were shared contradict the gradient: it holds more images of class {} than were named, and fewer of {}; {}",
+                       class_name(observation, least), class_name(observation, most),
+                       functional == Functional::kLoss ? "the attack matched the wrong ones" : "this attack does not use them")}};
 }
 
 }  // namespace
@@ -319,7 +319,7 @@ std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const I
   if (norm < 1e-12) causes.push_back({"gradient-near-zero", fmt::format("the gradient is close to zero (norm {:.1e})", norm)});
   const bool linear = std::holds_alternative<nets::Linear>(layers.back().op);
   if (linear) {
-    for (auto& cause : check_labels(observation)) causes.push_back(std::move(cause));
+    for (auto& cause : check_labels(observation, options.functional)) causes.push_back(std::move(cause));
   }
   if (linear && observation.update.batch_size == 1 && options.functional == Functional::kLoss) {
     const double true_class = residual_at_logits(observation).min().item<double>();

@@ -373,8 +373,8 @@ core::Bytes write(const SafeTensors& content, bool with_checksum) {
 
 core::Bytes write_safetensors(const SafeTensors& content) { return write(content, /*with_checksum=*/false); }
 
-void save_safetensors(const SafeTensors& content, const std::filesystem::path& path) {
-  core::write_file(path, write(content, /*with_checksum=*/true));
+void save_safetensors(const SafeTensors& content, const std::filesystem::path& path, unsigned mode) {
+  core::write_file(path, write(content, /*with_checksum=*/true), mode);
 }
 
 }  // namespace pellucid::nets

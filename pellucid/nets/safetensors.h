@@ -85,8 +85,9 @@ class SafeTensorsFile {
 [[nodiscard]] core::Bytes write_safetensors(const SafeTensors& content);
 
 /// The same with the checksum, into a file.
+/// @param mode of a new file, less the umask, as `core::write_file` has it.
 /// @throws Error(kIo) if the file cannot be written.
-void save_safetensors(const SafeTensors& content, const std::filesystem::path& path);
+void save_safetensors(const SafeTensors& content, const std::filesystem::path& path, unsigned mode = 0666);
 
 inline constexpr const char* kChecksumKey = "pellucid.checksum";
 

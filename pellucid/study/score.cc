@@ -23,7 +23,7 @@ constexpr const char* kUpdate = "update";
 void save_truth(const Truth& truth, const std::filesystem::path& path) {
   nets::SafeTensors file{.tensors = {{"images", truth.images}, {"labels", truth.labels}}, .metadata = {{"schema", kSchema}}};
   if (!truth.update.empty()) file.metadata[kUpdate] = truth.update;
-  nets::save_safetensors(file, path);
+  nets::save_safetensors(file, path, 0600);
 }
 
 Truth load_truth(const std::filesystem::path& path, const nets::Spec& spec) { return load_truth(nets::SafeTensorsFile(path), spec); }

@@ -17,6 +17,7 @@ struct Truth {
   std::string update = {};  ///< `sharing::digest` of the update that was computed from them; empty where it is not known
 };
 
+/// Writes the truth so that others on the machine cannot read it.
 /// @throws Error(kIo) if the file cannot be written.
 void save_truth(const Truth& truth, const std::filesystem::path& path);
 /// @throws Error(kIo) if the file cannot be read.

@@ -285,7 +285,7 @@ class Capture(Pair):
         os.makedirs(self.path("e", "train", "0")), os.makedirs(self.path("e", "test", "0"))
         for split in ("train", "test"):
             self.write(f"e/{split}/0/0.png", grey(20, 28, lambda x, y: x))
-        self.refused(3, ["images: got 1x28x20 (channels, height, width), the network takes 1x28x28"], "capture", self.model, "--data", self.path("e"), *out)
+        self.refused(3, ["got images of 1 x 28 x 20, expected 1 x 28 x 28"], "capture", self.model, "--data", self.path("e"), *out)
         self.assertFalse(os.path.exists(self.path("u")))
 
     def test_of_a_vast_batch_is_refused_at_once(self):

@@ -7,9 +7,12 @@
 namespace pellucid::inversion {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 Reconstruction with_loss(double matching_loss, double prior = 0.005) {
   Trial trial;
@@ -98,7 +101,7 @@ TEST(Diagnose, NamesBatchNormInTrainingMode) {
   EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), IsEmpty());
   observation = tiny::observed(tiny::normed(), tiny::images(1), torch::tensor({0}), nets::Mode::kTraining);
   EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), ElementsAre(HasSubstr("batch-norm: the client computed the gradient with batch norm")));
-  EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.7)), ElementsAre(HasSubstr("batch-norm"), "not-converged: not converged: matching loss 0.7"))
+  EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.7)), ElementsAre(HasSubstr("batch-norm"), AllOf(HasSubstr("not-converged"), Not(HasSubstr("more iterations")))))
       << "no advice to iterate more where the cause is known";
 }
 
@@ -109,7 +112,9 @@ TEST(Diagnose, NamesAWrongSharedLabel) {
   observation.labels = {2};
   EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.7)),
               ElementsAre(HasSubstr("wrong-label: the labels that were shared contradict the gradient: it holds more images of class 1 than were named, and fewer of 2"),
-                          "not-converged: not converged: matching loss 0.7"));
+                          AllOf(HasSubstr("not-converged"), Not(HasSubstr("more iterations")))));
+  EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.01)), ElementsAre(EndsWith("the attack matched the wrong ones")));
+  EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), ElementsAre(EndsWith("this attack does not use them")));
   observation.network.classes = {"ant", "bee", "cat", "dog"};
   EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.01)), ElementsAre(HasSubstr("of class \"bee\" than were named, and fewer of \"cat\"")));
 }

@@ -105,6 +105,7 @@ TEST_F(TruthFile, ComesBackToTheBit) {
   EXPECT_TRUE(torch::equal(got.images, truth().images));
   EXPECT_TRUE(torch::equal(got.labels, truth().labels));
   EXPECT_EQ(got.update, "");
+  EXPECT_EQ(std::filesystem::status(path).permissions(), std::filesystem::perms(0600)) << "for its owner alone";
   Truth of_update = truth();
   of_update.update = "abc";
   save_truth(of_update, path);
