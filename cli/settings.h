@@ -34,6 +34,8 @@ class Settings {
   [[nodiscard]] core::Json resolved() const;
 
  private:
+  void apply(const core::Config& config);
+
   struct Typed {
     const core::Field* field;
     std::string flag, text;
