@@ -47,8 +47,7 @@ class ProgressLine {
     std::string text = progress.task + "  ";
     if (progress.total > 0) {
       const auto filled = static_cast<std::size_t>(20 * std::min(progress.done, progress.total) / progress.total);
-      text += "[" + std::string(filled, '#') + std::string(20 - filled, '.') + "] ";
-      text += fmt::format("{}/{} {}", progress.done, progress.total, progress.unit);
+      text += fmt::format("[{:#<{}}{:.<{}}] {}/{} {}", "", filled, "", 20 - filled, progress.done, progress.total, progress.unit);
     }
     if (rate_.rate() > 0) text += fmt::format(", {:.3g}/s", rate_.rate());
     if (rate_.remaining_s() >= 0 && !finished) text += fmt::format(", {} left", core::format_duration(rate_.remaining_s()));
