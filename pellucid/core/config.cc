@@ -26,7 +26,44 @@ namespace pellucid::core {
 namespace {
 
 constexpr std::uint64_t kLargestConfig = 16 << 20;
-constexpr int kDeepest = 100;  // what is written out again is written by recursion
+constexpr std::size_t kDeepest = 100;  // what walks through a document calls itself once per level
+constexpr std::size_t kMostKeys = 1000;  // of one object: `Json` keeps them in order and looks for one by going through all
+
+// Looks at a document before it is built: how deep it is nested, and how many keys its objects have.
+class Bounds : public Json::json_sax_t {
+ public:
+  std::string broken;  // what it breaks, or ""
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(Json::number_integer_t) override { return true; }
+  bool number_unsigned(Json::number_unsigned_t) override { return true; }
+  bool number_float(Json::number_float_t, const std::string&) override { return true; }
+  bool string(std::string&) override { return true; }
+  bool binary(Json::binary_t&) override { return true; }
+  bool start_object(std::size_t) override { return begin(); }
+  bool key(std::string&) override { return ++keys_.back() <= kMostKeys || fail(fmt::format("an object has more than {} keys", kMostKeys)); }
+  bool end_object() override { return end(); }
+  bool start_array(std::size_t) override { return begin(); }
+  bool end_array() override { return end(); }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }  // the parser says it
+
+ private:
+  bool begin() {
+    keys_.push_back(0);
+    return keys_.size() <= kDeepest || fail(fmt::format("nested more than {} deep", kDeepest));
+  }
+  bool end() {
+    keys_.pop_back();
+    return true;
+  }
+  bool fail(std::string why) {
+    broken = std::move(why);
+    return false;
+  }
+
+  std::vector<std::size_t> keys_;  // of the objects that are open
+};
 
 Json convert(const toml::node& node) {
   if (const auto* table = node.as_table()) {
@@ -103,24 +140,24 @@ toml::table parse(std::string_view text, const std::string& name) {
   }
 }
 
+}  // namespace
+
+Json parse_toml(std::string_view text, const std::string& name) { return convert(parse(text, name)); }
+
+Json read_toml(const std::filesystem::path& path) { return parse_toml(read_text(path, kLargestConfig), path.string()); }
+
 Json parse_json(std::string_view text, const std::string& name) {
+  Bounds bounds;
+  (void)Json::sax_parse(text.begin(), text.end(), &bounds);
+  if (!bounds.broken.empty()) throw Error(ErrorKind::kData, "{}: {}", name, bounds.broken);
   try {
-    return Json::parse(text, [&](int depth, Json::parse_event_t, const Json&) {
-      if (depth > kDeepest) throw Error(ErrorKind::kData, "{}: nested more than {} deep", name, kDeepest);
-      return true;
-    });
+    return Json::parse(text.begin(), text.end());
   } catch (const Json::parse_error& error) {
     throw Error(ErrorKind::kData, "{}: not JSON: at byte {}", name, error.byte);
   } catch (const Json::out_of_range&) {
     throw Error(ErrorKind::kData, "{}: not JSON: a number is out of range", name);
   }
 }
-
-}  // namespace
-
-Json parse_toml(std::string_view text, const std::string& name) { return convert(parse(text, name)); }
-
-Json read_toml(const std::filesystem::path& path) { return parse_toml(read_text(path, kLargestConfig), path.string()); }
 
 Json read_json(const std::filesystem::path& path) { return parse_json(read_text(path), path.string()); }
 

@@ -20,10 +20,14 @@ namespace pellucid::core {
 /// @throws Error(kIo) if the file cannot be read or is larger.
 [[nodiscard]] Json read_toml(const std::filesystem::path& path);
 
-/// A JSON document from a file.
-/// @throws Error(kIo) if the file cannot be read.
+/// A JSON document. It takes time in proportion to its length, whatever it holds.
+/// @param name what to call it in messages.
 /// @throws Error(kData) if it is not JSON, with the offset.
-/// @throws Error(kData) if it is nested more than 100 deep.
+/// @throws Error(kData) if it is nested more than 100 deep, or an object has more than 1,000 keys.
+[[nodiscard]] Json parse_json(std::string_view text, const std::string& name);
+
+/// The same from a file.
+/// @throws Error(kIo) if it cannot be read.
 [[nodiscard]] Json read_json(const std::filesystem::path& path);
 
 /// A file of settings and where each stands in it, for messages.

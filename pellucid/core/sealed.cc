@@ -10,31 +10,12 @@
 namespace pellucid::core {
 namespace {
 
-constexpr int kDeepest = 100;  // what walks through a document calls itself once a level
 constexpr std::uint64_t kBytesOfMemory = 16;  // that a byte of JSON text may come to: "[0,0,0,..."
 
 bool is_digest(const Json& value) {
   const auto* text = value.get_ptr<const std::string*>();
   const auto hexadecimal = [](char c) { return ('0' <= c && c <= '9') || ('a' <= c && c <= 'f'); };
   return text != nullptr && text->size() == 64 && std::all_of(text->begin(), text->end(), hexadecimal);
-}
-
-Json parse(std::string_view text, const std::string& name) {
-  bool too_deep = false;
-  const auto shallow = [&](int depth, Json::parse_event_t event, Json&) {
-    const bool begins = event == Json::parse_event_t::array_start || event == Json::parse_event_t::object_start;
-    too_deep = too_deep || (begins && depth >= kDeepest);
-    return !too_deep;
-  };
-  try {
-    Json json = Json::parse(text.begin(), text.end(), shallow);
-    if (too_deep) throw Error(ErrorKind::kData, "{}: lists and objects are nested more than {} deep", name, kDeepest);
-    return json;
-  } catch (const Json::parse_error& error) {
-    throw Error(ErrorKind::kData, "{}: not JSON: at byte {}", name, error.byte);
-  } catch (const Json::out_of_range&) {
-    throw Error(ErrorKind::kData, "{}: not JSON: a number is out of range", name);
-  }
 }
 
 }  // namespace
@@ -47,7 +28,7 @@ Json sealed(Json document) {
 }
 
 Json parse_sealed(std::string_view text, const std::string& name) {
-  Json json = parse(text, name);
+  Json json = parse_json(text, name);
   if (!json.is_object() || json.empty()) return json;
   // The seal is known by its name or by its look, so that damage to one of the two does not undo it.
   const auto last = std::prev(json.end());

@@ -1,5 +1,6 @@
 #include "pellucid/study/store.h"
 
+#include "pellucid/core/config.h"
 #include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
 #include "pellucid/core/memory.h"
@@ -40,7 +41,6 @@ constexpr std::string_view kJournal = R"({"journal":)", kBeforeJournals = R"({"n
 constexpr int kVersion = 2;  // of the journal; 1 had no checksum and did not say its version
 constexpr std::size_t kSum = 16;  // hexadecimal digits
 constexpr std::size_t kPart = std::size_t{1} << 20, kLongestLine = std::size_t{64} << 20;  // bytes
-constexpr int kDeepest = 64;
 
 std::string sum_of(std::string_view text) { return core::sha256(text).substr(0, kSum); }
 
@@ -74,15 +74,13 @@ JournalLine read_journal_line(std::string_view line) {
   if (line.size() < rest_at || line.substr(rest_at - 2, 2) != "\",") return read;
   const auto rest = line.substr(rest_at);
   if (line.substr(begin.size(), kSum) != sum_of(rest)) return read;
-  bool too_deep = false;
-  const auto shallow = [&](int depth, Json::parse_event_t, Json&) {
-    too_deep = too_deep || depth > kDeepest;
-    return !too_deep;
-  };
-  std::string object = "{";
-  object += rest;
-  Json json = Json::parse(object, shallow, /*allow_exceptions=*/false);
-  if (too_deep || !json.is_object() || json.size() != 3 || !json.contains("cell") || !json.contains("result")) return read;
+  Json json;
+  try {
+    json = core::parse_json("{" + std::string(rest), "line");
+  } catch (const Error&) {
+    return read;
+  }
+  if (!json.is_object() || json.size() != 3 || !json.contains("cell") || !json.contains("result")) return read;
   if (json.value("name", Json()) != cell_name(json["cell"])) return read;
   return {.state = JournalLine::State::kWhole, .name = json["name"], .cell = std::move(json["cell"]), .result = std::move(json["result"])};
 }

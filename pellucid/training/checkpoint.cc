@@ -1,5 +1,6 @@
 #include "pellucid/training/checkpoint.h"
 
+#include "pellucid/core/config.h"
 #include "pellucid/core/error.h"
 #include "pellucid/core/text.h"
 
@@ -92,26 +93,12 @@ std::vector<Workers> workers_of(const Reader& reader) {
   return workers;
 }
 
-// Whether brackets are nested deeper than a state's: what compares or writes out such a document would exhaust the stack.
-bool is_deep(std::string_view json) {
-  constexpr int kDeepest = 20;
-  int depth = 0;
-  bool quoted = false;
-  for (std::size_t i = 0; i < json.size() && depth <= kDeepest; ++i) {
-    const char c = json[i];
-    if (quoted && c == '\\') ++i;
-    else if (c == '"') quoted = !quoted;
-    else if (!quoted) depth += (c == '[' || c == '{') - (c == ']' || c == '}');
-  }
-  return depth > kDeepest;
-}
-
 Json parse_metadata(const nets::SafeTensors& file, const char* key, const std::string& name) {
   const auto found = file.metadata.find(key);
   if (found == file.metadata.end()) throw Error(ErrorKind::kModel, "{}: no training state: metadata \"{}\" is missing", name, key);
   try {
-    if (!is_deep(found->second)) return Json::parse(found->second);
-  } catch (const Json::exception&) {
+    return core::parse_json(found->second, key);
+  } catch (const Error&) {
   }
   throw Error(ErrorKind::kModel, "{}: no training state: metadata \"{}\" is not JSON of a state", name, key);
 }

@@ -121,10 +121,19 @@ TEST(ReadJson, RefusesWhatIsNestedTooDeeply) {
   const Folder folder;
   write_file(folder / "x.json", std::string(100, '[') + std::string(100, ']'));
   EXPECT_EQ(read_json(folder / "x.json").dump().size(), 200u);
-  for (const std::size_t depth : {std::size_t{102}, std::size_t{1'000'000}}) {
+  for (const std::size_t depth : {std::size_t{101}, std::size_t{1'000'000}}) {
     write_file(folder / "x.json", std::string(depth, '[') + std::string(depth, ']'));
     expect_error([&] { (void)read_json(folder / "x.json"); }, ErrorKind::kData, "x.json: nested more than 100 deep");
   }
+}
+
+TEST(ParseJson, TakesTimeInProportionToTheLength) {  // a parser with a callback would need minutes for the first
+  std::string objects = "[{}";
+  for (int i = 0; i < 400'000; ++i) objects += ",{}";
+  EXPECT_EQ(parse_json(objects + "]", "x").size(), 400'001u);
+  std::string keys = "{\"a\": 1";
+  for (int i = 0; i < 400'000; ++i) keys += fmt::format(",\"{}\": 1", i);
+  expect_error([&] { (void)parse_json(keys + "}", "x"); }, ErrorKind::kData, "x: an object has more than 1000 keys");
 }
 
 TEST(ReadConfig, TakesTomlWithItsLines) {
