@@ -89,17 +89,24 @@ struct stat status_of(const Descriptor& file, const char* what, const fs::path& 
   return status;
 }
 
-// Waits a moment for a pipe or a terminal. @return true if the other end was closed.
-bool wait_for(const Descriptor& file, short event) {
+enum class Stream { kQuiet, kReady, kClosed };
+
+// Waits a moment for a pipe or a terminal: kQuiet if nothing happened, kClosed if the other end was closed.
+Stream wait_for(const Descriptor& file, short event) {
   throw_if_stopped();
   pollfd poll{.fd = file.fd, .events = event, .revents = 0};
-  return ::poll(&poll, 1, static_cast<int>(kSlice.count())) > 0 && (poll.revents & POLLHUP) != 0;
+  if (::poll(&poll, 1, static_cast<int>(kSlice.count())) <= 0) return Stream::kQuiet;
+  return (poll.revents & POLLHUP) != 0 ? Stream::kClosed : Stream::kReady;
 }
+
+// Whether a read or a write may wait for ever: of a descriptor that this process was given.
+bool blocks(const Descriptor& file) { return (::fcntl(file.fd, F_GETFL) & O_NONBLOCK) == 0; }
 
 // Reads to the end of what is no regular file, however long whoever writes takes.
 void read_stream(const Descriptor& file, const fs::path& path, bool is_pipe, std::uint64_t limit, Bytes& content) {
   limit = std::min(limit, UINT64_MAX - 1);
   auto patience = Clock::now() + kPatience;
+  const bool blocking = blocks(file);
   std::size_t have = 0;
   for (;;) {
     if (have == content.size()) {
@@ -107,13 +114,14 @@ void read_stream(const Descriptor& file, const fs::path& path, bool is_pipe, std
       require_memory(size, path.string());
       content.resize(size);
     }
-    const bool closed = wait_for(file, POLLIN);
+    const Stream state = wait_for(file, POLLIN);
+    if (state == Stream::kQuiet && blocking) continue;
     const auto n = ::read(file.fd, content.data() + have, content.size() - have);
     if (n > 0) {
       have += static_cast<std::size_t>(n);
       if (have > limit) throw Error(ErrorKind::kIo, "{}: size: got more than {} bytes, expected at most {}", path.string(), limit, limit);
     } else if (n == 0) {
-      if (!is_pipe || closed || have > 0) break;
+      if (!is_pipe || state == Stream::kClosed || have > 0) break;
       if (Clock::now() > patience) throw Error(ErrorKind::kIo, "{}: cannot read: it is a pipe that nobody writes to", path.string());
     } else if (errno == EAGAIN) {
       patience = Clock::now() + kPatience;  // somebody has it open
@@ -126,8 +134,9 @@ void read_stream(const Descriptor& file, const fs::path& path, bool is_pipe, std
 
 // Writes to what is no regular file, as fast as it takes it.
 void write_stream(const Descriptor& file, const fs::path& path, std::span<const std::uint8_t> content) {
+  const bool blocking = blocks(file);
   while (!content.empty()) {
-    wait_for(file, POLLOUT);
+    if (wait_for(file, POLLOUT) == Stream::kQuiet && blocking) continue;
     const auto n = ::write(file.fd, content.data(), std::min(content.size(), kPipeChunk));
     if (n >= 0) {
       content = content.subspan(static_cast<std::size_t>(n));

@@ -288,7 +288,7 @@ TEST(AttackList, DescribesWithNumbersAsTyped) {
   AttackSettings s;
   s.pgd.epsilon = core::Number("8/255");
   s.restarts = 5;
-  EXPECT_EQ(describe(find_attack("pgd"), s), "PGD-40, L-inf, eps 8/255, step 0.01, random start, 5 restarts");
+  EXPECT_EQ(describe(find_attack("pgd"), s), "PGD-40, L-inf, eps 8/255, step 0.001046, random start, 5 restarts");
   EXPECT_EQ(describe(find_attack("square"), s), "Square, L-inf, eps 8/255");
   s.square.queries = 100;
   EXPECT_EQ(describe(find_attack("square"), s), "Square, L-inf, eps 8/255, queries 100");
