@@ -180,7 +180,7 @@ std::string header_text(const std::map<std::string, TensorInfo>& tensors, const 
   Json header = Json::object();
   if (!metadata.empty()) header[kMetadata] = metadata;
   for (const auto& [name, info] : tensors) {
-    const auto type = std::find_if(types().begin(), types().end(), [&](const auto& t) { return t.second == info.type; });
+    const auto type = std::find_if(types().begin(), types().end(), [wanted = info.type](const auto& t) { return t.second == wanted; });
     if (type == types().end()) throw Error(ErrorKind::kInternal, "tensor \"{}\" has a type that safetensors lacks", name);
     header[name] = {{"dtype", type->first}, {"shape", info.shape}, {"data_offsets", {info.begin, info.end}}};
   }

@@ -138,8 +138,8 @@ std::string trade_off_chart(const Study& s, const Series& series, std::size_t nu
                   .interactive = true};
   for (const auto& [field, label] : {std::pair("natural", "accuracy, clean"), std::pair("robust", "accuracy, attacked")}) {
     chart.lines.push_back(line_of(
-        series, label, series_class(chart.lines.size()), "%", [&](const StudyGroup& group) { return interval(group.node[field]); },
-        [&](const StudyGroup& group) { return group.node.has(field) ? count(group.node[field]["n"].number()) : std::string(kNothing); }));
+        series, label, series_class(chart.lines.size()), "%", [field = field](const StudyGroup& group) { return interval(group.node[field]); },
+        [field = field](const StudyGroup& group) { return group.node.has(field) ? count(group.node[field]["n"].number()) : std::string(kNothing); }));
   }
   const StudyMetric& psnr = s.metrics.front();
   chart.lines.push_back(line_of(series, "mean " + psnr.label, series_class(2) + " dashed", psnr.unit,

@@ -194,7 +194,7 @@ TrainingState parse_state(const nets::SafeTensors& file, const Expected& expecte
                                    "are beside this file",
                 name, state.epoch, options.epochs, state.epoch);
   }
-  state.batch = json.at("batch").whole(0, batches - 1);
+  state.batch = json.at("batch").whole(0, batches);  // all of them: it stopped before the epoch was measured
   const std::int64_t steps = (state.epoch * batches + state.batch) * replays;
   state.optimiser.steps = json.at("steps").whole(steps, steps);
   state.loss_sum = json.at("loss_sum").number(-kLargest, kLargest);

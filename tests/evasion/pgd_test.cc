@@ -49,7 +49,9 @@ TEST(PgdOptions, TakeAStepThatReachesTheBallWhereNoneIsSet) {
         o = {.epsilon = core::Number(epsilon), .iterations = iterations, .norm = norm};
         const double way = o.step_size() * static_cast<double>(iterations);
         EXPECT_GT(way, o.epsilon.value) << "from the image to the surface";
-        if (norm == Norm::kL2) EXPECT_GT(way, 2 * o.epsilon.value) << "from any point to any other";
+        if (norm == Norm::kL2) {
+          EXPECT_GT(way, 2 * o.epsilon.value) << "from any point to any other";
+        }
       }
     }
   }

@@ -132,9 +132,9 @@ TEST(IntervalChart, ShowsZeroAndTheEstimateBetweenItsEnds) {
   const std::string svg = interval_chart({-1.0, -2.0, 0.5}, "Difference <x>");
   EXPECT_THAT(svg, HasSubstr("class=\"zero\""));
   EXPECT_THAT(svg, HasSubstr("Difference &lt;x&gt;"));
-  const double low = std::stod(between(svg, "class=\"bar\" d=\"M", " "));
+  const double low = std::stod(between(svg, " d=\"M", " ", svg.find("class=\"bar\"")));
   const double high = std::stod(between(svg, " 16H", "\""));
-  const double point = std::stod(between(svg, "class=\"point\" cx=\"", "\""));
+  const double point = std::stod(between(svg, " cx=\"", "\"", svg.find("class=\"point\"")));
   EXPECT_LT(low, point);
   EXPECT_LT(point, high);
 }
@@ -153,7 +153,9 @@ void expect_ink(const std::string& svg) {
         << "a filled line is a polygon: " << tag;
     for (const char* attribute : {" fill=\"", " stroke=\""}) {
       const std::string colour = between(tag, attribute, "\"");
-      if (colour.starts_with('#')) EXPECT_THAT(std::string(kReportCss), HasSubstr(colour)) << tag;
+      if (colour.starts_with('#')) {
+        EXPECT_THAT(std::string(kReportCss), HasSubstr(colour)) << tag;
+      }
     }
   }
   EXPECT_GT(marks, 5u);

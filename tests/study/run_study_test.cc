@@ -423,7 +423,7 @@ TEST_F(RunStudy, WithoutItsNetworkANullControlIsNotRun) {
 TEST_F(RunStudy, ACheckpointThatWasNotReachedIsARowWithItsReason) {
   const Json result = run(read(
       {"seeds = 1", "training.method = \"adversarial\"", "training.epochs = 12", "training.guard_images = 64",
-       "training.guard_fall = 0.0", "training.learning_rate = 0.1", "training.schedule = \"constant\"",
+       "training.guard_fall = 0.0", "training.learning_rate = 0.3", "training.schedule = \"constant\"",
        R"(axis = [{ name = "stage", levels = [{ label = "end" }, { label = "last", client.checkpoint = "epoch 12" }] }])",
        "compare = \"stage\""}));
   EXPECT_EQ(result["trainings"][0]["status"], "ok");

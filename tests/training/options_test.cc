@@ -67,7 +67,7 @@ TEST(TrainingOptions, DescribeTheAttackWhereThereIsOne) {
   options.attack.epsilon = core::Number("8/255");
   EXPECT_EQ(describe(options),
             "adversarial training: 4 epochs in batches of 128, SGD at 0.001 (cyclic), "
-            "PGD-5, L-inf, eps 8/255, step 0.1, random start, growing over 2 epochs");
+            "PGD-5, L-inf, eps 8/255, step 0.008366, random start, growing over 2 epochs");
 }
 
 TEST(TrainingOptions, DescribeWhatEachMethodAdds) {
