@@ -75,6 +75,7 @@ TEST(Diagnose, ComparesWithWhatALongerRunReaches) {
   const auto observation = tiny::observed_lenet();
   auto options = kResidual;
   options.restarts = 1;
+  options.tv = options.l1 = 0;
   options.iterations = 1;
   EXPECT_THAT(tiny::causes(observation, options, choose({run_trial(observation, options, 0)})), testing::Contains(HasSubstr("not-converged")));
   options.iterations = 2000;
