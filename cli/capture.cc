@@ -46,7 +46,7 @@ struct Capture {
     const study::Truth batch{.images = data::pixels(test_set, indices), .labels = data::labels(test_set, indices)};
     sharing::Observation observation{
         .network = network,
-        .update = sharing::compute_update(network, batch.images, batch.labels, mode, core::Stream(seed, "client dropout")),
+        .update = sharing::compute_update(nets::on(network, torch::Device(run.device)), batch.images, batch.labels, mode, core::Stream(seed, "client dropout")),
         .labels = {},
         .id = images.front()};
     if (share_labels) observation.labels.assign(batch.labels.data_ptr<std::int64_t>(), batch.labels.data_ptr<std::int64_t>() + batch.labels.numel());

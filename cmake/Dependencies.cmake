@@ -1,5 +1,9 @@
 # Every library we stand on, found once. All are packages of the distribution: see tools/setup.
 find_package(Torch REQUIRED)
+if(PELLUCID_CUDA AND NOT TARGET torch_cuda)
+  message(FATAL_ERROR "PELLUCID_CUDA: got a libtorch without CUDA in ${TORCH_INSTALL_PREFIX}, expected one with it; name its folder in "
+                      "$CMAKE_PREFIX_PATH: $(python3 -c 'import torch; print(torch.utils.cmake_prefix_path)')")
+endif()
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_path(TOMLPLUSPLUS toml++/toml.h REQUIRED)  # the header alone: its library would be built with other assertions
@@ -16,6 +20,10 @@ find_package(Threads REQUIRED)
 add_library(pellucid_libtorch INTERFACE)
 target_link_libraries(pellucid_libtorch INTERFACE ${TORCH_LIBRARIES})
 target_include_directories(pellucid_libtorch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+# PyTorch's wheels export parts of the older libstdc++ that they were built with (std::filesystem): the system's comes first.
+if(TORCH_INSTALL_PREFIX MATCHES "/(site|dist)-packages/")
+  target_link_options(pellucid_libtorch INTERFACE "SHELL:-Wl,--push-state,--no-as-needed -lstdc++ -Wl,--pop-state")
+endif()
 separate_arguments(TORCH_FLAGS UNIX_COMMAND "${TORCH_CXX_FLAGS}")
 target_compile_options(pellucid_libtorch INTERFACE ${TORCH_FLAGS})
 

@@ -46,8 +46,9 @@ struct Trial {
 ///
 /// Shows: a good image is evidence of leakage; a bad one is not evidence of privacy.
 /// @throws Error(kStopped) between iterations if a stop was asked for.
+/// @param device where it is computed; another than the cpu takes the tensor engine, or double backward where that is asked for.
 [[nodiscard]] std::vector<Trial> run_trials(const sharing::Observation& observation, const InversionOptions& options, std::int64_t first,
-                                            std::int64_t count);
+                                            std::int64_t count, const torch::Device& device = torch::kCPU);
 
 /// One restart, alone.
 [[nodiscard]] Trial run_trial(const sharing::Observation& observation, const InversionOptions& options, std::int64_t restart);
@@ -60,7 +61,7 @@ struct Reconstruction {
 /// Chooses by what the attacker sees. @pre at least one trial.
 [[nodiscard]] Reconstruction choose(std::vector<Trial> trials);
 
-/// All restarts, over the cores of the run.
+/// All restarts, over the cores of the run, or on its device.
 [[nodiscard]] Reconstruction reconstruct(const sharing::Observation& observation, const InversionOptions& options, const core::Run& run);
 
 /// A cause of failure: what it is called and a sentence for the reader.

@@ -12,6 +12,7 @@ struct BenchmarkOptions {
   std::string nets = "small_cnn,convnet,preact_resnet18,resnet18,wide_resnet34_10";  ///< names from `nets::zoo()`
   std::int64_t batch = 1;                                                            ///< images in the client's batch
   std::int64_t trials = 4;   ///< restarts side by side in one engine
+  bool tensor = false;       ///< the tensor engine on the CPU, measured as on a device
   std::int64_t repeats = 7;  ///< of each candidate; the median is reported
 };
 
@@ -26,6 +27,11 @@ struct BenchmarkOptions {
 /// Milliseconds are for one image and one iteration. `of_peak` is the rate of multiply-accumulates (seven products of
 /// each layer's size, the least that a sweep without the Gram trick needs) over that of a large float32 matrix product
 /// on the same core.
+///
+/// On a CUDA device: whole iterations of a descent (matching gradient, priors, signed Adam, box) by double backward, one restart, and by the
+/// tensor engine in each precision, all restarts; rows then have {"net", "batch", "device", "method", "restarts", "ms_per_iteration",
+/// "ms_least", "ms_most", "n", "iterations", "trial_iterations_per_s", "error_to_float64", "error_to_double_backward"}: the relative error
+/// of the first restart's gradient to that of double backward in float64 and in float32.
 ///
 /// @return {"peak_gflops", "rows": [{"net", "batch", "trials", "cores", "double_backward_ms", "engine_ms", "ratio",
 ///   "mixed_ms", "mixed_ratio", "of_peak", "memory_bytes"}]}; mixed entries are null where there is none.
