@@ -16,9 +16,9 @@ void print_engine(const study::BenchmarkOptions& options, const core::Json& resu
     return value.is_null() ? "none" : fmt::format("{:.3g}{}", value.get<double>(), unit);
   };
   if (!result.contains("peak_gflops")) {
-    std::vector<std::vector<std::string>> table = {{"network", "batch", "device", "by", "restarts", "ms an iteration", "restarts x iterations a second", "error"}};
+    std::vector<std::vector<std::string>> table = {{"network", "attack", "batch", "device", "by", "restarts", "ms an iteration", "restarts x iterations a second", "error"}};
     for (const auto& row : result["rows"]) {
-      table.push_back({row["net"], row["batch"].dump(), row["device"], row["method"], row["restarts"].dump(), number(row["ms_per_iteration"]),
+      table.push_back({row["net"], row["attack"], row["batch"].dump(), row["device"], row["method"], row["restarts"].dump(), number(row["ms_per_iteration"]),
                        fmt::format("{:.0f}", row["trial_iterations_per_s"].get<double>()), fmt::format("{:.1e}", row["error_to_float64"].get<double>())});
     }
     print_table(table);

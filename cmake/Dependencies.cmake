@@ -1,7 +1,7 @@
 # Every library we stand on, found once. All are packages of the distribution: see tools/setup.
 find_package(Torch REQUIRED)
 if(PELLUCID_CUDA AND NOT TARGET torch_cuda)
-  message(FATAL_ERROR "PELLUCID_CUDA: got a libtorch without CUDA in ${TORCH_INSTALL_PREFIX}, expected one with it; name its folder in "
+  message(FATAL_ERROR "PELLUCID_CUDA: got a libtorch without CUDA in ${Torch_DIR}, expected one with it; name its folder in "
                       "$CMAKE_PREFIX_PATH: $(python3 -c 'import torch; print(torch.utils.cmake_prefix_path)')")
 endif()
 find_package(fmt REQUIRED)
@@ -21,7 +21,7 @@ add_library(pellucid_libtorch INTERFACE)
 target_link_libraries(pellucid_libtorch INTERFACE ${TORCH_LIBRARIES})
 target_include_directories(pellucid_libtorch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
 # PyTorch's wheels export parts of the older libstdc++ that they were built with (std::filesystem): the system's comes first.
-if(TORCH_INSTALL_PREFIX MATCHES "/(site|dist)-packages/")
+if(Torch_DIR MATCHES "/(site|dist)-packages/")
   target_link_options(pellucid_libtorch INTERFACE "SHELL:-Wl,--push-state,--no-as-needed -lstdc++ -Wl,--pop-state")
 endif()
 separate_arguments(TORCH_FLAGS UNIX_COMMAND "${TORCH_CXX_FLAGS}")

@@ -46,6 +46,12 @@ struct Parameter {
   double weight = 1;
 };
 
+// The same bytes, sixteen of them an element where the last dimension allows it: copies of windows are then several times faster.
+Tensor in_sixteen_bytes(const Tensor& value) {
+  const bool divides = value.size(-1) * value.element_size() % 16 == 0;
+  return divides ? value.view(torch::kComplexDouble) : value;
+}
+
 Tensor square_sum(const Tensor& a) { return a.square().flatten(1).sum(1, false, torch::kFloat64); }
 Tensor product_sum(const Tensor& a, const Tensor& b) { return (a * b).flatten(1).sum(1, false, torch::kFloat64); }
 
@@ -308,8 +314,10 @@ class Weighted : public Step {
     return windows_of(back_framed_, g.height, g.width, 1);
   }
   [[nodiscard]] Tensor windows_of(const Tensor& framed, std::int64_t height, std::int64_t width, std::int64_t stride) const {
-    const std::int64_t n = framed.size(0), k = geometry_.kernel, c = framed.size(3), row = framed.stride(1), column = framed.stride(2);
-    return framed.as_strided({n, height, width, k, k, c}, {framed.stride(0), stride * row, stride * column, row, column, 1}).reshape({n * height * width, k * k * c});
+    const Tensor wide = in_sixteen_bytes(framed);
+    const std::int64_t n = wide.size(0), k = geometry_.kernel, c = wide.size(3), row = wide.stride(1), column = wide.stride(2);
+    const Tensor windows = wide.as_strided({n, height, width, k, k, c}, {wide.stride(0), stride * row, stride * column, row, column, 1}).contiguous();
+    return windows.view({n * height * width, k * k * c}).view(framed.scalar_type());
   }
 
   // Which pair of the input's positions stands under each offset of a pair of windows, and the other way round.

@@ -128,8 +128,8 @@ Tensor noise(const nets::Architecture& architecture, const char* purpose, std::i
   return core::uniform(core::Stream(0, purpose), {count, input[0], input[1], input[2]});
 }
 
-// What `ig` matches: the gradient of a batch of noise in an untrained network.
-inversion::Problem untrained(const std::string& net, std::int64_t batch) {
+// What an attack matches: the gradient of a batch of noise in an untrained network.
+inversion::Problem untrained(const std::string& net, std::int64_t batch, const char* attack = "ig") {
   nets::Network network{.architecture = nets::build(spec_for(net)), .state = {}};
   network.state = nets::initialise(network.architecture, 0);
   for (auto& [name, tensor] : network.state) {  // the layers that are born as zero would leave nothing to compute
@@ -141,7 +141,7 @@ inversion::Problem untrained(const std::string& net, std::int64_t batch) {
   const auto update =
       sharing::compute_update(network, noise(network.architecture, "benchmark truth", batch), torch::tensor(labels));
   return inversion::make_problem({.network = network, .update = update, .labels = labels},
-                                 inversion::preset("ig").options, labels);
+                                 inversion::preset(attack).options, labels);
 }
 
 void measure(const std::string& net, const BenchmarkOptions& options, double peak, int threads, Json& rows) {
@@ -183,9 +183,9 @@ void measure(const std::string& net, const BenchmarkOptions& options, double pea
 }
 
 // How many iterations of how many restarts a second a device does: the whole descent, by the difference of two lengths of it.
-void measure_on(const torch::Device& device, const std::string& net, const BenchmarkOptions& options, Json& rows) {
+void measure_on(const torch::Device& device, const std::string& net, const char* attack, const BenchmarkOptions& options, Json& rows) {
   using inversion::Precision;
-  const auto problem = untrained(net, options.batch);
+  const auto problem = untrained(net, options.batch, attack);
   const auto& architecture = problem.architecture;
   const auto there = [&](torch::ScalarType type) { return torch::TensorOptions(device).dtype(type); };
   const Tensor images = noise(architecture, "benchmark trials", options.trials * options.batch).to(device);
@@ -197,7 +197,7 @@ void measure_on(const torch::Device& device, const std::string& net, const Bench
   const auto error = [&](const Tensor& gradient, const Tensor& from) { return ((gradient - from).norm() / from.norm()).item<double>(); };
   const inversion::Units units(architecture.spec, there(torch::kFloat32));
   const auto seconds = [&](const inversion::Evaluation& matching, std::int64_t trials, std::int64_t iterations) {
-    inversion::InversionOptions descent = inversion::preset("residual").options;
+    inversion::InversionOptions descent = inversion::preset(attack).options;
     descent.iterations = iterations;
     std::vector<inversion::Trial> results(trials);
     core::synchronise(device);
@@ -214,7 +214,7 @@ void measure_on(const torch::Device& device, const std::string& net, const Bench
       times.push_back((seconds(matching, trials, 4 + iterations) - seconds(matching, trials, 4)) / static_cast<double>(iterations));
     }
     const auto [least, most] = std::minmax_element(times.begin(), times.end());
-    rows.push_back({{"net", net}, {"batch", options.batch}, {"device", device.str()}, {"method", name}, {"restarts", trials}, {"ms_per_iteration", 1e3 * median(times)},
+    rows.push_back({{"net", net}, {"batch", options.batch}, {"device", device.str()}, {"attack", attack}, {"method", name}, {"restarts", trials}, {"ms_per_iteration", 1e3 * median(times)},
                     {"ms_least", 1e3 * *least}, {"ms_most", 1e3 * *most}, {"n", options.repeats}, {"iterations", iterations}, {"trial_iterations_per_s", static_cast<double>(trials) / median(times)},
                     {"error_to_float64", error(gradient, exact)}, {"error_to_double_backward", error(gradient, single)}});
   };
@@ -351,7 +351,10 @@ Json benchmark_engine(const BenchmarkOptions& options, const core::Run& run) {
   const torch::Device device(run.device);
   if (!device.is_cpu() || options.tensor) {
     Json rows = Json::array();
-    for (const auto& net : names) measure_on(device, net, options, rows);
+    for (const auto& net : names) {
+      if (options.batch == 1) measure_on(device, net, "residual", options, rows);
+      measure_on(device, net, "ig", options, rows);
+    }
     return {{"rows", rows}};
   }
   Json result = {{"peak_gflops", 0.0}, {"rows", Json::array()}};

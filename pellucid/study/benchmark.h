@@ -29,7 +29,7 @@ struct BenchmarkOptions {
 /// on the same core.
 ///
 /// On a CUDA device: whole iterations of a descent (matching gradient, priors, signed Adam, box) by double backward, one restart, and by the
-/// tensor engine in each precision, all restarts; rows then have {"net", "batch", "device", "method", "restarts", "ms_per_iteration",
+/// tensor engine in each precision, all restarts; rows then have {"net", "batch", "device", "attack", "method", "restarts", "ms_per_iteration",
 /// "ms_least", "ms_most", "n", "iterations", "trial_iterations_per_s", "error_to_float64", "error_to_double_backward"}: the relative error
 /// of the first restart's gradient to that of double backward in float64 and in float32.
 ///
