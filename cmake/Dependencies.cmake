@@ -18,12 +18,9 @@ find_package(Threads REQUIRED)
 
 # libtorch's own headers warn; we do not.
 add_library(pellucid_libtorch INTERFACE)
-target_link_libraries(pellucid_libtorch INTERFACE ${TORCH_LIBRARIES})
+# stdc++: PyTorch's wheels export the older std::filesystem that they were built with, and remove_all of it calls null; ours comes first.
+target_link_libraries(pellucid_libtorch INTERFACE stdc++ ${TORCH_LIBRARIES})
 target_include_directories(pellucid_libtorch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
-# PyTorch's wheels export parts of the older libstdc++ that they were built with (std::filesystem): the system's comes first.
-if(Torch_DIR MATCHES "/(site|dist)-packages/")
-  target_link_options(pellucid_libtorch INTERFACE "SHELL:-Wl,--push-state,--no-as-needed -lstdc++ -Wl,--pop-state")
-endif()
 separate_arguments(TORCH_FLAGS UNIX_COMMAND "${TORCH_CXX_FLAGS}")
 target_compile_options(pellucid_libtorch INTERFACE ${TORCH_FLAGS})
 

@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #ifdef PELLUCID_CUDA
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #endif
@@ -30,6 +31,7 @@ struct Recording::State {
     if (calls++ < kWarmUps) return work();
     if (graph == nullptr) {
       stream->synchronize();
+      c10::cuda::CUDACachingAllocator::emptyCache();  // what earlier recordings left cannot be given back while one is made
       graph = std::make_unique<at::cuda::CUDAGraph>();
       graph->capture_begin();
       try {
