@@ -1,5 +1,9 @@
 # Every library we stand on, found once. All are packages of the distribution: see tools/setup.
 find_package(Torch REQUIRED)
+if(PELLUCID_CUDA AND NOT TARGET torch_cuda)
+  message(FATAL_ERROR "PELLUCID_CUDA: got a libtorch without CUDA in ${Torch_DIR}, expected one with it; name its folder in "
+                      "$CMAKE_PREFIX_PATH: $(python3 -c 'import torch; print(torch.utils.cmake_prefix_path)')")
+endif()
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_path(TOMLPLUSPLUS toml++/toml.h REQUIRED)  # the header alone: its library would be built with other assertions
@@ -14,7 +18,8 @@ find_package(Threads REQUIRED)
 
 # libtorch's own headers warn; we do not.
 add_library(pellucid_libtorch INTERFACE)
-target_link_libraries(pellucid_libtorch INTERFACE ${TORCH_LIBRARIES})
+# stdc++: PyTorch's wheels export the older std::filesystem that they were built with, and remove_all of it calls null; ours comes first.
+target_link_libraries(pellucid_libtorch INTERFACE stdc++ ${TORCH_LIBRARIES})
 target_include_directories(pellucid_libtorch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
 separate_arguments(TORCH_FLAGS UNIX_COMMAND "${TORCH_CXX_FLAGS}")
 target_compile_options(pellucid_libtorch INTERFACE ${TORCH_FLAGS})

@@ -47,8 +47,9 @@ struct Trial {
 ///
 /// Shows: a good image is evidence of leakage; a bad one is not evidence of privacy.
 /// @throws Error(kStopped) between iterations if a stop was asked for.
+/// @param device where it is computed; another than the cpu takes the tensor engine, or double backward where that is asked for.
 [[nodiscard]] std::vector<Trial> run_trials(const sharing::Observation& observation, const InversionOptions& options, std::int64_t first,
-                                            std::int64_t count);
+                                            std::int64_t count, const torch::Device& device = torch::kCPU);
 
 /// One restart, alone.
 [[nodiscard]] Trial run_trial(const sharing::Observation& observation, const InversionOptions& options, std::int64_t restart);
@@ -67,7 +68,7 @@ struct Reconstruction {
 ///   restart, and its gradient.
 void check_applies(const sharing::Observation& observation, const InversionOptions& options);
 
-/// All restarts, over the cores of the run.
+/// All restarts, over the cores of the run, or on its device.
 /// @throws Error(kData) as `check_applies`.
 [[nodiscard]] Reconstruction reconstruct(const sharing::Observation& observation, const InversionOptions& options, const core::Run& run);
 
