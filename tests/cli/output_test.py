@@ -224,7 +224,7 @@ class OddOutputs(Shared):
 
     def test_a_full_file_system_is_an_error(self):
         os.mkdir(self.path("small"))
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", self.path("small")], capture_output=True, text=True)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "none", self.path("small")], capture_output=True, text=True)
         if mounted.returncode != 0:
             self.skipTest(f"nothing can be mounted here: {mounted.stderr.strip()}")
         try:
