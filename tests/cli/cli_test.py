@@ -367,7 +367,7 @@ class Demo(Case):
         out = self.path("demo")
         first = self.ok(*self.ARGUMENTS, "--out", out)
         self.assertTrue(first.strip().endswith("report.html"))
-        self.assertIn("from the standard model", first)
+        self.assertIn("the models by residual within 2 x 20 iterations", first)
         self.assertIn("it is not robust, and the comparison says nothing about robustness", first)  # the judge may do anything
         with open(os.path.join(out, "report.html")) as page:
             self.assertIn("<html", page.read())
@@ -527,7 +527,7 @@ class Presets(Case):
                 result = json.loads(self.ok("study", name, "--scale", "smoke", "--out", out, "--trained", self.path("trained"), "--quiet", "--json"))
                 self.assertEqual({t["status"] for t in result["trainings"]}, {"ok"})
                 self.assertLessEqual({c["status"] for c in result["cells"]}, {"ok", "not_applicable"} if name == "stages" else {"ok"})
-                self.assertEqual({c["passed"] for c in result["controls"] if c["kind"] != "guess"}, {True} if result["cells"] else set())
+                self.assertEqual({c["passed"] for c in result["controls"] if c["kind"] not in ("guess", "network")}, {True} if result["cells"] else set())
                 self.assertEqual(bool(result["cells"]), name != "training-curves")
                 with open(os.path.join(out, "report.html")) as page:
                     self.assertIn("smoke scale", page.read())
