@@ -37,7 +37,7 @@ core::Fields without(core::Fields fields, const std::vector<std::string>& names)
   return fields;
 }
 
-void print_result(const Json& result) {
+void print_comparison(const Json& result) {
   std::vector<std::vector<std::string>> rows = {{"", "standard", "robust", "robust - standard"}};
   const auto& models = result["models"];
   rows.push_back({"accuracy", percent(models[0]["natural"]), percent(models[1]["natural"])});
@@ -93,7 +93,7 @@ struct Demo {
     const Json result = study::run_demo(options, settings.resolved(), out, make_run(common), warn);
     const auto report = report::write_report(out);
     if (print_json(common, result)) return;
-    print_result(result);
+    print_comparison(result);
     say("\n{}\n", report.string());
   }
 };

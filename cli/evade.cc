@@ -22,7 +22,7 @@
 namespace pellucid::cli {
 namespace {
 
-std::string percent(const evasion::Accuracy& accuracy) { return cli::percent(evasion::to_json(accuracy)); }
+std::string percent_of(const evasion::Accuracy& accuracy) { return percent(evasion::to_json(accuracy)); }
 
 // "91.30" as RobustBench writes it.
 std::string plain_percent(const evasion::Accuracy& accuracy) {
@@ -205,17 +205,17 @@ struct Evade {
              const evasion::WorstCase& judged, const data::Dataset& set) const {
     print_findings(findings);
     std::vector<std::vector<std::string>> rows = {{"accuracy", "on " + core::printable(set.name), "attacked", "broken"},
-                                                  {"natural", percent(natural), "", ""},
-                                                  {fmt::format("always {}, the commonest class", core::quoted(commonest.name, 30)), percent(commonest.accuracy), "", ""}};
+                                                  {"natural", percent_of(natural), "", ""},
+                                                  {fmt::format("always {}, the commonest class", core::quoted(commonest.name, 30)), percent_of(commonest.accuracy), "", ""}};
     for (const auto& a : judged.attacks) {
       const bool single = judged.attacks.size() == 1 || !options.early_exit;
       const std::string what = single || &a == &judged.attacks.front() ? a.description : "  then " + a.description;
       const evasion::Accuracy& accuracy = single && a.alone ? *a.alone : a.worst_case;
-      rows.push_back({what, percent(accuracy), fmt::format("{}", a.attacked), fmt::format("{}", a.broken)});
+      rows.push_back({what, percent_of(accuracy), fmt::format("{}", a.attacked), fmt::format("{}", a.broken)});
     }
     if (judged.attacks.size() > 1 || !judged.complete)
-      rows.push_back({judged.name, percent(judged.worst_case), "", ""});
-    rows.push_back({"  saved with 8 bits", percent(judged.worst_case_8bit), "", ""});
+      rows.push_back({judged.name, percent_of(judged.worst_case), "", ""});
+    rows.push_back({"  saved with 8 bits", percent_of(judged.worst_case_8bit), "", ""});
     print_table(rows);
     if (const auto gap = evasion::pgd_gap(judged)) say("PGD alone flatters the model by {:.1f} points.\n", 100 * *gap);
     say("{}\n", describe_data(set));

@@ -86,7 +86,7 @@ void print_contrasts(const Json& result) {
   print_table(rows);
 }
 
-void print_result(const Json& result) {
+void print_study(const Json& result) {
   end_progress();
   if (result["groups"].empty()) {
     std::vector<std::vector<std::string>> rows = {{"", "natural", "under attack"}};
@@ -194,7 +194,7 @@ struct StudyVerb {
     if (!processes.first()) return;
     const auto page = report::write_report(folders.run);
     if (print_json(common, result)) return;
-    print_result(result);
+    print_study(result);
     say("\n{}\n", page.string());
   }
 };

@@ -89,14 +89,14 @@ struct stat status_of(const Descriptor& file, const char* what, const fs::path& 
   return status;
 }
 
-enum class Stream { kQuiet, kReady, kClosed };
+enum class Readiness { kQuiet, kReady, kClosed };
 
 // Waits a moment for a pipe or a terminal: kQuiet if nothing happened, kClosed if the other end was closed.
-Stream wait_for(const Descriptor& file, short event) {
+Readiness wait_for(const Descriptor& file, short event) {
   throw_if_stopped();
   pollfd poll{.fd = file.fd, .events = event, .revents = 0};
-  if (::poll(&poll, 1, static_cast<int>(kSlice.count())) <= 0) return Stream::kQuiet;
-  return (poll.revents & POLLHUP) != 0 ? Stream::kClosed : Stream::kReady;
+  if (::poll(&poll, 1, static_cast<int>(kSlice.count())) <= 0) return Readiness::kQuiet;
+  return (poll.revents & POLLHUP) != 0 ? Readiness::kClosed : Readiness::kReady;
 }
 
 // Whether a read or a write may wait for ever: of a descriptor that this process was given.
@@ -114,14 +114,14 @@ void read_stream(const Descriptor& file, const fs::path& path, bool is_pipe, std
       require_memory(size, path.string());
       content.resize(size);
     }
-    const Stream state = wait_for(file, POLLIN);
-    if (state == Stream::kQuiet && blocking) continue;
+    const Readiness state = wait_for(file, POLLIN);
+    if (state == Readiness::kQuiet && blocking) continue;
     const auto n = ::read(file.fd, content.data() + have, content.size() - have);
     if (n > 0) {
       have += static_cast<std::size_t>(n);
       if (have > limit) throw Error(ErrorKind::kIo, "{}: size: got more than {} bytes, expected at most {}", path.string(), limit, limit);
     } else if (n == 0) {
-      if (!is_pipe || state == Stream::kClosed || have > 0) break;
+      if (!is_pipe || state == Readiness::kClosed || have > 0) break;
       if (Clock::now() > patience) throw Error(ErrorKind::kIo, "{}: cannot read: it is a pipe that nobody writes to", path.string());
     } else if (errno == EAGAIN) {
       patience = Clock::now() + kPatience;  // somebody has it open
@@ -136,7 +136,7 @@ void read_stream(const Descriptor& file, const fs::path& path, bool is_pipe, std
 void write_stream(const Descriptor& file, const fs::path& path, std::span<const std::uint8_t> content) {
   const bool blocking = blocks(file);
   while (!content.empty()) {
-    if (wait_for(file, POLLOUT) == Stream::kQuiet && blocking) continue;
+    if (wait_for(file, POLLOUT) == Readiness::kQuiet && blocking) continue;
     const auto n = ::write(file.fd, content.data(), std::min(content.size(), kPipeChunk));
     if (n >= 0) {
       content = content.subspan(static_cast<std::size_t>(n));

@@ -27,14 +27,10 @@ constexpr std::size_t kMostPadding = std::size_t{1} << 16;
 constexpr std::uint64_t kMostRatio = 1032;  // a match of 258 bytes takes two bits
 constexpr std::uint64_t kMostPending = std::uint64_t{1} << 16;  // what zlib holds back, its window included
 
-[[noreturn]] void fail(const fs::path& path, const char* what, int reason) {
-  throw Error(ErrorKind::kIo, "{}: cannot {}: {}", shown(path), what, std::strerror(reason));
-}
-
 }  // namespace
 
 InputFile::InputFile(const fs::path& path) : path_(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)), size_(0) {
-  if (descriptor_ < 0) fail(path, "open", errno);
+  if (descriptor_ < 0) throw io_error(path, "open", errno);
   struct stat status;
   const int reason = ::fstat(descriptor_, &status) != 0 ? errno : S_ISDIR(status.st_mode) ? EISDIR : 0;
   if (reason == 0 && S_ISREG(status.st_mode)) {
@@ -42,7 +38,7 @@ InputFile::InputFile(const fs::path& path) : path_(path), descriptor_(::open(pat
     return;
   }
   ::close(descriptor_);
-  if (reason != 0) fail(path, "read", reason);
+  if (reason != 0) throw io_error(path, "read", reason);
   throw Error(ErrorKind::kIo, "{}: cannot read: not a regular file", shown(path));
 }
 
@@ -52,7 +48,7 @@ std::size_t InputFile::read(std::span<std::uint8_t> out) {
   std::size_t have = 0;
   while (have < out.size()) {
     const auto n = ::read(descriptor_, out.data() + have, out.size() - have);
-    if (n < 0 && errno != EINTR) fail(path_, "read", errno);
+    if (n < 0 && errno != EINTR) throw io_error(path_, "read", errno);
     if (n == 0) break;
     if (n > 0) have += static_cast<std::size_t>(n);
   }

@@ -26,29 +26,25 @@ namespace fs = std::filesystem;
 using core::Error;
 using core::ErrorKind;
 
-[[noreturn]] void fail(const fs::path& path, const char* what, int reason) {
-  throw Error(ErrorKind::kIo, "{}: cannot {}: {}", shown(path), what, std::strerror(reason));
-}
-
 // A part of a file, which one process at a time adds to.
 class Part {
  public:
   explicit Part(const fs::path& path) : path_(path), file_(std::fopen(path.c_str(), "ab"), std::fclose) {
-    if (!file_) fail(path, "write", errno);
+    if (!file_) throw io_error(path, "write", errno);
     if (::flock(fileno(file_.get()), LOCK_EX | LOCK_NB) != 0) {
       if (errno == EWOULDBLOCK) throw Error(ErrorKind::kIo, "{}: another process is fetching it", shown(path));
-      fail(path, "lock", errno);
+      throw io_error(path, "lock", errno);
     }
   }
 
   [[nodiscard]] std::int64_t size() const {
     struct stat status;
-    if (std::fflush(file_.get()) != 0 || ::fstat(fileno(file_.get()), &status) != 0) fail(path_, "write", errno);
+    if (std::fflush(file_.get()) != 0 || ::fstat(fileno(file_.get()), &status) != 0) throw io_error(path_, "write", errno);
     return status.st_size;
   }
   bool add(const char* bytes, std::size_t count) { return std::fwrite(bytes, 1, count, file_.get()) == count; }
   void clear() {
-    if (::ftruncate(fileno(file_.get()), 0) != 0) fail(path_, "write", errno);
+    if (::ftruncate(fileno(file_.get()), 0) != 0) throw io_error(path_, "write", errno);
   }
 
  private:
@@ -116,7 +112,7 @@ Outcome transfer(const std::string& url, std::int64_t bytes, Part& part, const f
   long status = 0;
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
   reason = message[0] != '\0' ? message : curl_easy_strerror(code);
-  if (state.write_error != 0) fail(path, "write", state.write_error);
+  if (state.write_error != 0) throw io_error(path, "write", state.write_error);
   if (code == CURLE_ABORTED_BY_CALLBACK) core::throw_if_stopped();
   if (code == CURLE_RANGE_ERROR || code == CURLE_BAD_DOWNLOAD_RESUME || status == 416) return Outcome::kCannotResume;
   if (state.too_long) return Outcome::kTooLong;

@@ -17,17 +17,17 @@ using core::ErrorKind;
 constexpr int kMaxScans = 100;
 
 // libjpeg's decoder with its error handling: any complaint jumps back to `attempt`.
-struct Decoder {
+struct JpegDecoder {
   jpeg_decompress_struct info{};
   jpeg_error_mgr errors{};
   jpeg_progress_mgr progress{};
   std::jmp_buf back{};
   char message[JMSG_LENGTH_MAX] = "";
 
-  Decoder() = default;
-  Decoder(const Decoder&) = delete;
-  Decoder& operator=(const Decoder&) = delete;
-  ~Decoder() { jpeg_destroy_decompress(&info); }
+  JpegDecoder() = default;
+  JpegDecoder(const JpegDecoder&) = delete;
+  JpegDecoder& operator=(const JpegDecoder&) = delete;
+  ~JpegDecoder() { jpeg_destroy_decompress(&info); }
 
   // Runs `step`, which may hold nothing that needs a destructor; false if libjpeg complained.
   template <typename Step>
@@ -39,7 +39,7 @@ struct Decoder {
 };
 
 [[noreturn]] void fail(j_common_ptr info) {
-  auto* decoder = static_cast<Decoder*>(info->client_data);
+  auto* decoder = static_cast<JpegDecoder*>(info->client_data);
   info->err->format_message(info, decoder->message);
   std::longjmp(decoder->back, 1);
 }
@@ -49,7 +49,7 @@ void take_message(j_common_ptr info, int level) {
 }
 
 void count_scans(j_common_ptr info) {
-  auto* decoder = static_cast<Decoder*>(info->client_data);
+  auto* decoder = static_cast<JpegDecoder*>(info->client_data);
   if (decoder->info.input_scan_number <= kMaxScans) return;
   std::snprintf(decoder->message, sizeof decoder->message, "more than %d scans", kMaxScans);
   std::longjmp(decoder->back, 1);
@@ -69,7 +69,7 @@ Tensor from_cmyk(const Tensor& rows) {
 }  // namespace
 
 Tensor decode_jpeg(std::span<const std::uint8_t> content, const std::string& name, const Accept& accept) {
-  Decoder decoder;
+  JpegDecoder decoder;
   jpeg_decompress_struct& info = decoder.info;
   info.err = jpeg_std_error(&decoder.errors);
   decoder.errors.error_exit = fail;

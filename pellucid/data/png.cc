@@ -14,17 +14,17 @@ using core::Error;
 using core::ErrorKind;
 
 // libpng's decoder with its error handling: an error jumps back to `attempt`.
-struct Decoder {
+struct PngDecoder {
   png_structp png = nullptr;
   png_infop info = nullptr;
   std::span<const std::uint8_t> left;
   std::jmp_buf back{};
   char message[200] = "";
 
-  Decoder() = default;
-  Decoder(const Decoder&) = delete;
-  Decoder& operator=(const Decoder&) = delete;
-  ~Decoder() { png_destroy_read_struct(&png, &info, nullptr); }
+  PngDecoder() = default;
+  PngDecoder(const PngDecoder&) = delete;
+  PngDecoder& operator=(const PngDecoder&) = delete;
+  ~PngDecoder() { png_destroy_read_struct(&png, &info, nullptr); }
 
   // Runs `step`, which may hold nothing that needs a destructor; false if libpng complained.
   template <typename Step>
@@ -36,7 +36,7 @@ struct Decoder {
 };
 
 [[noreturn]] void fail(png_structp png, png_const_charp message) {
-  auto* decoder = static_cast<Decoder*>(png_get_error_ptr(png));
+  auto* decoder = static_cast<PngDecoder*>(png_get_error_ptr(png));
   std::snprintf(decoder->message, sizeof decoder->message, "%s", message);
   std::longjmp(decoder->back, 1);
 }
@@ -44,7 +44,7 @@ struct Decoder {
 void pass_over(png_structp, png_const_charp) {}
 
 void give(png_structp png, png_bytep out, std::size_t count) {
-  auto* decoder = static_cast<Decoder*>(png_get_io_ptr(png));
+  auto* decoder = static_cast<PngDecoder*>(png_get_io_ptr(png));
   if (count > decoder->left.size()) png_error(png, "truncated");
   std::memcpy(out, decoder->left.data(), count);
   decoder->left = decoder->left.subspan(count);
@@ -66,7 +66,7 @@ Tensor without_alpha(const Tensor& rows) {
 }  // namespace
 
 Tensor decode_png(std::span<const std::uint8_t> content, const std::string& name, const Accept& accept) {
-  Decoder decoder;
+  PngDecoder decoder;
   decoder.left = content;
   decoder.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &decoder, fail, pass_over);
   if (decoder.png != nullptr) decoder.info = png_create_info_struct(decoder.png);

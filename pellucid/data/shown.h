@@ -1,8 +1,10 @@
 // How messages name files.
 #pragma once
 
+#include "pellucid/core/error.h"
 #include "pellucid/core/text.h"
 
+#include <cstring>
 #include <filesystem>
 #include <string>
 
@@ -14,6 +16,11 @@ namespace pellucid::data {
   const std::string text = path.string();
   if (text.size() <= kMost) return core::printable(text, kMost);
   return "..." + core::printable(std::string_view(text).substr(text.size() - kMost), kMost);
+}
+
+/// "FILE: cannot read: No such file or directory", of an `errno`.
+[[nodiscard]] inline core::Error io_error(const std::filesystem::path& path, const char* what, int reason) {
+  return {core::ErrorKind::kIo, "{}: cannot {}: {}", shown(path), what, std::strerror(reason)};
 }
 
 }  // namespace pellucid::data

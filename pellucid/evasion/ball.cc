@@ -6,8 +6,6 @@
 namespace pellucid::evasion {
 namespace {
 
-constexpr double kTiny = 1e-12;
-
 template <typename Draw>
 Tensor drawn(const Tensor& ids, Draw draw) {
   std::vector<Tensor> rows;

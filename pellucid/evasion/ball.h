@@ -26,6 +26,8 @@ void check(const Ball& ball, const std::string& where);
 /// The field of an options struct that holds a norm: "linf" or "l2".
 [[nodiscard]] core::Field norm_field(Norm& value);
 
+constexpr double kTiny = 1e-12;  ///< keeps a divisor from zero
+
 /// A number for each image, (B), in the shape that multiplies images: (B, 1, 1, 1).
 [[nodiscard]] Tensor per_image(const Tensor& values);
 

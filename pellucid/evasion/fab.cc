@@ -7,7 +7,7 @@
 namespace pellucid::evasion {
 namespace {
 
-constexpr double kTiny = 1e-12, kLeastWay = 1e-8;
+constexpr double kLeastWay = 1e-8;
 
 }  // namespace
 

@@ -1,13 +1,12 @@
 #include "pellucid/evasion/objective.h"
 
 #include "pellucid/core/error.h"
+#include "pellucid/evasion/ball.h"
 
 #include <limits>
 
 namespace pellucid::evasion {
 namespace {
-
-constexpr double kTiny = 1e-12;
 
 Tensor at_labels(const Tensor& logits, const Tensor& labels) {
   return logits.gather(1, labels.unsqueeze(1)).squeeze(1);

@@ -8,8 +8,6 @@
 namespace pellucid::evasion {
 namespace {
 
-constexpr double kTiny = 1e-12;
-
 // The part of an image (C, H, W) under a square.
 Tensor window(const Tensor& image, std::int64_t row, std::int64_t column, std::int64_t side) {
   return image.narrow(1, row, side).narrow(2, column, side);

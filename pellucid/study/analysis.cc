@@ -24,8 +24,6 @@ constexpr double kNearLoss = 2;                                    // times: los
 constexpr double kNearMargin = 1;                                  // logits: sizes of margins that count as alike
 constexpr stats::BootstrapOptions kSummary = {.resamples = 2000};  // there are many, and they are looked at, not tested
 
-Json to_json(const stats::Interval& i) { return {{"value", i.value}, {"low", i.low}, {"high", i.high}}; }
-
 // One score of one group over (image, seed).
 stats::Crossed crossed(const Study& study, const std::vector<const Cell*>& cells, const std::string& key,
                        double (*change)(double) = nullptr) {
@@ -362,6 +360,8 @@ Json summary_of(const Study& study, const Json& contrasts, std::size_t main, con
 }
 
 }  // namespace
+
+Json to_json(const stats::Interval& i) { return {{"value", i.value}, {"low", i.low}, {"high", i.high}}; }
 
 bool nothing_came_out(const Cell& cell) {
   const auto psnr = cell.result.find("psnr");

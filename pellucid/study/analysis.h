@@ -1,6 +1,7 @@
 // What a study's cells say: summaries of each group, paired comparisons, a sentence.
 #pragma once
 
+#include "pellucid/stats/interval.h"
 #include "pellucid/study/plan.h"
 
 #include <set>
@@ -16,6 +17,9 @@ struct Cell {
   std::string name;
   core::Json result;  ///< as `read_back` gives it, with "guess_psnr" and "gain"; or {"status": "failed", "reason"}
 };
+
+/// {"value", "low", "high"}.
+[[nodiscard]] core::Json to_json(const stats::Interval& interval);
 
 /// True for a cell without an image: it failed, or the attack does not apply. One rule for every count of failures.
 [[nodiscard]] bool nothing_came_out(const Cell& cell);

@@ -11,7 +11,7 @@ using core::Json;
 
 // Of what a cell computes: a new one where old results must not be taken up.
 // 2: "image" is the image's own number; labels are matched by their classes' names.
-constexpr int kVersion = 2;
+constexpr int kReadingVersion = 2;
 
 }  // namespace
 
@@ -40,7 +40,7 @@ std::string describe(const Study& study, const Block& block) {
 Json determinants(const Study& study, const Block& block, const Json& network, Datasets& datasets) {
   inversion::InversionOptions attack = study.groups[block.group].settings.attack;
   const Settings& s = study.groups[block.group].settings;
-  return {{"reading", kVersion},
+  return {{"reading", kReadingVersion},
           {"network", network["fingerprint"]},
           {"logit_scale", s.logit_scale},
           {"mode", s.mode == nets::Mode::kTraining ? "training" : "evaluation"},

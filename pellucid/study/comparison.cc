@@ -7,6 +7,7 @@
 #include "pellucid/stats/paired.h"
 #include "pellucid/stats/summary.h"
 #include "pellucid/sharing/confidence.h"
+#include "pellucid/study/analysis.h"
 #include "pellucid/study/read_back.h"
 #include "pellucid/study/store.h"
 
@@ -74,8 +75,6 @@ std::vector<double> values(const Json& reconstructions, const std::string& attac
   }
   return list;
 }
-
-Json to_json(const stats::Interval& interval) { return {{"value", interval.value}, {"low", interval.low}, {"high", interval.high}}; }
 
 Json summarise(const Json& reconstructions, const Attack& attack, const Subject& subject, const Measure& measure) {
   auto sample = values(reconstructions, attack.id, subject.id, measure.key);

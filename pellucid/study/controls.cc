@@ -15,7 +15,7 @@ namespace {
 
 using core::Json;
 
-constexpr int kVersion = 3;  // 3: images are drawn
+constexpr int kControlsVersion = 3;  // 3: images are drawn
 constexpr double kMustReach = 30;           // dB, the positive control
 constexpr std::int64_t kControlImages = 4;  // at most
 
@@ -148,10 +148,10 @@ std::vector<Control> controls(const Study& study, Datasets& datasets) {
                        {"images", std::min(study.images, kControlImages)}};
     const Json kind = {s.data, attack["functional"], attack["objective"]};
     add("positive", kind, kind_name(s), training,
-        {{"control", "positive"}, {"version", kVersion}, {"attack", attack_json(strong(s.attack))}, {"on", data}});
+        {{"control", "positive"}, {"version", kControlsVersion}, {"attack", attack_json(strong(s.attack))}, {"on", data}});
     add("null", kind, kind_name(s), training,
         {{"control", "null"},
-         {"version", kVersion},
+         {"version", kControlsVersion},
          {"attack", attack},
          {"on", data},
          {"training", training.id},
@@ -160,7 +160,7 @@ std::vector<Control> controls(const Study& study, Datasets& datasets) {
          {"train_images", training.settings.train_images}});
     attack.erase("seed");  // of the start noise: one start vouches for the others
     const Json own = {{"control", "network"},
-                      {"version", kVersion},
+                      {"version", kControlsVersion},
                       {"attack", attack},
                       {"on", data},
                       {"net", s.net},

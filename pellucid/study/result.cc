@@ -16,7 +16,7 @@ namespace {
 
 using core::Json;
 
-constexpr int kVersion = 7;  // of what is made of the cells: a new one where old results must not stand
+constexpr int kResultVersion = 7;  // of what is made of the cells: a new one where old results must not stand
 
 // The levels that a training goes with: those of the axes along which it does not serve several groups.
 Json levels_of(const Study& study, const Parts& parts, std::size_t training) {
@@ -312,7 +312,7 @@ std::string inputs(const Study& study, const Finished& finished) {
   Json results = Json::array();  // the name says what was computed; the score whether it came out the same
   for (const auto& cell : finished.cells)
     results.push_back({cell.name, cell.result["status"], cell.result.value("psnr", Json())});
-  return core::sha256(Json{kVersion, study.name, study.scale, study.document, study.published, finished.networks,
+  return core::sha256(Json{kResultVersion, study.name, study.scale, study.document, study.published, finished.networks,
                            finished.controls, results}
                           .dump());
 }

@@ -38,7 +38,7 @@ off_t lock_byte(const std::string& name) {
 }
 
 constexpr std::string_view kJournal = R"({"journal":)", kBeforeJournals = R"({"name":)";
-constexpr int kVersion = 2;  // of the journal; 1 had no checksum and did not say its version
+constexpr int kJournalVersion = 2;  // of the journal; 1 had no checksum and did not say its version
 constexpr std::size_t kSum = 16;  // hexadecimal digits
 constexpr std::size_t kPart = std::size_t{1} << 20, kLongestLine = std::size_t{64} << 20;  // bytes
 
@@ -47,7 +47,7 @@ std::string sum_of(std::string_view text) { return core::sha256(text).substr(0, 
 // JSON as one line; text that is not UTF-8 with U+FFFD in its place.
 std::string one_line(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-std::string head() { return fmt::format(R"({}{},"sum":")", kJournal, kVersion); }
+std::string head() { return fmt::format(R"({}{},"sum":")", kJournal, kJournalVersion); }
 
 std::string host() {
   char name[256] = {};

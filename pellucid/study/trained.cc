@@ -22,7 +22,7 @@ using core::Json;
 // Of what a training and its measurement are: a new one where old ones must not be taken up.
 // 2: images are drawn by `data::sample`; before they were the first ones.
 // 3: what judges a training is no part of it; labels are matched by their classes' names.
-constexpr int kVersion = 3;
+constexpr int kNetworkVersion = 3;
 constexpr std::int64_t kWatched = 1000;  // test images that a training's own log shows the accuracy on
 
 // A checkpoint as a file of the training's folder.
@@ -69,7 +69,7 @@ constexpr char kGone[] = "no such weights, though they were trained", kOthers[] 
 
 Json determinants(const Training& training) {
   auto test_attack = training.settings.training.test_attack;
-  return {{"network", kVersion},
+  return {{"network", kNetworkVersion},
           {"training", training.id},
           {"checkpoint", training.settings.checkpoint},
           {"test_images", training.settings.test_images},
@@ -203,7 +203,7 @@ Training training_of(const Settings& settings, std::int64_t seed, Datasets& data
   Training training{.id = {}, .settings = settings, .seed = seed};
   Settings& s = training.settings;
   s.training.seed += static_cast<std::uint64_t>(seed);
-  training.id = cell_name({{"training", kVersion},
+  training.id = cell_name({{"training", kNetworkVersion},
                            {"data", datasets.identity(s)},
                            {"net", s.net},
                            {"normalise", s.normalise},

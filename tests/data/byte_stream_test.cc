@@ -36,7 +36,7 @@ core::Bytes operator+(core::Bytes a, const core::Bytes& b) {
   return a;
 }
 
-void expect_refusal(const core::Bytes& content, const std::string& message) {
+void expect_no_content(const core::Bytes& content, const std::string& message) {
   expect_error([&] { (void)rest(ByteStream(content, "x")); }, ErrorKind::kData, message);
 }
 
@@ -85,21 +85,21 @@ TEST(ByteStream, UnpacksNoFurtherThanAsked) {
 TEST(ByteStream, RefusesEveryTruncation) {
   const core::Bytes packed = gzip(bytes("some text, some text, some text"));
   for (std::size_t size = 2; size < packed.size(); ++size) {
-    expect_refusal({packed.begin(), packed.begin() + static_cast<std::ptrdiff_t>(size)}, fmt::format("x: byte {}: truncated gzip data", size));
+    expect_no_content({packed.begin(), packed.begin() + static_cast<std::ptrdiff_t>(size)}, fmt::format("x: byte {}: truncated gzip data", size));
   }
 }
 
 TEST(ByteStream, RefusesDamage) {
   core::Bytes packed = gzip(bytes("some text, some text, some text"));
   packed[packed.size() - 6] ^= 1;  // in the checksum
-  expect_refusal(packed, "damaged gzip data: incorrect data check");
+  expect_no_content(packed, "damaged gzip data: incorrect data check");
 }
 
 TEST(ByteStream, RefusesWhatFollows) {
   const core::Bytes packed = gzip(bytes("text"));
-  expect_refusal(packed + core::Bytes{7}, fmt::format("x: byte {}: gzip data end here, got 1 bytes more, expected none", packed.size()));
-  expect_refusal(packed + core::Bytes{0, 7}, fmt::format("x: byte {}: gzip data end here, got 2 bytes more", packed.size()));
-  expect_refusal(packed + core::Bytes(1 << 20), "bytes more, expected none");
+  expect_no_content(packed + core::Bytes{7}, fmt::format("x: byte {}: gzip data end here, got 1 bytes more, expected none", packed.size()));
+  expect_no_content(packed + core::Bytes{0, 7}, fmt::format("x: byte {}: gzip data end here, got 2 bytes more", packed.size()));
+  expect_no_content(packed + core::Bytes(1 << 20), "bytes more, expected none");
 }
 
 TEST(ByteStream, RefusesWhatIsNoFile) {

@@ -14,7 +14,7 @@ using core::ErrorKind;
 using core::expect_error;
 using core::Folder;
 
-void expect_refusal(const core::Bytes& content, const std::string& message) {
+void expect_no_idx(const core::Bytes& content, const std::string& message) {
   expect_error([&] { (void)parse_idx(content, "x"); }, ErrorKind::kData, message);
 }
 
@@ -30,41 +30,41 @@ TEST(ParseIdx, ReadsGzip) {
 TEST(ParseIdx, RefusesAnotherMagicNumber) {
   core::Bytes content = idx({1}, {0});
   content[1] = 0x50;
-  expect_refusal(content, "x: byte 0: magic number, got 0x0050, expected 0x0000");
+  expect_no_idx(content, "x: byte 0: magic number, got 0x0050, expected 0x0000");
 }
 
 TEST(ParseIdx, RefusesAnotherElementType) {
   core::Bytes content = idx({1}, {0});
   content[2] = 0x0d;
-  expect_refusal(content, "x: byte 2: element type, got 0x0d, expected 0x08");
+  expect_no_idx(content, "x: byte 2: element type, got 0x0d, expected 0x08");
 }
 
 TEST(ParseIdx, RefusesNoAndTooManyDimensions) {
-  expect_refusal(idx({}, {0}), "x: byte 3: number of dimensions, got 0, expected 1 to 4");
-  expect_refusal(idx({1, 1, 1, 1, 1}, {0}), "x: byte 3: number of dimensions, got 5, expected 1 to 4");
+  expect_no_idx(idx({}, {0}), "x: byte 3: number of dimensions, got 0, expected 1 to 4");
+  expect_no_idx(idx({1, 1, 1, 1, 1}, {0}), "x: byte 3: number of dimensions, got 5, expected 1 to 4");
 }
 
 TEST(ParseIdx, RefusesAnEmptyDimension) {
-  expect_refusal(idx({2, 0}, {}), "x: byte 8: dimension, got 0, expected 1 to 536870912");
+  expect_no_idx(idx({2, 0}, {}), "x: byte 8: dimension, got 0, expected 1 to 536870912");
 }
 
 TEST(ParseIdx, RefusesDimensionsThatOverflow) {
-  expect_refusal(idx({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {1}), "x: byte 4: dimension, got 4294967295");
-  expect_refusal(idx({1 << 20, 1 << 11}, {1}), "x: byte 8: dimension, got 2048, expected 1 to 1024");
+  expect_no_idx(idx({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {1}), "x: byte 4: dimension, got 4294967295");
+  expect_no_idx(idx({1 << 20, 1 << 11}, {1}), "x: byte 8: dimension, got 2048, expected 1 to 1024");
 }
 
 TEST(ParseIdx, RefusesATruncatedHeader) {
   const core::Bytes content = idx({1, 1}, {5});
   for (std::size_t size = 0; size < 12; ++size) {
-    expect_refusal({content.begin(), content.begin() + static_cast<std::ptrdiff_t>(size)},
+    expect_no_idx({content.begin(), content.begin() + static_cast<std::ptrdiff_t>(size)},
                    fmt::format("x: byte {0}: truncated header, got {0} bytes", size));
   }
 }
 
 TEST(ParseIdx, RefusesTooFewAndTooManyBytes) {
-  expect_refusal(idx({2, 3}, {1, 2, 3, 4, 5}),
+  expect_no_idx(idx({2, 3}, {1, 2, 3, 4, 5}),
                  "x: byte 17: size, got 17 bytes, expected 18 (2 x 3 after a header of 12)");
-  expect_refusal(idx({2, 3}, {1, 2, 3, 4, 5, 6, 7}), "x: byte 18: size, got 19 bytes, expected 18");
+  expect_no_idx(idx({2, 3}, {1, 2, 3, 4, 5, 6, 7}), "x: byte 18: size, got 19 bytes, expected 18");
 }
 
 TEST(ParseIdx, UnpacksNoMoreThanItsHeaderSays) {
@@ -72,26 +72,26 @@ TEST(ParseIdx, UnpacksNoMoreThanItsHeaderSays) {
   bomb = gzip(bomb);
   ASSERT_LT(bomb.size(), 100'000u);
   bomb[bomb.size() / 2] ^= 1;  // damage that is not come to
-  expect_refusal(bomb, "x (unpacked): byte 18: size, got more than 18 bytes, expected 18 (2 x 3 after a header of 12)");
+  expect_no_idx(bomb, "x (unpacked): byte 18: size, got more than 18 bytes, expected 18 (2 x 3 after a header of 12)");
 }
 
 TEST(ParseIdx, AllocatesNothingForAClaimThatTheFileCannotHold) {
   const core::Bytes claim = idx({1 << 10, 1 << 10, 1 << 10}, {1, 2, 3});
-  expect_refusal(claim, "x: byte 19: size, got 19 bytes, expected 1073741840");
-  expect_refusal(gzip(claim), "x (unpacked): byte 0: size, got at most ");
+  expect_no_idx(claim, "x: byte 19: size, got 19 bytes, expected 1073741840");
+  expect_no_idx(gzip(claim), "x (unpacked): byte 0: size, got at most ");
 }
 
 TEST(ParseIdx, KeepsToTheMemoryBudget) {
   core::set_memory_budget(1000);
-  expect_refusal(idx({2, 600}, core::Bytes(1200)), "x: 2 x 600 bytes: needs 1.17 KiB of memory, and 1000 bytes are allowed");
+  expect_no_idx(idx({2, 600}, core::Bytes(1200)), "x: 2 x 600 bytes: needs 1.17 KiB of memory, and 1000 bytes are allowed");
   core::set_memory_budget(0);
 }
 
 TEST(ParseIdx, NamesThePackedFile) {
-  expect_refusal(gzip(idx({2}, {1})), "x (unpacked): byte 9: size, got 9 bytes, expected 10");
+  expect_no_idx(gzip(idx({2}, {1})), "x (unpacked): byte 9: size, got 9 bytes, expected 10");
   core::Bytes damaged = gzip(idx({2}, {1, 2}));
   damaged.resize(damaged.size() - 1);
-  expect_refusal(damaged, "truncated gzip data");
+  expect_no_idx(damaged, "truncated gzip data");
 }
 
 RC_GTEST_PROP(ParseIdx, RoundTripsAnyArray, ()) {

@@ -15,7 +15,7 @@ namespace {
 using core::ErrorKind;
 using core::expect_error;
 
-void expect_refusal(const core::Bytes& content, const std::string& message) {
+void expect_no_image(const core::Bytes& content, const std::string& message) {
   expect_error([&] { (void)decode_image(content, "x"); }, ErrorKind::kData, message);
 }
 
@@ -147,16 +147,16 @@ TEST(DecodeJpeg, DoesNotTurnAnImageByItsExifData) {  // as torchvision: orientat
 }
 
 TEST(DecodeImage, RefusesWhatIsNoImage) {
-  expect_refusal(bytes("GIF89a"), "x: byte 0: neither a PNG nor a JPEG image");
-  expect_refusal({}, "x: byte 0: neither");
+  expect_no_image(bytes("GIF89a"), "x: byte 0: neither a PNG nor a JPEG image");
+  expect_no_image({}, "x: byte 0: neither");
 }
 
 TEST(DecodeImage, NamesWhatElseItIs) {
-  expect_refusal(bytes("GIF89a"), "but GIF; convert it");
-  expect_refusal(bytes("RIFF    WEBPVP8 "), "but WebP; convert it");
-  expect_refusal(bytes("BM    "), "but BMP; convert it");
-  expect_refusal({'I', 'I', '*', 0}, "but TIFF; convert it");
-  expect_refusal(bytes("version https://git-lfs.github.com/spec/v1"), "get it with `git lfs pull`");
+  expect_no_image(bytes("GIF89a"), "but GIF; convert it");
+  expect_no_image(bytes("RIFF    WEBPVP8 "), "but WebP; convert it");
+  expect_no_image(bytes("BM    "), "but BMP; convert it");
+  expect_no_image({'I', 'I', '*', 0}, "but TIFF; convert it");
+  expect_no_image(bytes("version https://git-lfs.github.com/spec/v1"), "get it with `git lfs pull`");
 }
 
 TEST(DecodeImage, RefusesAnotherShapeBeforeItUnpacks) {
@@ -170,28 +170,28 @@ TEST(DecodeImage, RefusesAnotherShapeBeforeItUnpacks) {
 
 TEST(DecodeImage, KeepsToTheMemoryBudget) {
   core::set_memory_budget(1000);
-  expect_refusal(encode_png(smooth_image(3, 20, 20)), "x: 20 x 20 pixels of 3 channels: needs 2.34 KiB of memory");
-  expect_refusal(jpeg(smooth_image(1, 20, 20), Scans::kUsual), "x: 20 x 20 pixels of 1 channels: needs 1.17 KiB of memory");
+  expect_no_image(encode_png(smooth_image(3, 20, 20)), "x: 20 x 20 pixels of 3 channels: needs 2.34 KiB of memory");
+  expect_no_image(jpeg(smooth_image(1, 20, 20), Scans::kUsual), "x: 20 x 20 pixels of 1 channels: needs 1.17 KiB of memory");
   core::set_memory_budget(0);
 }
 
 TEST(DecodeImage, RefusesATruncatedPng) {
   const core::Bytes content = encode_png(smooth_image(3, 9, 9));
   for (const std::size_t size : {4, 20, 40, 60}) {
-    expect_refusal({content.begin(), content.begin() + static_cast<std::ptrdiff_t>(size)}, "x: damaged PNG: ");
+    expect_no_image({content.begin(), content.begin() + static_cast<std::ptrdiff_t>(size)}, "x: damaged PNG: ");
   }
 }
 
 TEST(DecodeImage, RefusesADamagedPng) {
   core::Bytes content = encode_png(smooth_image(3, 9, 9));
   content[content.size() - 30] ^= 0xff;  // in the pixels
-  expect_refusal(content, "x: damaged PNG: ");
+  expect_no_image(content, "x: damaged PNG: ");
 }
 
 TEST(DecodeImage, RefusesATruncatedJpeg) {
   const core::Bytes content = jpeg(smooth_image(3, 32, 32));
   for (const std::size_t size : {std::size_t{3}, std::size_t{30}, content.size() / 2, content.size() - 3}) {
-    expect_refusal({content.begin(), content.begin() + static_cast<std::ptrdiff_t>(size)}, "x: damaged JPEG: ");
+    expect_no_image({content.begin(), content.begin() + static_cast<std::ptrdiff_t>(size)}, "x: damaged JPEG: ");
   }
 }
 
@@ -201,7 +201,7 @@ TEST(DecodeImage, RefusesAPngOfTooManyPixels) {
   content[21] = 1;
   const auto checksum = crc32(0, content.data() + 12, 17);  // of the header chunk's type and data
   for (int i = 0; i < 4; ++i) content[29 + i] = static_cast<std::uint8_t>(checksum >> (24 - 8 * i));
-  expect_refusal(content, "x: size, got 65540 x 65540 pixels, expected at most 16777216 in all");
+  expect_no_image(content, "x: size, got 65540 x 65540 pixels, expected at most 16777216 in all");
 }
 
 TEST(DecodeImage, RefusesAJpegOfTooManyPixels) {
@@ -210,11 +210,11 @@ TEST(DecodeImage, RefusesAJpegOfTooManyPixels) {
   const auto at = std::search(content.begin(), content.end(), frame.begin(), frame.end());
   ASSERT_NE(at, content.end());
   at[5] = at[7] = 0x80;  // height and width 2^15 + 8
-  expect_refusal(content, "x: size, got 32776 x 32776 pixels");
+  expect_no_image(content, "x: size, got 32776 x 32776 pixels");
 }
 
 TEST(DecodeImage, RefusesAJpegOfTooManyScans) {
-  expect_refusal(jpeg(smooth_image(1, 8, 8), Scans::kMany), "x: damaged JPEG: more than 100 scans");
+  expect_no_image(jpeg(smooth_image(1, 8, 8), Scans::kMany), "x: damaged JPEG: more than 100 scans");
 }
 
 TEST(ReadImage, LooksAtTheHeadOfALargeFileAlone) {

@@ -21,7 +21,7 @@ Files read_all(const core::Bytes& archive, bool contents = true) {
   return files;
 }
 
-void expect_refusal(const core::Bytes& archive, const std::string& message) {
+void expect_no_tar(const core::Bytes& archive, const std::string& message) {
   for (const bool contents : {true, false}) expect_error([&] { (void)read_all(archive, contents); }, ErrorKind::kData, message);
 }
 
@@ -48,23 +48,23 @@ TEST(TarReader, ReadsFilesAndPassesOverTheRest) {
 TEST(TarReader, RefusesADamagedHeader) {
   core::Bytes archive = tar({tar_entry("a", "alpha")});
   archive[0] = 'b';
-  expect_refusal(archive, "x: byte 148: tar header's checksum, got ");
-  expect_refusal(claims("0000000000x"), "x: byte 124: size, expected octal digits");
-  expect_refusal(claims(std::string("\x80\0\0\0\0\0\0\0\0\0\1\0", 12)), "x: byte 124: size, expected octal digits");
+  expect_no_tar(archive, "x: byte 148: tar header's checksum, got ");
+  expect_no_tar(claims("0000000000x"), "x: byte 124: size, expected octal digits");
+  expect_no_tar(claims(std::string("\x80\0\0\0\0\0\0\0\0\0\1\0", 12)), "x: byte 124: size, expected octal digits");
 }
 
 TEST(TarReader, RefusesATruncatedArchive) {
   const core::Bytes archive = tar({tar_entry("a", "alpha")});
   for (const std::size_t size : {0, 100, 512, 514, 600, 1024, 1500}) {
-    expect_refusal({archive.begin(), archive.begin() + static_cast<std::ptrdiff_t>(size)}, "truncated tar archive");
-    expect_refusal(gzip({archive.begin(), archive.begin() + static_cast<std::ptrdiff_t>(size)}), "truncated tar archive");
+    expect_no_tar({archive.begin(), archive.begin() + static_cast<std::ptrdiff_t>(size)}, "truncated tar archive");
+    expect_no_tar(gzip({archive.begin(), archive.begin() + static_cast<std::ptrdiff_t>(size)}), "truncated tar archive");
   }
 }
 
 TEST(TarReader, RefusesAClaimBeforeAnythingIsAllocated) {
-  expect_refusal(claims("77777777777"), "x: byte 124: size, got 8589934591 bytes, expected at most 268435456 in all");
-  expect_refusal(claims("777777777777"), "expected at most 268435456 in all");
-  expect_refusal(claims("00777777777"), "x: byte 512: truncated tar archive, got at most 0 bytes, expected 134217727");
+  expect_no_tar(claims("77777777777"), "x: byte 124: size, got 8589934591 bytes, expected at most 268435456 in all");
+  expect_no_tar(claims("777777777777"), "expected at most 268435456 in all");
+  expect_no_tar(claims("00777777777"), "x: byte 512: truncated tar archive, got at most 0 bytes, expected 134217727");
 }
 
 }  // namespace

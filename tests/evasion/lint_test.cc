@@ -12,7 +12,7 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Not;
 
-constexpr std::int64_t kImages = 16;
+constexpr std::int64_t kLinted = 16;
 
 std::vector<std::string> codes(const std::vector<Finding>& findings) {
   std::vector<std::string> list;
@@ -25,7 +25,7 @@ std::vector<std::string> codes(const Model& model, const Tensor& images,
                                const Ball& ball = tiny::ball(Norm::kLinf, "0.1")) {
   return codes(lint(model, images, tiny::answers(model, images), torch::arange(images.size(0)), ball, 0));
 }
-std::vector<std::string> codes(const Model& model) { return codes(model, tiny::images(kImages)); }
+std::vector<std::string> codes(const Model& model) { return codes(model, tiny::images(kLinted)); }
 
 Model sound() { return tiny::random_linear(4, 0, torch::kFloat32); }
 
@@ -41,18 +41,18 @@ TEST(Lint, FindsNothingInSoundModels) {
   EXPECT_THAT(codes(sound()), IsEmpty());
   EXPECT_THAT(codes(model_of(tiny::balanced_lenet())), IsEmpty());
   EXPECT_THAT(codes(model_of(tiny::normed())), IsEmpty());
-  EXPECT_THAT(codes(sound(), tiny::images(kImages), tiny::ball(Norm::kL2, "0.5")), IsEmpty());
-  EXPECT_THAT(codes(sound(), tiny::images(kImages), tiny::ball(Norm::kLinf, "0")), IsEmpty());
+  EXPECT_THAT(codes(sound(), tiny::images(kLinted), tiny::ball(Norm::kL2, "0.5")), IsEmpty());
+  EXPECT_THAT(codes(sound(), tiny::images(kLinted), tiny::ball(Norm::kLinf, "0")), IsEmpty());
 }
 
 TEST(Lint, FindsPixelsThatAreNotInRange) {
-  EXPECT_THAT(codes(sound(), tiny::images(kImages) * 255), Contains("pixel-range"));
-  EXPECT_THAT(codes(sound(), (tiny::images(kImages) - 0.5) / 0.3), Contains("pixel-range"));
-  EXPECT_THAT(codes(sound(), tiny::images(kImages) / 255), Contains("pixel-range"));
+  EXPECT_THAT(codes(sound(), tiny::images(kLinted) * 255), Contains("pixel-range"));
+  EXPECT_THAT(codes(sound(), (tiny::images(kLinted) - 0.5) / 0.3), Contains("pixel-range"));
+  EXPECT_THAT(codes(sound(), tiny::images(kLinted) / 255), Contains("pixel-range"));
 }
 
 TEST(Lint, FindsAnAttackWithoutBudgetThatChangesSomething) {
-  EXPECT_THAT(codes(sound(), tiny::images(kImages) * 1.2 - 0.1), Contains("epsilon-zero"));
+  EXPECT_THAT(codes(sound(), tiny::images(kLinted) * 1.2 - 0.1), Contains("epsilon-zero"));
   EXPECT_THAT(codes(sound()), Not(Contains("epsilon-zero")));
 }
 
@@ -117,9 +117,9 @@ TEST(Lint, FindsMaskedGradients) {
 TEST(Lint, PutsErrorsFirstAndKnowsItsCodes) {
   const Model masked = with_gradient_of([](const Tensor& x) { return sound()(x).softmax(1); },
                                         [](const Tensor& x) { return 0 * sound()(x); });
-  const Tensor images = tiny::images(kImages) * 1.5;
+  const Tensor images = tiny::images(kLinted) * 1.5;
   const auto findings =
-      lint(masked, images, tiny::answers(masked, images), torch::arange(kImages), tiny::ball(Norm::kLinf, "0.1"), 0);
+      lint(masked, images, tiny::answers(masked, images), torch::arange(kLinted), tiny::ball(Norm::kLinf, "0.1"), 0);
   ASSERT_GT(findings.size(), 2u);
   EXPECT_EQ(findings.front().severity, Severity::kError);
   EXPECT_EQ(findings.back().severity, Severity::kWarning);

@@ -12,13 +12,13 @@
 namespace pellucid::evasion {
 namespace {
 
-constexpr std::int64_t kImages = 30;
+constexpr std::int64_t kAttacked = 30;
 
 // Noise that the model answers rightly but for every tenth image.
 data::Dataset mostly_right(const Model& model) {
-  data::Dataset set = tiny::noise(kImages);
-  set.labels = tiny::answers(model, data::pixels(set, torch::arange(kImages)));
-  set.labels.slice(0, 0, kImages, 10).add_(1).remainder_(tiny::kClasses);
+  data::Dataset set = tiny::noise(kAttacked);
+  set.labels = tiny::answers(model, data::pixels(set, torch::arange(kAttacked)));
+  set.labels.slice(0, 0, kAttacked, 10).add_(1).remainder_(tiny::kClasses);
   return set;
 }
 
@@ -60,14 +60,14 @@ TEST(WorstCase, CountsForEachImageTheWorstAttack) {
   Setting setting;
   setting.options.early_exit = false;
   const WorstCase result = setting.run();
-  EXPECT_EQ(result.natural.correct, kImages - 3);
-  EXPECT_EQ(result.natural.n, kImages);
-  std::int64_t standing = 0, least = kImages;
+  EXPECT_EQ(result.natural.correct, kAttacked - 3);
+  EXPECT_EQ(result.natural.n, kAttacked);
+  std::int64_t standing = 0, least = kAttacked;
   for (const auto& by : result.broken_by) standing += by.empty();
   for (const auto& attack : result.attacks) {
-    EXPECT_EQ(attack.attacked, kImages - 3) << attack.name;
+    EXPECT_EQ(attack.attacked, kAttacked - 3) << attack.name;
     ASSERT_TRUE(attack.alone.has_value());
-    EXPECT_EQ(attack.alone->correct, kImages - 3 - attack.broken) << attack.name;
+    EXPECT_EQ(attack.alone->correct, kAttacked - 3 - attack.broken) << attack.name;
     least = std::min(least, attack.alone->correct);
   }
   EXPECT_EQ(result.worst_case.correct, standing);
@@ -157,7 +157,7 @@ TEST(WorstCase, SaysWhatABudgetLeftUndone) {
   const WorstCase result = setting.run();
   EXPECT_FALSE(result.complete);
   EXPECT_EQ(result.attacks[0].attacked, 0);
-  EXPECT_EQ(result.attacks[0].unfinished, kImages - 3);
+  EXPECT_EQ(result.attacks[0].unfinished, kAttacked - 3);
   EXPECT_FALSE(result.attacks[0].alone.has_value());
   EXPECT_EQ(result.worst_case.correct, result.natural.correct) << "an upper bound";
   EXPECT_EQ(result.name.find("AutoAttack"), std::string::npos);
@@ -168,7 +168,7 @@ TEST(WorstCase, ReportsItsProgress) {
   std::vector<core::Progress> reports;
   const WorstCase result = setting.run({.progress = [&](const core::Progress& p) { reports.push_back(p); }});
   EXPECT_EQ(reports.front().task, "FGSM");
-  EXPECT_EQ(reports.front().total, kImages - 3);
+  EXPECT_EQ(reports.front().total, kAttacked - 3);
   EXPECT_EQ(reports.back().task, "Square");
   EXPECT_EQ(reports.back().done, reports.back().total);
 }
@@ -193,7 +193,7 @@ TEST(WorstCase, RunsEveryAttackThatAppliesOnTwoClasses) {
   auto spec = tiny::spec();
   spec.classes = 2;
   setting.model = model_of(tiny::network(spec));
-  setting.set.labels = tiny::answers(setting.model, data::pixels(setting.set, torch::arange(kImages)));
+  setting.set.labels = tiny::answers(setting.model, data::pixels(setting.set, torch::arange(kAttacked)));
   setting.options.attacks = applicable(attack_names(), 2);
   std::erase(setting.options.attacks, "cw");  // for L2
   EXPECT_EQ(setting.run().attacks.size(), attack_names().size() - 2);
@@ -201,7 +201,7 @@ TEST(WorstCase, RunsEveryAttackThatAppliesOnTwoClasses) {
 
 TEST(WorstCase, CountsProcessorTime) {
   Setting setting;
-  setting.options = {.attacks = {"pgd"}, .batch_size = kImages};
+  setting.options = {.attacks = {"pgd"}, .batch_size = kAttacked};
   const Model asleep = [model = setting.model](const Tensor& x) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     return model(x);
@@ -232,7 +232,7 @@ TEST(WorstCase, CountsLogitsThatAreNoNumbersAsWrong) {
   setting.set.labels.zero_();
   const auto judged = setting.run();
   EXPECT_EQ(judged.natural.correct, 0);
-  EXPECT_EQ(judged.natural.undefined, kImages);
+  EXPECT_EQ(judged.natural.undefined, kAttacked);
 }
 
 TEST(WorstCase, RefusesAttacksThatCannotBeRun) {

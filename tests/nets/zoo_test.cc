@@ -7,7 +7,7 @@
 namespace pellucid::nets {
 namespace {
 
-void expect_refusal(const Spec& spec, const std::string& message) {
+void expect_no_network(const Spec& spec, const std::string& message) {
   core::expect_error([&] { (void)build(spec); }, core::ErrorKind::kUsage, message);
 }
 
@@ -40,41 +40,41 @@ TEST(Build, PutsTheNormalisationFirst) {
 }
 
 TEST(Build, RefusesAnUnknownNameAndNamesTheNearest) {
-  expect_refusal({.net = "resnet_18"},
+  expect_no_network({.net = "resnet_18"},
                  "network: got \"resnet_18\", expected small_cnn, lenet, convnet, preact_resnet18, "
                  "preact_resnet8, resnet18 or wide_resnet34_10 (did you mean resnet18?)");
 }
 
 TEST(Build, RefusesAnInputThatIsNoImage) {
-  expect_refusal({.input = {}},
+  expect_no_network({.input = {}},
                  "small_cnn: input shape: got [], expected channels, height and width, each from 1 to 65536");
-  expect_refusal({.input = {28, 28}}, "got [28, 28]");
-  expect_refusal({.input = {1, 0, 28}}, "got [1, 0, 28]");
-  expect_refusal({.input = {1, 28, 65537}}, "got [1, 28, 65537]");
+  expect_no_network({.input = {28, 28}}, "got [28, 28]");
+  expect_no_network({.input = {1, 0, 28}}, "got [1, 0, 28]");
+  expect_no_network({.input = {1, 28, 65537}}, "got [1, 28, 65537]");
 }
 
 TEST(Build, RefusesImagesThatAreTooSmall) {
-  expect_refusal({.net = "small_cnn", .input = {1, 15, 28}}, "small_cnn: images of 15x28 pixels are too small");
-  expect_refusal({.net = "convnet", .input = {3, 8, 32}}, "convnet: images of 8x32 pixels are too small");
+  expect_no_network({.net = "small_cnn", .input = {1, 15, 28}}, "small_cnn: images of 15x28 pixels are too small");
+  expect_no_network({.net = "convnet", .input = {3, 8, 32}}, "convnet: images of 8x32 pixels are too small");
   EXPECT_EQ(build({.net = "small_cnn", .input = {1, 16, 16}}).spec.input[1], 16);
   EXPECT_EQ(build({.net = "resnet18", .input = {1, 1, 1}}).spec.input[1], 1);
 }
 
 TEST(Build, RefusesFewerThanTwoClasses) {
-  expect_refusal({.classes = 1}, "small_cnn: classes: got 1, expected from 2 to 1048576");
-  expect_refusal({.classes = 1048577}, "small_cnn: classes: got 1048577");
+  expect_no_network({.classes = 1}, "small_cnn: classes: got 1, expected from 2 to 1048576");
+  expect_no_network({.classes = 1048577}, "small_cnn: classes: got 1048577");
 }
 
 TEST(Build, RefusesANormalisationOfOtherChannels) {
   const std::string message = "expected 3 of each or none";
-  expect_refusal({.net = "resnet18", .input = {3, 32, 32}, .mean = {0.5}, .deviation = {0.5}}, message);
-  expect_refusal({.net = "resnet18", .input = {3, 32, 32}, .mean = {0, 0, 0}, .deviation = {1, 1}}, message);
-  expect_refusal({.net = "resnet18", .input = {3, 32, 32}, .deviation = {1, 1, 1}}, "got 0 means and 3 deviations");
+  expect_no_network({.net = "resnet18", .input = {3, 32, 32}, .mean = {0.5}, .deviation = {0.5}}, message);
+  expect_no_network({.net = "resnet18", .input = {3, 32, 32}, .mean = {0, 0, 0}, .deviation = {1, 1}}, message);
+  expect_no_network({.net = "resnet18", .input = {3, 32, 32}, .deviation = {1, 1, 1}}, "got 0 means and 3 deviations");
 }
 
 TEST(Build, RefusesADeviationThatIsNotPositive) {
-  expect_refusal({.mean = {0.5}, .deviation = {0}}, "small_cnn: normalisation: got a deviation of 0, expected above 0");
-  expect_refusal({.mean = {0.5}, .deviation = {-1}}, "got a deviation of -1");
+  expect_no_network({.mean = {0.5}, .deviation = {0}}, "small_cnn: normalisation: got a deviation of 0, expected above 0");
+  expect_no_network({.mean = {0.5}, .deviation = {-1}}, "got a deviation of -1");
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The fixture run folder, and what a piece of work threw.
+// The fixture run folders, and what a piece of work threw.
 #pragma once
 
 #include "pellucid/core/config.h"
@@ -14,6 +14,16 @@ namespace pellucid::report {
 inline const std::filesystem::path kFixture = PELLUCID_REPORT_FIXTURE;
 
 inline core::Json fixture() { return core::read_json(kFixture / "result.json"); }
+
+inline const std::filesystem::path kStudy = PELLUCID_STUDY_FIXTURE;
+
+inline core::Json study() { return core::read_json(kStudy / "result.json"); }
+
+inline std::size_t occurrences(const std::string& text, const std::string& part) {
+  std::size_t n = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
 
 /// The message of the kData error that `work` throws; a failed test if it throws none.
 template <typename Work>

@@ -15,7 +15,7 @@ using core::Json;
 using testing::HasSubstr;
 using testing::Not;
 
-std::string refusal(const Json& result) {
+std::string refusal_of_html(const Json& result) {
   return data_error([&] { (void)render(result, kFixture); });
 }
 
@@ -106,7 +106,7 @@ TEST(Render, NamesEveryMissingField) {
   auto expect_needed = [&](const Json::json_pointer& object, const std::string& field, const std::string& path) {
     Json without = result;
     without[object].erase(field);
-    EXPECT_EQ(refusal(without),
+    EXPECT_EQ(refusal_of_html(without),
               (kFixture / "result.json").string() + ": " + path + ": got no such field, expected one");
   };
   for (const auto& [name, value] : result.items()) expect_needed(Json::json_pointer(), name, "$." + name);
@@ -218,19 +218,19 @@ TEST(Render, NeedsNoTabsForOneAttack) {
 TEST(Render, RefusesACurveOfUnequalLists) {
   Json result = fixture();
   result["models"][1]["curve"]["robust"].push_back(0.5);
-  EXPECT_THAT(refusal(result), HasSubstr("$.models[1].curve.robust: got"));
+  EXPECT_THAT(refusal_of_html(result), HasSubstr("$.models[1].curve.robust: got"));
 }
 
 TEST(Render, RefusesAnUnknownDirection) {
   Json result = fixture();
   result["summaries"][0]["better"] = "sideways";
-  EXPECT_THAT(refusal(result), HasSubstr("$.summaries[0].better: got \"sideways\", expected \"higher\" or \"lower\""));
+  EXPECT_THAT(refusal_of_html(result), HasSubstr("$.summaries[0].better: got \"sideways\", expected \"higher\" or \"lower\""));
 }
 
 TEST(Render, RefusesAMissingImageFile) {
   Json result = fixture();
   result["images"][2]["original"] = "images/none.png";
-  EXPECT_THAT(refusal(result),
+  EXPECT_THAT(refusal_of_html(result),
               HasSubstr("$.images[2].original: got \"images/none.png\", expected an image file that can be read"));
 }
 
@@ -239,14 +239,14 @@ TEST(Render, RefusesAnImageOutsideTheRunFolder) {
        {std::string("../fixture/images/0000-original.png"), (kFixture / "images/0000-original.png").string()}) {
     Json result = fixture();
     result["images"][0]["original"] = path;
-    EXPECT_THAT(refusal(result), HasSubstr("expected a file inside the run folder"));
+    EXPECT_THAT(refusal_of_html(result), HasSubstr("expected a file inside the run folder"));
   }
 }
 
 TEST(Render, RefusesAnImageThatIsNoPng) {
   Json result = fixture();
   result["reconstructions"][0]["file"] = "result.json";
-  EXPECT_THAT(refusal(result), HasSubstr("$.reconstructions[0].file: got \"result.json\", expected a PNG file"));
+  EXPECT_THAT(refusal_of_html(result), HasSubstr("$.reconstructions[0].file: got \"result.json\", expected a PNG file"));
 }
 
 class WriteReport : public testing::Test {

@@ -17,22 +17,13 @@ using core::Json;
 using testing::HasSubstr;
 using testing::Not;
 
-const std::filesystem::path kStudy = PELLUCID_STUDY_FIXTURE;
-
-Json study() { return core::read_json(kStudy / "result.json"); }
 std::string page_of(const Json& result) { return render(result, kStudy); }
-std::string refusal(const Json& result) {
+std::string refusal_of_study(const Json& result) {
   return data_error([&] { (void)page_of(result); });
 }
 std::string csv_of(const Json& result) { return csv(open_study(result, kStudy)); }
 std::string latex_of(const Json& result) { return latex(open_study(result, kStudy)); }
 Value number(const Json& json) { return json.is_null() ? Value() : json.get<double>(); }
-
-std::size_t occurrences(const std::string& text, const std::string& part) {
-  std::size_t n = 0;
-  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
-  return n;
-}
 
 // The part of the page under an id, up to the next section.
 std::string section(const std::string& page, const std::string& id) {
@@ -87,14 +78,14 @@ TEST(Study, RefusesWhatDoesNotFitTogether) {
                         Case{"/gallery/0/readings/0/group", 99, "$.gallery[0].readings[0].group: got 99, expected the id of a group"}}) {
     Json broken = result;
     broken[Json::json_pointer(c.place)] = c.value;
-    EXPECT_THAT(refusal(broken), HasSubstr(c.message)) << c.place;
+    EXPECT_THAT(refusal_of_study(broken), HasSubstr(c.message)) << c.place;
   }
 }
 
 TEST(Study, IsRefusedUnderAnotherSchema) {
   Json result = study();
   result["schema"] = "pellucid.study/3";
-  EXPECT_EQ(refusal(result), (kStudy / "result.json").string() +
+  EXPECT_EQ(refusal_of_study(result), (kStudy / "result.json").string() +
                                  ": $.schema: got \"pellucid.study/3\", expected \"pellucid.comparison/1\" or \"pellucid.study/2\"");
   EXPECT_THAT(data_error([&] { (void)open_study(result, kStudy); }), HasSubstr("expected \"pellucid.study/2\""));
 }
@@ -142,7 +133,7 @@ TEST(StudyPage, NamesEveryMissingField) {
   auto expect_needed = [&](const std::string& place, const std::string& path, const std::string& field) {
     Json without = result;
     without[Json::json_pointer(place)].erase(field);
-    EXPECT_EQ(refusal(without), fmt::format("{}: $.{}{}: got no such field, expected one", (kStudy / "result.json").string(), path, field));
+    EXPECT_EQ(refusal_of_study(without), fmt::format("{}: $.{}{}: got no such field, expected one", (kStudy / "result.json").string(), path, field));
   };
   for (const auto& [name, value] : result.items()) {
     if (name != "summary") expect_needed("", "", name);  // results of before have none
@@ -230,10 +221,10 @@ TEST(StudyPage, RefusesAPictureThatIsNoPngInBase64) {
   for (const char* text : {"", "iVBORw0KGgo\" onerror=\"alert(1)", "R0lGODlhAQABAIAAAAAAAP===", "iVBORw0KGgoA=A==", "iVBORw0KGgoAB"}) {
     Json result = study();
     result["gallery"][0]["original"] = text;
-    EXPECT_THAT(refusal(result), HasSubstr("$.gallery[0].original: got")) << text;
+    EXPECT_THAT(refusal_of_study(result), HasSubstr("$.gallery[0].original: got")) << text;
     result = study();
     result["gallery"][1]["readings"][0]["png"] = text;
-    EXPECT_THAT(refusal(result), HasSubstr("$.gallery[1].readings[0].png: got")) << text;
+    EXPECT_THAT(refusal_of_study(result), HasSubstr("$.gallery[1].readings[0].png: got")) << text;
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include "pellucid/report/embedded.h"
 
+#include "fixture.h"
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -39,12 +40,6 @@ std::string path_of(const std::string& svg, const std::string& style) {
 }
 
 std::ptrdiff_t strokes(const std::string& path) { return std::count(path.begin(), path.end(), 'M'); }
-
-std::size_t occurrences(const std::string& text, const std::string& part) {
-  std::size_t n = 0;
-  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
-  return n;
-}
 
 TEST(LineChart, HasAxesLabelsLegendTitleAndDescription) {
   const std::string svg = line_chart(chart_of({{"a", "series-0", {1.0, 2.0, 3.0}, {0.5, 0.2, 0.1}}}));

@@ -17,10 +17,6 @@ namespace {
 using core::Json;
 using testing::HasSubstr;
 
-const std::filesystem::path kStudy = PELLUCID_STUDY_FIXTURE;
-
-Json study() { return core::read_json(kStudy / "result.json"); }
-
 // The first field behind the names in the CSV of a study whose first cell has this reason.
 std::string as_reason(const std::string& text) {
   Json result = study();

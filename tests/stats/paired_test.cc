@@ -15,12 +15,12 @@ namespace {
 
 using Values = std::vector<double>;
 
-const BootstrapOptions kFew = {.resamples = 200, .seed = 5};
+const BootstrapOptions kFewResamples = {.resamples = 200, .seed = 5};
 
 TEST(ComparePaired, WilcoxonMatchesScipy) {
   const core::Json golden = core::read_json(PELLUCID_GOLDEN "/stats.json");
   for (const auto& c : golden["paired"]) {
-    const auto comparison = compare_paired(c["a"].get<Values>(), c["b"].get<Values>(), kFew);
+    const auto comparison = compare_paired(c["a"].get<Values>(), c["b"].get<Values>(), kFewResamples);
     EXPECT_NEAR(comparison.p_value, c["p_value"].get<double>(), 1e-12) << c["name"];
     EXPECT_EQ(comparison.test,
               c["exact"] ? "Wilcoxon signed-rank, exact" : "Wilcoxon signed-rank, normal approximation")
@@ -29,7 +29,7 @@ TEST(ComparePaired, WilcoxonMatchesScipy) {
 }
 
 TEST(ComparePaired, DescribesTheDifferences) {
-  const auto comparison = compare_paired(Values{3, 5, 7, 1}, Values{1, 1, 1, 2}, kFew);  // differences 2, 4, 6, -1
+  const auto comparison = compare_paired(Values{3, 5, 7, 1}, Values{1, 1, 1, 2}, kFewResamples);  // differences 2, 4, 6, -1
   EXPECT_EQ(comparison.n, 4);
   EXPECT_EQ(comparison.mean_difference.value, 2.75);
   EXPECT_LT(comparison.mean_difference.low, 2.75);
@@ -40,7 +40,7 @@ TEST(ComparePaired, DescribesTheDifferences) {
 }
 
 TEST(ComparePaired, AllDifferencesZero) {
-  const auto comparison = compare_paired(Values{1, 2, 3}, Values{1, 2, 3}, kFew);
+  const auto comparison = compare_paired(Values{1, 2, 3}, Values{1, 2, 3}, kFewResamples);
   EXPECT_EQ(comparison.n, 3);
   EXPECT_EQ(comparison.p_value, 1);
   EXPECT_EQ(comparison.rank_biserial, 0);
@@ -50,7 +50,7 @@ TEST(ComparePaired, AllDifferencesZero) {
 }
 
 TEST(ComparePaired, OnePairProvesNothing) {
-  const auto comparison = compare_paired(Values{4}, Values{1}, kFew);
+  const auto comparison = compare_paired(Values{4}, Values{1}, kFewResamples);
   EXPECT_EQ(comparison.p_value, 1);
   EXPECT_EQ(comparison.rank_biserial, 1);
   EXPECT_EQ(comparison.mean_difference.value, 3);
@@ -86,7 +86,7 @@ RC_GTEST_PROP(ComparePaired, SwappingChangesSignsOnly, ()) {
   const auto pairs = *rc::gen::resize(40, rc::gen::nonEmpty<std::vector<std::pair<std::int8_t, std::int8_t>>>());
   Values a, b;
   for (const auto& [x, y] : pairs) a.push_back(x / 8.0), b.push_back(y / 8.0);
-  const auto forward = compare_paired(a, b, kFew), backward = compare_paired(b, a, kFew);
+  const auto forward = compare_paired(a, b, kFewResamples), backward = compare_paired(b, a, kFewResamples);
   RC_ASSERT(forward.p_value == backward.p_value);
   RC_ASSERT(forward.test == backward.test);
   RC_ASSERT(forward.rank_biserial == -backward.rank_biserial);
@@ -97,7 +97,7 @@ RC_GTEST_PROP(ComparePaired, SwappingChangesSignsOnly, ()) {
 
 RC_GTEST_PROP(ComparePaired, BoundsThePValueAndTheEffect, ()) {
   const auto a = *rc::gen::resize(40, rc::gen::nonEmpty<std::vector<std::int8_t>>());
-  const auto comparison = compare_paired(Values(a.begin(), a.end()), Values(a.size(), 0.0), kFew);
+  const auto comparison = compare_paired(Values(a.begin(), a.end()), Values(a.size(), 0.0), kFewResamples);
   RC_ASSERT(comparison.p_value > 0 && comparison.p_value <= 1);
   RC_ASSERT(comparison.rank_biserial >= -1 && comparison.rank_biserial <= 1);
 }

@@ -13,10 +13,10 @@ namespace {
 
 using core::ErrorKind;
 
-constexpr std::int64_t kSide = 12;  // SSIM needs 11
+constexpr std::int64_t kScoredSide = 12;  // SSIM needs 11
 
-Truth truth() { return {.images = tiny::images(2, 0, kSide), .labels = torch::tensor({3, 0})}; }
-nets::Network network() { return tiny::network(tiny::spec("lenet", kSide)); }
+Truth truth() { return {.images = tiny::images(2, 0, kScoredSide), .labels = torch::tensor({3, 0})}; }
+nets::Network network() { return tiny::network(tiny::spec("lenet", kScoredSide)); }
 
 TEST(Score, IsPerfectForTheTruth) {
   for (const Score& s : score(network(), truth().images, truth())) {
@@ -72,7 +72,7 @@ TEST(Score, IsOfEachImage) {
 
 TEST(Score, ComparesWhatTheNetworkSees) {
   const auto net = network();
-  const Tensor black = torch::zeros({2, 1, kSide, kSide});
+  const Tensor black = torch::zeros({2, 1, kScoredSide, kScoredSide});
   const auto scores = score(net, black, truth());
   const auto a = nets::evaluate(net.architecture, net.state, black);
   const auto b = nets::evaluate(net.architecture, net.state, truth().images);
@@ -91,7 +91,7 @@ TEST(Score, IsJson) {
 struct TruthFile : testing::Test {
   core::Folder folder;
   const std::filesystem::path path = folder / "truth.safetensors";
-  const nets::Spec spec = tiny::spec("lenet", kSide);
+  const nets::Spec spec = tiny::spec("lenet", kScoredSide);
 
   void expect_refusal(const std::map<std::string, Tensor>& tensors, const std::string& message) {
     core::write_file(path, nets::write_safetensors({.tensors = tensors}));
@@ -145,9 +145,9 @@ TEST(CheckBelongs, TakesTheTruthOfThisUpdateAlone) {
   check_belongs(both, of(both, {0, 3}));  // shared in whatever order
 
   refused({.images = both.images.slice(0, 0, 1), .labels = both.labels.slice(0, 0, 1)}, observation, "got 1 image, the update is of 2");
-  refused({.images = tiny::images(3, 0, kSide), .labels = tiny::labels(3)}, observation, "got 3 images, the update is of 2");
+  refused({.images = tiny::images(3, 0, kScoredSide), .labels = tiny::labels(3)}, observation, "got 3 images, the update is of 2");
   refused({.images = both.images, .labels = torch::tensor({0, 2})}, of(both, {3, 0}), "its labels are not those that were shared");
-  Truth other{.images = tiny::images(2, 1, kSide), .labels = both.labels};
+  Truth other{.images = tiny::images(2, 1, kScoredSide), .labels = both.labels};
   other.update = sharing::digest(of(other, {}).update);
   refused(other, observation, "it belongs to the update " + other.update.substr(0, 12) + ", this is " + both.update.substr(0, 12));
 }
