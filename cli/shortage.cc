@@ -39,7 +39,7 @@ constexpr int kShort = core::exit_code(core::ErrorKind::kIo), kBug = core::exit_
   end("a bug of ours, please report it: terminated", kBug);
 }
 
-bool is_in(const void* code, const char* library) {
+[[maybe_unused]] bool is_in(const void* code, const char* library) {
   Dl_info found{};
   return dladdr(code, &found) != 0 && found.dli_fname != nullptr && std::strstr(found.dli_fname, library) != nullptr;
 }

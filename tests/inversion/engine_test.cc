@@ -137,6 +137,11 @@ RC_GTEST_PROP(Engine, EqualsDoubleBackwardForRandomNetworks, ()) {
                .functional = Functional::kLoss,
                .objective = *rc::gen::element(Objective::kCosine, Objective::kL2),
                .mode = *rc::gen::element(nets::Mode::kEvaluation, nets::Mode::kTraining)};
+  const auto shapes = nets::output_shapes(architecture);
+  for (std::size_t i = 0; i < ops.size(); ++i) {  // one value a channel has no variance: it is refused
+    const bool alone = c.batch == 1 && shapes[i].size() == 3 && shapes[i][1] * shapes[i][2] == 1;
+    if (c.mode == nets::Mode::kTraining && std::holds_alternative<nets::BatchNorm>(ops[i]) && alone) return;
+  }
   const Agreement a = compare(c);
   // Nearer to the truth v is a small difference of large gradients, and the sums that decide it are rounded.
   if (a.distance < 1e-3 || a.reference > 1e-4) return;
