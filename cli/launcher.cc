@@ -61,6 +61,8 @@ int main(int, char** argv) {
     fail("out of memory: the libraries alone do not fit into the " + std::to_string(allowed >> 20) +
          " MiB that this process is allowed; raise its limit (ulimit -v, ulimit -d)");
   }
+  // A heap for each thread would reserve 64 MiB of the little there is.
+  if (allowed != RLIM_INFINITY) ::setenv("MALLOC_ARENA_MAX", "1", /*overwrite=*/0);
   ::execv(path.c_str(), argv);
   fail(path + ": cannot run: " + std::strerror(errno));
 }

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
 
 namespace pellucid::cli {
@@ -99,6 +101,21 @@ std::size_t width(const std::string& text) {
   return columns;
 }
 
+// Refuses threads whose stacks and buffers do not fit into what `ulimit -v` leaves: the C library and OpenMP crash there.
+void check_room_for(int threads) {
+  constexpr std::uint64_t kEach = 40 << 20;  // a stack of 8 MiB, and what libraries keep for each thread: fewer crashed
+  rlimit space{};
+  if (threads <= 2 || getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur == RLIM_INFINITY) return;
+  std::uint64_t used = 0;  // pages
+  std::ifstream("/proc/self/statm") >> used;
+  used *= static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  const std::uint64_t needed = static_cast<std::uint64_t>(threads) * kEach, left = space.rlim_cur > used ? space.rlim_cur - used : 0;
+  if (needed <= left) return;
+  throw core::Error(core::ErrorKind::kIo,
+                    "out of memory: {} threads need {}, and {} of the address space are left; take fewer --threads or allow this process more (ulimit -v)",
+                    threads, core::format_bytes(needed), core::format_bytes(left));
+}
+
 }  // namespace
 
 void prepare_streams() {
@@ -156,6 +173,7 @@ core::Run make_run(const Common& common, bool lines) {
   core::Run run;
   run.device = core::device(common.device).str();
   run.threads = common.threads > 0 ? static_cast<int>(common.threads) : core::available_cores();
+  check_room_for(run.threads);
   core::set_threads(run.threads);
   if (!common.quiet && isatty(STDERR_FILENO) != 0) {
     run.progress = [line = std::make_shared<ProgressLine>()](const core::Progress& progress) { (*line)(progress); };

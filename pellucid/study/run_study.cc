@@ -247,7 +247,8 @@ class Work {
     std::mutex mutex;
     run_.report({.task = "read back", .done = done, .total = total, .unit = "images"});
     core::parallel_for(static_cast<std::int64_t>(missing.size()), run_.threads, [&](std::int64_t m) {
-      const auto& [b, i] = missing[static_cast<std::size_t>(m)];
+      const std::size_t b = missing[static_cast<std::size_t>(m)].block;
+      const std::int64_t i = missing[static_cast<std::size_t>(m)].image;
       const auto& block = parts_.blocks[b];
       const auto image = this->image(b, i);
       auto result = cells_.try_cell(determinants(b, i), [&] {

@@ -291,7 +291,7 @@ std::vector<std::string> Store::take_notes() {
   std::vector<std::string> notes;
   for (auto& [path, journal] : file_->journals) {
     if (std::exchange(journal.noted, true)) continue;
-    const auto say = [&, &j = journal](std::int64_t count, const std::string& what) {
+    const auto say = [&notes, &path = path, &j = journal](std::int64_t count, const std::string& what) {
       if (count == 0) return;
       notes.push_back(fmt::format("{}: {} of {} lines {} {} and {} left out: what they held is computed again where it is needed", path.string(),
                                   count, j.lines, count == 1 ? "is" : "are", what, count == 1 ? "is" : "are"));
