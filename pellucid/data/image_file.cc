@@ -39,7 +39,7 @@ Format format_of(std::span<const std::uint8_t> head, const std::string& name) {
   if (text.starts_with("\x89PNG"sv)) return Format::kPng;
   if (text.starts_with("\xff\xd8\xff"sv)) return Format::kJpeg;
   const auto other = text.starts_with("GIF8"sv)                                         ? "GIF"
-                     : text.starts_with("RIFF"sv) && text.substr(8).starts_with("WEBP"sv) ? "WebP"
+                     : text.starts_with("RIFF"sv) && text.size() >= 12 && text.substr(8, 4) == "WEBP"sv ? "WebP"
                      : text.starts_with("II*\0"sv) || text.starts_with("MM\0*"sv)       ? "TIFF"
                      : text.starts_with("BM"sv)                                           ? "BMP"
                                                                                           : nullptr;

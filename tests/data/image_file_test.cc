@@ -154,6 +154,7 @@ TEST(DecodeImage, RefusesWhatIsNoImage) {
 TEST(DecodeImage, NamesWhatElseItIs) {
   expect_no_image(bytes("GIF89a"), "but GIF; convert it");
   expect_no_image(bytes("RIFF    WEBPVP8 "), "but WebP; convert it");
+  expect_no_image(bytes("RIFF8"), "neither a PNG nor a JPEG image");
   expect_no_image(bytes("BM    "), "but BMP; convert it");
   expect_no_image({'I', 'I', '*', 0}, "but TIFF; convert it");
   expect_no_image(bytes("version https://git-lfs.github.com/spec/v1"), "get it with `git lfs pull`");
