@@ -50,6 +50,7 @@ class Shared(Case):
             "invert": ["invert", self.made("u"), "--model", self.model(), "--iterations", "2", "--restarts", "1", "--out", self.path("i")],
             "evade": ["evade", self.model(), "--data", "digits", "--images", "4", "--iterations", "1", "--lint-images", "0"],
             "train": [*SMALL, "--out", self.path("train")],
+            "demo": ["demo", "--data", "digits", "--scale", "smoke", "--out", self.path("s"), "--dry-run"],
             "study": ["study", "stages", "--scale", "smoke", "--out", self.path("s"), "--dry-run"],
             "bench": ["bench", "engine", "--nets", "lenet", "--repeats", "1", "--trials", "1", "--threads", "1"],
         }
