@@ -273,7 +273,8 @@ class Terminal(Shared):
         result["config"]["title"] = self.EVIL
         with open(os.path.join(folder, "result.json"), "w") as file:
             json.dump(result, file)
-        done = run("report", folder, STUDY, "--out", self.path("page.html"))
+        other = shutil.copytree(STUDY, self.path("other"))  # reports are written to both
+        done = run("report", folder, other, "--out", self.path("page.html"))
         self.assertIn("red", done.stdout)
         self.clean(done.stdout)
 
