@@ -1,13 +1,10 @@
-// pellucid demo: the whole story on this machine, to a report.
-#include "cli/settings.h"
-#include "cli/terminal.h"
+// pellucid demo: the whole story on this machine, to a report. A study like any other: studies/grids/demo.toml.
+#include "pellucid/data/catalog.h"
+#include "pellucid/inversion/engine.h"
+
+#include "cli/study.h"
 #include "cli/verbs.h"
 
-#include "pellucid/core/text.h"
-#include "pellucid/report/html.h"
-#include "pellucid/study/demo.h"
-
-#include <algorithm>
 #include <memory>
 
 namespace pellucid::cli {
@@ -15,93 +12,74 @@ namespace {
 
 using core::Json;
 
-std::string interval(const Json& value, const std::string& format) {
-  if (value.is_null()) return "none";
-  return fmt::format(fmt::runtime(format + " [" + format + ", " + format + "]"), value["value"].get<double>(), value["low"].get<double>(),
-                     value["high"].get<double>());
+// "KEY = VALUE" in TOML: its numbers and texts are written as those of JSON.
+std::string assignment(const std::string& key, const Json& value) {
+  return fmt::format("{} = {}", key, value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-// The entry of a list whose keys have the given values.
-const Json* find(const Json& list, const Json& wanted) {
-  for (const auto& entry : list) {
-    bool same = true;
-    for (const auto& [key, value] : wanted.items()) same = same && entry.at(key) == value;
-    if (same) return &entry;
-  }
-  return nullptr;
-}
-
-// The fields but for those that the demo decides itself.
-core::Fields without(core::Fields fields, const std::vector<std::string>& names) {
-  std::erase_if(fields, [&](const core::Field& f) { return std::find(names.begin(), names.end(), f.name) != names.end(); });
-  return fields;
-}
-
-void print_comparison(const Json& result) {
-  std::vector<std::vector<std::string>> rows = {{"", "standard", "robust", "robust - standard"}};
-  const auto& models = result["models"];
-  rows.push_back({"accuracy", percent(models[0]["natural"]), percent(models[1]["natural"])});
-  rows.push_back({"under attack", percent(models[0]["robust"]), percent(models[1]["robust"])});
-  for (const auto& attack : result["attacks"]) {
-    rows.push_back({attack["label"]});
-    for (const auto& [metric, format] : {std::pair("psnr", "{:.1f}"), std::pair("ssim", "{:.3f}")}) {
-      const auto* standard = find(result["summaries"], {{"attack", attack["id"]}, {"model", "standard"}, {"metric", metric}});
-      const auto* robust = find(result["summaries"], {{"attack", attack["id"]}, {"model", "adversarial"}, {"metric", metric}});
-      const auto* pair = find(result["paired"], {{"attack", attack["id"]}, {"metric", metric}});
-      const auto label = fmt::format("  mean {}{}", (*standard)["label"].get<std::string>(), metric == std::string("psnr") ? ", dB" : "");
-      rows.push_back({label, interval((*standard)["mean"], format), interval((*robust)["mean"], format), interval((*pair)["difference"], format)});
-    }
-  }
-  print_table(rows);
-  say("\n{}\n", bold(result["headline"].get<std::string>()));
-  for (const auto& sentence : result["summary"]) say("{}\n", sentence.get<std::string>());
-  for (const auto& warning : result["warnings"]) say("\nNote: {}\n", warning.get<std::string>());
+bool names_data(const Json& document) {
+  const Json model = document.value("model", Json::object());
+  return model.contains("data") || model.contains("data_dir");
 }
 
 struct Demo {
-  Common common;
-  std::string out = "runs/demo";
+  std::string data, data_dir;
+  std::int64_t images = 0, seed = 0;
   bool pretrained = false;
-  study::DemoOptions options;
+  StudyFlags flags;
   Settings settings;
 
-  explicit Demo(CLI::App& app) : settings(app) {
-    core::Fields own = {core::field("out", out, "run folder; a demo that was interrupted there goes on"),
-                        core::field("pretrained", pretrained, "use the models that come with Pellucid (MNIST) instead of training")};
-    for (auto& field : study::fields(options)) own.push_back(std::move(field));
-    settings.add({"", std::move(own)}, "What");
-    settings.add({"residual", without(inversion::fields(options.residual), {"seed"})}, "Our attack");
-    settings.add({"ig", without(inversion::fields(options.ig), {"seed"})}, "The published attack");
-    settings.add({"standard", without(training::fields(options.standard), {"method", "seed"})}, "Training of the standard model");
-    settings.add({"adversarial", without(training::fields(options.adversarial), {"method", "seed"})}, "Training of the robust model");
-    settings.add({"adversarial_attack", evasion::fields(options.adversarial.attack)}, "Inner attack of the robust model's training");
-    settings.add({"judge", evasion::fields(options.judge)}, "Attack that judges both models' robustness");
-    settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
+  explicit Demo(CLI::App& app) : settings(app, /*takes_config=*/false) {
+    settings.add(
+        {"",
+         {core::field("pretrained", pretrained, "use the models that come with Pellucid (MNIST) instead of training"),
+          core::field("data", data, "data set; none is MNIST where it is found, else the built-in digits"),
+          core::field("data_dir", data_dir,
+                      "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
+          core::field("images", images, "test images to reconstruct, a stratified sample; 0 is as the scale has it", 0,
+                      100000),
+          core::field("seed", seed, "seed of the trainings, the start noise and the judging attack", 0, INT64_MAX)}},
+        "What");
+    add_flags(app, settings, flags,
+              "smoke (half a minute, no figure means anything), laptop (minutes on two cores) or mnist-16 (16 images "
+              "of MNIST, larger budgets)",
+              "run folder; a demo that was interrupted there goes on; none is runs/demo, with --pretrained "
+              "runs/demo-pretrained");
+  }
+
+  // What the flags say, under what --set says.
+  [[nodiscard]] std::vector<std::string> changes() const {
+    std::vector<std::string> list;
+    if (inversion::has_brain_floats())
+      list.push_back(assignment("training.precision", "mixed"));  // elsewhere emulated, and slow
+    if (!data.empty()) list.push_back(assignment("model.data", data));
+    if (!data_dir.empty()) list.push_back(assignment("model.data_dir", data_dir));
+    if (images > 0) list.push_back(assignment("images", images));
+    if (seed > 0) list.insert(list.end(), {assignment("training.seed", seed), assignment("attack.seed", seed)});
+    list.insert(list.end(), flags.changes.begin(), flags.changes.end());
+    return list;
   }
 
   void run() {
     settings.apply();
-    if (pretrained) {
-      if (options.data.empty()) options.data = "mnist";
-      options.standard_model = PELLUCID_MODELS "/mnist-standard.safetensors";
-      options.adversarial_model = PELLUCID_MODELS "/mnist-adversarial.safetensors";
+    const auto file = study_file(pretrained ? "demo-pretrained" : "demo");
+    auto list = changes();
+    auto study = study::read_study(file, flags.scale, list);
+    // What is named is taken as it is; where nothing is, and there is no MNIST, the digits are drawn.
+    if (!names_data(study.document) && !data::available("mnist")) {
+      list.push_back(assignment("model.data", "digits"));
+      study = study::read_study(file, flags.scale, list);
     }
-    const auto warn = [](const std::string& sentence) {
-      end_progress();
-      remark("pellucid demo: {}\n", core::printable(sentence, 400));
-    };
-    const Json result = study::run_demo(options, settings.resolved(), out, make_run(common), warn);
-    const auto report = report::write_report(out);
-    if (print_json(common, result)) return;
-    print_comparison(result);
-    say("\n{}\n", report.string());
+    if (flags.out.empty()) flags.out = "runs/" + study.name;
+    run_study(study, flags, "demo");
   }
 };
 
 }  // namespace
 
 void add_demo(CLI::App& app) {
-  auto* verb = app.add_subcommand("demo", "The whole story in minutes: trains both models, reads images back, writes a report");
+  auto* verb = app.add_subcommand(
+      "demo", "The whole story in minutes: trains both models, reconstructs images, writes a report");
   auto demo = std::make_shared<Demo>(*verb);
   verb->callback([demo] { demo->run(); });
 }

@@ -1,12 +1,12 @@
 // pellucid study: a grid of trainings and attacks, to a report.
+#include "cli/study.h"
+
 #include "pellucid/core/error.h"
 #include "pellucid/core/progress.h"
 #include "pellucid/core/text.h"
 #include "pellucid/report/html.h"
 #include "pellucid/study/run_study.h"
 
-#include "cli/settings.h"
-#include "cli/terminal.h"
 #include "cli/verbs.h"
 
 #include <algorithm>
@@ -29,15 +29,6 @@ std::vector<std::string> studies() {
   }
   std::sort(names.begin(), names.end());
   return names;
-}
-
-fs::path study_file(const std::string& name) {
-  if (name.ends_with(".toml")) return name;
-  const auto names = studies();
-  if (std::find(names.begin(), names.end(), name) != names.end())
-    return fs::path(PELLUCID_STUDIES "/grids") / (name + ".toml");
-  throw core::Error(core::ErrorKind::kUsage, "study: got {}, expected {} or a file *.toml{}", core::quoted(name),
-                    core::join_choices(names), core::suggestion(name, names));
 }
 
 std::string interval(const Json& value, int digits = 1) {
@@ -139,67 +130,82 @@ void print(const study::Outline& outline) {
       core::format_duration(seconds));
 }
 
-// What was damaged is said with --quiet too.
-void warn(const std::string& sentence) {
-  end_progress();
-  remark("pellucid study: {}\n", core::printable(sentence, 400));
-}
-
 struct StudyVerb {
-  Common common;
-  std::string name, scale = "laptop", out, trained;
-  std::vector<std::string> changes;
-  bool dry_run = false;
+  std::string name;
+  StudyFlags flags;
   Settings settings;
 
   explicit StudyVerb(CLI::App& app) : settings(app, /*takes_config=*/false) {
     app.add_option("study", name, fmt::format("{}; or a file *.toml", fmt::join(studies(), ", ")))
         ->required()
         ->option_text("STUDY");
-    app.add_option("--set", changes,
-                   "changes a key of the study, as in its file: --set images=16 --set training.epochs=2")
-        ->option_text("KEY=VALUE")
-        ->group("What")
-        ->allow_extra_args(false);
-    settings.add(
-        {"",
-         {core::field("scale", scale,
-                      "smoke (seconds, no figure means anything), laptop (two cores, half an hour), cifar (the same on "
-                      "CIFAR-10) or paper (a GPU); none is the file as it is"),
-          core::field("out", out, "run folder; a study that was interrupted there goes on; none is runs/NAME-SCALE"),
-          core::field("trained", trained,
-                      "folder of the trained networks, which studies share; none is trained/ beside the run folder"),
-          core::field("dry_run", dry_run,
-                      "say what is done and what is still to do, and about how long it takes; change nothing")}},
-        "What");
-    settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
+    add_flags(app, settings, flags,
+              "smoke (seconds, no figure means anything), laptop (two cores, half an hour), cifar (the same on "
+              "CIFAR-10) or paper (a GPU); "
+              "none is the file as it is",
+              "run folder; a study that was interrupted there goes on; none is runs/NAME-SCALE");
   }
 
   void run() {
     settings.apply();
-    const auto study = study::read_study(study_file(name), scale, changes);
-    study::Folders folders{.run = fs::path(out).lexically_normal(), .trained = trained};
-    if (!folders.run.has_filename()) folders.run = folders.run.parent_path();  // out/ is out
-    if (out.empty()) folders.run = fs::path("runs") / (study.name + (scale.empty() ? "" : "-" + scale));
-    if (trained.empty()) folders.trained = folders.run.parent_path() / "trained";
-    core::Run run = make_run(common, /*lines=*/true);
-    if (dry_run) {
-      const auto outline = study::outline(study, folders, run);
-      if (!print_json(common, to_json(outline))) print(outline);
-      return;
-    }
-    const auto processes = core::Processes::from_environment(torch::Device(run.device));
-    if (!processes.first()) run.progress = {};
-    const Json result = study::run_study(study, folders, run, processes, warn);
-    if (!processes.first()) return;
-    const auto page = report::write_report(folders.run);
-    if (print_json(common, result)) return;
-    print_study(result);
-    say("\n{}\n", page.string());
+    const auto study = study::read_study(study_file(name), flags.scale, flags.changes);
+    if (flags.out.empty()) flags.out = "runs/" + study.name + (study.scale.empty() ? "" : "-" + study.scale);
+    run_study(study, flags, "study");
   }
 };
 
 }  // namespace
+
+void add_flags(CLI::App& app, Settings& settings, StudyFlags& flags, const std::string& scales,
+               const std::string& out) {
+  app.add_option("--set", flags.changes,
+                 "changes a key of the study, as in its file: --set images=16 --set training.epochs=2")
+      ->option_text("KEY=VALUE")
+      ->group("What")
+      ->allow_extra_args(false);
+  settings.add(
+      {"",
+       {core::field("scale", flags.scale, scales), core::field("out", flags.out, out),
+        core::field("trained", flags.trained,
+                    "folder of the trained networks, which studies share; none is trained/ beside the run folder"),
+        core::field("dry_run", flags.dry_run,
+                    "say what is done and what is still to do, and about how long it takes; change nothing")}},
+      "What");
+  settings.add({"", cli::fields(flags.common), /*recorded=*/false}, "Common");
+}
+
+fs::path study_file(const std::string& name) {
+  if (name.ends_with(".toml")) return name;
+  const auto names = studies();
+  if (std::find(names.begin(), names.end(), name) != names.end())
+    return fs::path(PELLUCID_STUDIES "/grids") / (name + ".toml");
+  throw core::Error(core::ErrorKind::kUsage, "study: got {}, expected {} or a file *.toml{}", core::quoted(name),
+                    core::join_choices(names), core::suggestion(name, names));
+}
+
+void run_study(const study::Study& study, const StudyFlags& flags, const std::string& verb) {
+  study::Folders folders{.run = fs::path(flags.out).lexically_normal(), .trained = flags.trained};
+  if (!folders.run.has_filename()) folders.run = folders.run.parent_path();  // out/ is out
+  if (flags.trained.empty()) folders.trained = folders.run.parent_path() / "trained";
+  core::Run run = make_run(flags.common, /*lines=*/true);
+  if (flags.dry_run) {
+    const auto outline = study::outline(study, folders, run);
+    if (!print_json(flags.common, to_json(outline))) print(outline);
+    return;
+  }
+  const auto processes = core::Processes::from_environment(torch::Device(run.device));
+  if (!processes.first()) run.progress = {};
+  const auto warn = [&](const std::string& sentence) {  // what was damaged is said with --quiet too
+    end_progress();
+    remark("pellucid {}: {}\n", verb, core::printable(sentence, 400));
+  };
+  const Json result = study::run_study(study, folders, run, processes, warn);
+  if (!processes.first()) return;
+  const auto page = report::write_report(folders.run);
+  if (print_json(flags.common, result)) return;
+  print_study(result);
+  say("\n{}\n", page.string());
+}
 
 void add_study(CLI::App& app) {
   auto* verb = app.add_subcommand(

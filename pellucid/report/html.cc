@@ -4,29 +4,11 @@
 #include "pellucid/core/file.h"
 #include "pellucid/core/sealed.h"
 #include "pellucid/report/embedded.h"
-#include "pellucid/report/sections.h"
 #include "pellucid/report/study_sections.h"
 #include "pellucid/report/tidy.h"
 
-#include <fmt/format.h>
-
 namespace pellucid::report {
 namespace {
-
-constexpr char kComparison[] = "pellucid.comparison/1", kStudy[] = "pellucid.study/2";
-
-std::string render_comparison(const Comparison& c) {
-  return whole_page({.title = c.root["title"].html(),
-                     .header = headline_section(c),
-                     .sections = {{"models", "Models", "The models", key_figures_section(c)},
-                                  {"pictures", "Pictures", "What was read back", gallery_section(c)},
-                                  {"results", "Results", "Results", results_section(c)},
-                                  {"every-image", "Every image", "Every image", every_image_section(c)},
-                                  {"figures", "Figures", "Figures", figures_section(c)},
-                                  {"settings", "Settings", "Settings and environment", settings_section(c)},
-                                  {"guide", "How to read this", "How to read this", guide(c.root)}},
-                     .footer = page_footer(c.root)});
-}
 
 std::string render_study(const Study& s) {
   return whole_page({.title = s.root["title"].html(),
@@ -45,17 +27,8 @@ void keep(const std::filesystem::path& path, const std::string& content) {
 
 }  // namespace
 
-std::string attack_tabs(const Comparison& c, const std::string& group, const std::function<std::string(std::size_t attack)>& panel) {
-  std::vector<std::string> labels;
-  for (const Node& attack : c.attacks) labels.push_back(attack["label"].html());
-  return tabs(labels, group, "Attack", panel);
-}
-
 std::string render(const core::Json& result, const std::filesystem::path& run_folder) {
-  const Node schema = Node(result, (run_folder / "result.json").string())["schema"];
-  if (schema.text() == kComparison) return render_comparison(open_comparison(result, run_folder));
-  if (is_study(schema.text())) return render_study(open_study(result, run_folder));
-  schema.fail(fmt::format("\"{}\" or \"{}\"", kComparison, kStudy));
+  return render_study(open_study(result, run_folder));
 }
 
 std::filesystem::path write_report(const std::filesystem::path& run_folder) {
@@ -66,13 +39,11 @@ std::filesystem::path write_report(const std::filesystem::path& run_folder) {
   }
   const core::Json result = core::read_sealed(source);
   const std::filesystem::path target = run_folder / "report.html";
-  std::vector<Output> outputs = {{target, render(result, run_folder)}};
-  if (is_study(result["schema"].get<std::string>())) {
-    const Study study = open_study(result, run_folder);
-    outputs.push_back({run_folder / "results.csv", csv(study)});
-    outputs.push_back({run_folder / "table.tex", latex(study)});
-    if (auto events = event_file(study, run_folder / "events")) outputs.push_back(*std::move(events));
-  }
+  const Study study = open_study(result, run_folder);
+  std::vector<Output> outputs = {{target, render_study(study)},
+                                 {run_folder / "results.csv", csv(study)},
+                                 {run_folder / "table.tex", latex(study)}};
+  if (auto events = event_file(study, run_folder / "events")) outputs.push_back(*std::move(events));
   for (const auto& [path, content] : outputs) keep(path, content);
   remove_other_events(run_folder / "events", outputs.back().path);
   return target;

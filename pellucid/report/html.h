@@ -8,23 +8,19 @@
 
 namespace pellucid::report {
 
-/// The page for a result of schema "pellucid.comparison/1" or "pellucid.study/2" (or "/1").
+/// The page for a result of a study.
 ///
-/// The page loads nothing: styles, charts and images are inside. A comparison's page holds no script; a study's holds two, named by their
-/// hashes in its content security policy, which draw its charts again with tooltips. All text of the result is escaped. The same input
-/// gives the same bytes.
+/// The page loads nothing: styles, charts and images are inside. It holds two scripts, named by their hashes in its
+/// content security policy, which draw its charts again with tooltips. All text of the result is escaped. The same
+/// input gives the same bytes.
 ///
-/// @param run_folder where the image files that a comparison names are; they must be PNG files inside it.
-/// @throws Error(kData) for another schema, saying which was got and expected.
-/// @throws Error(kData) for a field that is missing or of the wrong type, naming result.json and the field.
-/// @throws Error(kData) for an id that names no model, attack or image of a comparison, or a reconstruction given twice.
-/// @throws Error(kData) for an image file of a comparison that is missing, outside the run folder or not a PNG, naming it and the field.
-/// @throws Error(kData) for a study as `open_study`, and for a picture in it that is not a PNG in base64, naming the field.
+/// @param run_folder for messages.
+/// @throws Error(kData) as `open_study`, and for a picture that is not a PNG in base64, naming the field.
 [[nodiscard]] std::string render(const core::Json& result, const std::filesystem::path& run_folder);
 
-/// Renders `run_folder`/result.json to `run_folder`/report.html and returns the latter's path. Of a study also results.csv, table.tex and
-/// events/ are written (tidy.h). Each follows from result.json alone: a file that holds what it should is left as it is, any other
-/// (missing, damaged, of another result or version) is written.
+/// Renders `run_folder`/result.json to `run_folder`/report.html and returns the latter's path. Beside it
+/// results.csv, table.tex and events/ are written (tidy.h). Each follows from result.json alone: a file that holds what
+/// it should is left as it is, any other (missing, damaged, of another result or version) is written.
 /// @throws Error(kData) if result.json is missing, and as `core::read_sealed` and `render`.
 /// @throws Error(kIo) if a file cannot be written.
 std::filesystem::path write_report(const std::filesystem::path& run_folder);

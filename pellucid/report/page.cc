@@ -150,11 +150,11 @@ std::string settings_table(const std::string& name, const Node& table) {
   return rows + inner;
 }
 
-std::string guide(const Node& root, std::string_view more) {
+std::string guide(const Node& root) {
   std::string conventions;
   for (const Node& convention : root["conventions"].items()) conventions += "<li>" + convention.html() + "</li>\n";
   if (!conventions.empty()) conventions = "<h3>Conventions of this run</h3>\n<ul>\n" + conventions + "</ul>\n";
-  return fmt::format("{}{}{}", kGuideHtml, more, conventions);
+  return fmt::format("{}{}", kGuideHtml, conventions);
 }
 
 std::string status_text(const Node& status) {

@@ -56,8 +56,8 @@ struct Page {
 /// The scalars of a table as rows, then its tables under their TOML names.
 [[nodiscard]] std::string settings_table(const std::string& name, const Node& table);
 
-/// "How to read this". @param more HTML, after the terms that all pages share.
-[[nodiscard]] std::string guide(const Node& root, std::string_view more = "");
+/// "How to read this", with the conventions of the run.
+[[nodiscard]] std::string guide(const Node& root);
 
 /// "not_applicable" as a reader says it, escaped.
 [[nodiscard]] std::string status_text(const Node& status);

@@ -1,7 +1,5 @@
 #include "pellucid/report/side_by_side.h"
 
-#include "pellucid/core/error.h"
-#include "pellucid/report/comparison.h"
 #include "pellucid/report/format.h"
 #include "pellucid/report/page.h"
 #include "pellucid/report/study.h"
@@ -18,7 +16,7 @@ struct Entry {
   std::string key, first, second, text;
 };
 
-// What is looked at of a run, whatever its schema.
+// What is looked at of a run.
 struct Summary {
   std::vector<Entry> means, contrasts, settings;
 };
@@ -27,10 +25,11 @@ std::string in_brackets(const Interval& value, const std::string& unit) {
   return fmt::format("{} {}", metric(value.value, unit), bounds(value, [&](Value end) { return metric(end, unit); }));
 }
 
-std::string contrast_text(const Node& node, const std::string& unit, const char* p) {
+std::string contrast_text(const Node& node, const std::string& unit) {
   const Interval difference = interval(node["difference"]);
   auto format = [&](Value value) { return signed_metric(value, unit); };
-  return fmt::format("{} {}, p {}", format(difference.value), bounds(difference, format), p_value(node[p].number()));
+  return fmt::format("{} {}, p {}", format(difference.value), bounds(difference, format),
+                     p_value(node["p_holm"].number()));
 }
 
 void add_settings(std::vector<Entry>& settings, const std::string& table, const Node& node) {
@@ -51,7 +50,9 @@ std::string levels_key(const Study& s, const StudyGroup& group) {
   return fmt::format("{}", fmt::join(parts, "\n"));
 }
 
-void summarise_study(Summary& summary, const Study& s) {
+Summary summarise(const RunResult& run) {
+  const Study s = open_study(run.result, run.folder);
+  Summary summary;
   for (const StudyGroup& group : s.groups) {
     for (const StudyMetric& m : main_metrics(s)) {
       const Interval value = mean(group, m);
@@ -61,36 +62,9 @@ void summarise_study(Summary& summary, const Study& s) {
   for (const Node& node : s.root["contrasts"].items()) {
     const StudyMetric& m = s.metric(node["metric"]);
     const std::string key = levels_key(s, s.groups[s.group(node["group"])]) + "\n-\n" + levels_key(s, s.groups[s.group(node["reference"])]);
-    summary.contrasts.push_back({key + "\n" + m.key, node["label"].text(), m.title(), contrast_text(node, m.unit, "p_holm")});
+    summary.contrasts.push_back({key + "\n" + m.key, node["label"].text(), m.title(), contrast_text(node, m.unit)});
   }
-}
-
-void summarise_comparison(Summary& summary, const Comparison& c) {
-  auto label_of = [](const std::vector<Node>& list, const std::string& id) {
-    return (*std::find_if(list.begin(), list.end(), [&](const Node& node) { return node["id"].text() == id; }))["label"].text();
-  };
-  for (const auto& [key, node] : c.summaries) {
-    const auto& [attack, model, name] = key;
-    const std::string unit = node["unit"].text();
-    summary.means.push_back({fmt::format("{}\n{}\n{}", attack, model, name), label_of(c.models, model) + ", " + label_of(c.attacks, attack),
-                             node["label"].text() + (unit.empty() ? "" : ", " + unit), in_brackets(interval(node["mean"]), unit)});
-  }
-  for (const auto& [key, node] : c.paired) {
-    const std::string unit = node["unit"].text();
-    summary.contrasts.push_back({key.first + "\n" + key.second, node["description"].text() + ", " + label_of(c.attacks, key.first),
-                                 node["label"].text() + (unit.empty() ? "" : ", " + unit), contrast_text(node, unit, "p_value")});
-  }
-}
-
-Summary summarise(const RunResult& run) {
-  const Node root(run.result, (run.folder / "result.json").string());
-  Summary summary;
-  if (is_study(root["schema"].text())) {
-    summarise_study(summary, open_study(run.result, run.folder));
-  } else {
-    summarise_comparison(summary, open_comparison(run.result, run.folder));
-  }
-  for (const char* table : {"config", "data", "environment"}) add_settings(summary.settings, table, root[table]);
+  for (const char* table : {"config", "data", "environment"}) add_settings(summary.settings, table, s.root[table]);
   return summary;
 }
 
@@ -130,12 +104,6 @@ std::string html_table(const TextTable& table) {
 }  // namespace
 
 std::vector<TextTable> side_by_side(const RunResult& a, const RunResult& b) {
-  const std::string schema_a = Node(a.result, (a.folder / "result.json").string())["schema"].text();
-  const std::string schema_b = Node(b.result, (b.folder / "result.json").string())["schema"].text();
-  if (schema_a != schema_b && !(is_study(schema_a) && is_study(schema_b))) {
-    throw core::Error(core::ErrorKind::kUsage, "{} and {}: got results of schema \"{}\" and \"{}\", expected two of one schema", a.folder.string(),
-                      b.folder.string(), schema_a, schema_b);
-  }
   const Summary left = summarise(a), right = summarise(b);
   const std::string name_a = "A: " + a.folder.string(), name_b = "B: " + b.folder.string();
   std::vector<TextTable> tables;

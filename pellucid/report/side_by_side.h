@@ -21,10 +21,9 @@ struct RunResult {
   core::Json result;
 };
 
-/// Means, contrasts and differing settings of two results of one schema, either of those that `render` takes. Groups are matched by
-/// their levels (of a comparison: by attack and model); a group that one run lacks shows a dash there.
-/// @throws Error(kUsage) for results of two schemas, naming both.
-/// @throws Error(kData) as `render`.
+/// Means, contrasts and differing settings of two results. Groups are matched by their levels; a group that one run
+/// lacks shows a dash there.
+/// @throws Error(kData) as `open_study`.
 [[nodiscard]] std::vector<TextTable> side_by_side(const RunResult& a, const RunResult& b);
 
 /// The same as a page, with both headlines on top.

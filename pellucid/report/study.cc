@@ -11,7 +11,8 @@
 namespace pellucid::report {
 namespace {
 
-constexpr char kSchema[] = "pellucid.study/2", kSchemaBefore[] = "pellucid.study/1";
+constexpr char kSchema[] = "pellucid.study/2", kSchemaBefore[] = "pellucid.study/1",
+               kDemoBefore[] = "pellucid.comparison/1";
 constexpr std::array kMainMetrics = {"psnr", "gain", "ssim", "mse", "fmse_logits", "fmse_features"};
 
 std::vector<StudyAxis> open_axes(const Node& list) {
@@ -68,6 +69,17 @@ std::vector<std::size_t> levels_of(const std::vector<StudyAxis>& axes, const Nod
   return places;
 }
 
+void check_schema(const Node& node, const std::filesystem::path& folder) {
+  const std::string schema = node.text();
+  if (schema == kSchema || schema == kSchemaBefore) return;
+  if (schema != kDemoBefore) node.fail(fmt::format("\"{}\"", kSchema));
+  throw core::Error(core::ErrorKind::kData,
+                    "{}: $.schema: got \"{}\", the demo of an older version of Pellucid, expected \"{}\"; run "
+                    "`pellucid demo` again with "
+                    "another --out",
+                    (folder / "result.json").string(), schema, kSchema);
+}
+
 }  // namespace
 
 std::size_t Study::group(const Node& id) const {
@@ -82,11 +94,9 @@ const StudyMetric& Study::metric(const Node& key) const {
   return *found;
 }
 
-bool is_study(const std::string& schema) { return schema == kSchema || schema == kSchemaBefore; }
-
 Study open_study(const core::Json& result, const std::filesystem::path& folder) {
   const Node root(result, (folder / "result.json").string());
-  if (!is_study(root["schema"].text())) root["schema"].fail(fmt::format("\"{}\"", kSchema));
+  check_schema(root["schema"], folder);
   Study s{.root = root, .axes = open_axes(root["axes"]), .x = {}, .compare = {}, .metrics = open_metrics(root["metrics"]), .groups = {},
           .cells = root["cells"].items()};
   s.x = axis_named(s.axes, root["x"]);

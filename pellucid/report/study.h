@@ -55,14 +55,14 @@ struct Study {
   std::map<std::int64_t, std::size_t> group_places = {};  ///< by id
 };
 
-/// Whether a result is a study's: "pellucid.study/2", or "pellucid.study/1" of before (without what it lacks).
-[[nodiscard]] bool is_study(const std::string& schema);
-
+/// Of schema "pellucid.study/2", or "pellucid.study/1" of before (without what it lacks).
 /// @param folder for messages.
-/// @throws Error(kData) for another schema, saying which was got and expected.
+/// @throws Error(kData) for another schema, saying which was got and expected, and of a demo of before what to do.
 /// @throws Error(kData) for a field that is missing or of the wrong type, naming it.
-/// @throws Error(kData) for no axis or metric, an axis, level, metric or group given twice, and two groups of the same levels.
-/// @throws Error(kData) for x or compare that names no axis, a group's level that its axis lacks, and a cell of no group.
+/// @throws Error(kData) for no axis or metric, an axis, level, metric or group given twice, and two groups of the same
+/// levels.
+/// @throws Error(kData) for x or compare that names no axis, a group's level that its axis lacks, and a cell of no
+/// group.
 [[nodiscard]] Study open_study(const core::Json& result, const std::filesystem::path& folder);
 
 /// The mean of a metric over a group.

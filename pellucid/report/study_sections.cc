@@ -1,6 +1,5 @@
 #include "pellucid/report/study_sections.h"
 
-#include "pellucid/report/embedded.h"
 #include "pellucid/report/format.h"
 
 #include <fmt/format.h>
@@ -140,16 +139,16 @@ std::vector<Section> study_sections(const Study& s) {
     if (!content.empty()) sections.push_back({id, link, title, content});
   };
   auto some = [&](const char* list) { return !s.root[list].items().empty(); };
+  add("pictures", "Pictures", "What was read back", some("gallery") ? gallery(s) : "");
   add("results", "Results", "Results", s.groups.empty() ? "" : groups_table(s));
   add("contrasts", "Contrasts", "Contrasts", some("contrasts") ? contrasts_table(s) : "");
   add("figures", "Figures", "Figures", study_charts(s));
   add("controls", "Controls", "Controls and diagnoses", controls_section(s));
-  add("pictures", "Pictures", "What was read back", some("gallery") ? gallery(s) : "");
   add("trainings", "Trainings", "Trainings", some("trainings") ? trainings_table(s) : "");
   add("cells", "Cells", "Every cell",
       s.cells.empty() ? "" : folded(fmt::format("{} cells, each a line", count(static_cast<double>(s.cells.size()))), cells_table(s)));
   add("settings", "Settings", "Settings and environment", settings(s));
-  add("guide", "How to read this", "How to read this", guide(s.root, kStudyGuideHtml));
+  add("guide", "How to read this", "How to read this", guide(s.root));
   return sections;
 }
 

@@ -36,12 +36,10 @@ std::string fill(const char* colour) { return fmt::format(R"( fill="{}" stroke="
 
 // The ink of each class of mark, in a line's style.
 std::string line_ink(const std::string& style) {
-  const bool join = has(style, "join");
-  const double width = join ? 1 : has(style, "many") ? 1.4 : has(style, "mean") ? 2.5 : 2;
-  return stroke(colour_of(style), width) + (has(style, "dashed")   ? R"( stroke-dasharray="5 4")"
-                                            : has(style, "dotted") ? R"( stroke-dasharray="1 5" stroke-linecap="round")"
-                                                                   : "") +
-         (join ? R"( opacity="0.4")" : has(style, "many") ? R"( opacity="0.62")" : "");
+  return stroke(colour_of(style), has(style, "mean") ? 2.5 : 2) +
+         (has(style, "dashed")   ? R"( stroke-dasharray="5 4")"
+          : has(style, "dotted") ? R"( stroke-dasharray="1 5" stroke-linecap="round")"
+                                 : "");
 }
 std::string band_ink(const std::string& style) { return fill(colour_of(style)) + R"( opacity="0.13")"; }
 std::string dots_ink(const std::string& style) {
@@ -197,13 +195,13 @@ std::string dots_mark(const Line& line, const Axes& axes) {
   std::string dots, bars;
   for (std::size_t i = 0; i < line.y.size(); ++i) {
     if (!axes.drawable(line, i)) continue;
-    dots += "M" + axes.place(line, i, line.y[i]) + "h0";
+    dots += fmt::format("M{}h0", axes.place(line, i, line.y[i]));
     if (i < line.low.size() && line.low[i] && line.high[i]) {
-      bars += "M" + axes.place(line, i, line.low[i]) + "L" + axes.place(line, i, line.high[i]);
+      bars += fmt::format("M{}L{}", axes.place(line, i, line.low[i]), axes.place(line, i, line.high[i]));
     }
   }
   if (dots.empty()) return "";
-  if (!bars.empty()) bars = "<path class=\"line\"" + line_ink(line.style) + " d=\"" + bars + "\"/>";
+  if (!bars.empty()) bars = fmt::format(R"(<path class="line"{} d="{}"/>)", line_ink(line.style), bars);
   return fmt::format(R"(<g class="{}"><title>{}</title>{}<path class="dots"{} d="{}"/></g>
 )",
                      line.style, escape(line.label), bars, dots_ink(line.style), dots);
@@ -239,26 +237,6 @@ std::string data_block(const LineChart& chart, const Axes& axes, const std::vect
   std::string text;
   for (const char c : data.dump(-1, ' ', false, core::Json::error_handler_t::replace)) text += c == '<' ? "\\u003c" : std::string(1, c);
   return "\n<script type=\"application/json\">" + text + "</script>";
-}
-
-// The second and later groups have a shape of their own, so that colour is not all that tells them apart.
-std::string dot_mark(const std::string& style, std::size_t group, double x, double y, double r) {
-  if (group % 2 == 0) return fmt::format(R"(<circle class="dot"{} cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>)", dot_ink(style), x, y, r);
-  return fmt::format(R"(<path class="dot"{} d="M{:.1f} {:.1f}l{r:.1f} {r:.1f}l-{r:.1f} {r:.1f}l-{r:.1f} -{r:.1f}z"/>)", dot_ink(style), x,
-                     y - r * 1.2, fmt::arg("r", r * 1.2));
-}
-
-std::string mean_mark(const DotChart& chart, std::size_t group, double x, const Scale& y) {
-  const Interval& mean = chart.groups[group].mean;
-  if (!mean.value) return "";
-  std::string svg = fmt::format(R"(<g class="{} mean"><title>{}: mean {} {} {}</title>)", chart.groups[group].style,
-                                escape(chart.groups[group].label), metric(mean.value, chart.unit), escape(chart.unit),
-                                bounds(mean, [&](Value end) { return metric(end, chart.unit); }));
-  if (mean.low && mean.high) {
-    svg += fmt::format(R"(<line class="line"{3} x1="{0:.1f}" x2="{0:.1f}" y1="{1:.1f}" y2="{2:.1f}"/>)", x, y(*mean.low),
-                       y(*mean.high), line_ink(chart.groups[group].style + " mean"));
-  }
-  return svg + dot_mark(chart.groups[group].style, group, x, y(*mean.value), 5.5) + "</g>\n";
 }
 
 }  // namespace
@@ -300,44 +278,6 @@ std::string line_chart(const LineChart& chart) {
                        x_axis(axes.x, x_ticks, chart.frame.x_label, kBottom);
   return figure(chart.frame, drawing + "\n" + marks, bottom + kHeight - kBottom + (chart.rows ? 6 : 0),
                 chart.interactive ? data_block(chart, axes, x_ticks) : "");
-}
-
-std::string dot_chart(const DotChart& chart) {
-  std::vector<Value> values;
-  for (const auto& group : chart.groups)
-    values.insert(values.end(), {group.mean.value, group.mean.low, group.mean.high});
-  for (const auto& subject : chart.subjects) values.insert(values.end(), subject.values.begin(), subject.values.end());
-  const Scale y = fit_scale(values, false, kBottom, kTop);
-  const double pitch = (kRight - kLeft) / static_cast<double>(chart.groups.size());
-  auto column = [&](std::size_t group) { return kLeft + pitch * (static_cast<double>(group) + 0.5); };
-
-  std::string joins, dots;
-  for (const auto& subject : chart.subjects) {
-    Line join{.label = subject.label, .style = "join", .x = {}, .y = subject.values};
-    for (std::size_t g = 0; g < subject.values.size(); ++g) {
-      join.x.push_back(column(g));
-      if (!drawable(y, subject.values[g])) continue;
-      dots += fmt::format(R"(<g class="{}"><title>{}, {}: {} {}</title>{}</g>
-)",
-                          chart.groups[g].style, escape(subject.label), escape(chart.groups[g].label),
-                          metric(subject.values[g], chart.unit), escape(chart.unit),
-                          dot_mark(chart.groups[g].style, g, column(g), y(*subject.values[g]), 3.6));
-    }
-    if (subject.values.size() > 1) joins += line_mark(join, {.x = {.low = 0, .high = 1, .from = 0, .to = 1}, .y = y});
-  }
-  if (dots.empty()) return figure(chart.frame, nothing_to_draw());
-
-  std::string names;
-  for (std::size_t g = 0; g < chart.groups.size(); ++g) {
-    names += fmt::format(R"(<text {} x="{:.1f}" y="{}" text-anchor="middle">{}</text>)", kAxisLabel, column(g),
-                         kBottom + 22, escape(chart.groups[g].label));
-    // The means stand outside the columns, where no line joins the dots.
-    const double away = g + 1 == chart.groups.size() && g > 0 ? 34 : -34;
-    dots += mean_mark(chart, g, column(g) + away, y);
-  }
-  const std::string axis =
-      fmt::format(R"(<line {} x1="{}" x2="{}" y1="{}" y2="{}"/>)", kAxis, kLeft, kRight, kBottom, kBottom);
-  return figure(chart.frame, y_axis(y, chart.frame.y_label, kRight) + axis + names + "\n" + joins + dots);
 }
 
 std::string interval_chart(const Interval& estimate, const std::string& title) {

@@ -47,30 +47,11 @@ struct LineChart {
   bool interactive = false;        ///< carries its data as JSON, from which study.js draws it again, with tooltips
 };
 
-/// Dots in one column a group; the dots of one subject are joined. Beside each column stands the group's mean.
-struct DotChart {
-  struct Group {
-    std::string label;
-    std::string style;
-    Interval mean;
-  };
-  struct Subject {
-    std::string label;
-    std::vector<Value> values;  ///< one a group
-  };
-
-  ChartFrame frame;
-  std::string unit;
-  std::vector<Group> groups;
-  std::vector<Subject> subjects;
-};
-
 /// A <figure> with the chart; where no value can be shown, it says so.
 ///
 /// The data of an interactive chart stand in a <script type="application/json">, every '<' in it as \u003c: the same points, axes,
 /// ticks and notes that the SVG shows.
 [[nodiscard]] std::string line_chart(const LineChart& chart);
-[[nodiscard]] std::string dot_chart(const DotChart& chart);
 
 /// One estimate and its interval over an axis that shows zero: a bare <svg>. All three numbers must be there.
 [[nodiscard]] std::string interval_chart(const Interval& estimate, const std::string& title);

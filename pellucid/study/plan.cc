@@ -30,21 +30,24 @@ const std::vector<std::string> kTables = {"model", "training", "client", "attack
 using Tables = std::vector<std::pair<std::string, core::Fields>>;
 
 Tables tables(Settings& s) {
-  return {{"model",
-           {core::field("data", s.data, "data set"), core::field("data_dir", s.data_dir, "where it lies"),
-            core::field("net", s.net, "network"),
-            core::field("normalise", s.normalise, "standardise in the network's first layer"),
-            core::field("train_images", s.train_images, "train on so many images, drawn from all; 0 is all", 0, INT64_MAX),
-            core::field("test_images", s.test_images, "measure on so many test images, drawn from all; 0 is all", 0, INT64_MAX),
-            core::field("judge_images", s.judge_images, "test images attacked at the end", 1, INT64_MAX)}},
-          {"training", training::fields(s.training)},
-          {"training.attack", evasion::fields(s.training.attack)},
-          {"training.test_attack", evasion::fields(s.training.test_attack)},
-          {"client",
-           {core::field("checkpoint", s.checkpoint, "whose weights: end, epoch N or step N"),
-            nets::mode_field("mode", s.mode, "how the client evaluates the network"),
-            core::field("logit_scale", s.logit_scale, "the last layer times this", 1e-6, 1e6)}},
-          {"attack", inversion::fields(s.attack)}};
+  return {
+      {"model",
+       {core::field("data", s.data, "data set"), core::field("data_dir", s.data_dir, "where it lies"),
+        core::field("net", s.net, "network"),
+        core::field("normalise", s.normalise, "standardise in the network's first layer"),
+        core::field("weights", s.weights, "weight file of the network, instead of training it"),
+        core::field("train_images", s.train_images, "train on so many images, drawn from all; 0 is all", 0, INT64_MAX),
+        core::field("test_images", s.test_images, "measure on so many test images, drawn from all; 0 is all", 0,
+                    INT64_MAX),
+        core::field("judge_images", s.judge_images, "test images attacked at the end", 1, INT64_MAX)}},
+      {"training", training::fields(s.training)},
+      {"training.attack", evasion::fields(s.training.attack)},
+      {"training.test_attack", evasion::fields(s.training.test_attack)},
+      {"client",
+       {core::field("checkpoint", s.checkpoint, "whose weights: end, epoch N or step N"),
+        nets::mode_field("mode", s.mode, "how the client evaluates the network"),
+        core::field("logit_scale", s.logit_scale, "the last layer times this", 1e-6, 1e6)}},
+      {"attack", inversion::fields(s.attack)}};
 }
 
 core::Fields study_fields(Study& s) {
@@ -208,6 +211,11 @@ void without_what_does_not_matter(training::TrainingOptions& o) {
 void check_checkpoint(const Settings& s, const std::string& where) {
   const auto& steps = s.training.checkpoint_steps;
   const auto at = checkpoint(s.checkpoint);
+  if (!s.weights.empty() && s.checkpoint != "end") {
+    throw Error(ErrorKind::kUsage,
+                "{}: client.checkpoint: got {}, expected end: of given weights (model.weights) there is no other",
+                where, core::quoted(s.checkpoint));
+  }
   if (s.checkpoint == "end" || (at && at->kind == "epoch" && 1 <= at->number && at->number <= s.training.epochs) ||
       (at && at->kind == "step" && std::find(steps.begin(), steps.end(), at->number) != steps.end())) {
     return;
@@ -235,7 +243,8 @@ Json table_called(const Json& document, const std::string& name, const std::stri
   return own;
 }
 
-Settings read_settings(const Json& document, const std::string& where) {
+// @param folder where a relative weight file lies.
+Settings read_settings(const Json& document, const fs::path& folder, const std::string& where) {
   Settings settings;
   try {
     Json attack = table_called(document, "attack", where);
@@ -254,6 +263,7 @@ Settings read_settings(const Json& document, const std::string& where) {
     core::assign(fields, table, fmt::format("{}: [{}]", where, name));
   }
   without_what_does_not_matter(settings.training);
+  if (!settings.weights.empty()) settings.weights = (folder / settings.weights).lexically_normal().string();
   try {
     training::check(settings.training);
   } catch (Error& error) {
@@ -363,8 +373,13 @@ Study read_study(const fs::path& file, const std::string& scale, const std::vect
   }
   for (const auto& change : changes) {
     const auto name = "--set " + core::printable(change);
-    const Json patch = core::parse_toml(change, name);
+    Json patch = core::parse_toml(change, name);
     check_tree(patch, name);
+    if (const Json::json_pointer weights("/model/weights"); patch.contains(weights) && patch[weights].is_string()) {
+      std::error_code none;  // an empty name stays one
+      if (const auto typed = fs::absolute(patch[weights].get<std::string>(), none); !none)
+        patch[weights] = typed.string();
+    }
     document.merge_patch(patch);
   }
 
@@ -408,7 +423,11 @@ Study read_study(const fs::path& file, const std::string& scale, const std::vect
     for (std::size_t a = 0; a < study.axes.size(); ++a)
       settings.merge_patch(study.axes[a].levels[group.levels[a]].settings);
     const auto name = core::printable(describe(study, group));
-    group.settings = read_settings(settings, name.empty() ? where : where + ": " + name);
+    group.settings = read_settings(settings, file.parent_path(), name.empty() ? where : where + ": " + name);
+    if (!group.settings.weights.empty() && study.seeds > 1)
+      throw Error(ErrorKind::kUsage,
+                  "{}: seeds: got {}, expected 1: given weights (model.weights) are not trained anew", where,
+                  study.seeds);
     study.groups.push_back(std::move(group));
   }
   if (study.axes.empty())

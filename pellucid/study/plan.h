@@ -16,6 +16,7 @@ struct Settings {
   std::string data = "mnist", data_dir;
   std::string net = "small_cnn";
   bool normalise = false;         ///< the network's first layer standardises by the training images' mean and deviation
+  std::string weights;            ///< weight file of the network, which then is not trained; empty: it is trained
   std::int64_t train_images = 0;  ///< so many, drawn by `data::sample`; 0: all
   std::int64_t test_images = 0;   ///< measure accuracy on so many, drawn by `data::sample`; 0: all
   std::int64_t judge_images = 1000;  ///< accuracy under attack is measured on so many of them, drawn likewise
@@ -79,14 +80,16 @@ struct Study {
 ///
 /// A file may extend another (`extends = "other.toml"`, beside it) and holds scales ([scale.smoke], ...): tables that
 /// are laid over the whole (RFC 7396: tables merge, everything else is replaced). An axis is {name, title, levels =
-/// [{label, x, settings}]}, or {name, title, key = "training.attack.epsilon", values = [...]}.
+/// [{label, x, settings}]}, or {name, title, key = "training.attack.epsilon", values = [...]}. A relative
+/// `model.weights` is beside the study's file; one that is typed (`changes`) is in the working folder.
 ///
 /// @param scale one of the file's, or empty for the file as it is.
 /// @param changes "key = value" in TOML, laid over last: "training.epochs = 3".
 /// @throws Error(kIo) if the file cannot be read, or is larger than 1 MiB.
-/// @throws Error(kUsage) for what is not TOML, an unknown key, scale, axis or preset, a value of the wrong kind, a checkpoint that
-///   the training does not keep, files that extend one another, a comparison between data sets, or settings that do not go
-///   together, with the nearest name or what was expected.
+/// @throws Error(kUsage) for what is not TOML, an unknown key, scale, axis or preset, a value of the wrong kind, a
+/// checkpoint that
+///   the training does not keep, several trainings of given weights, files that extend one another, a comparison
+///   between data sets, or settings that do not go together, with the nearest name or what was expected.
 /// @throws Error(kUsage) for more than 10,000 groups or trainings, or 1,000,000 cells, before any of them is built.
 [[nodiscard]] Study read_study(const std::filesystem::path& file, const std::string& scale,
                                const std::vector<std::string>& changes = {});

@@ -4,7 +4,6 @@
 #include "pellucid/core/file.h"
 #include "pellucid/data/image_file.h"
 #include "pellucid/evasion/accuracy.h"
-#include "pellucid/study/comparison.h"
 #include "pellucid/study/controls.h"
 
 #include <algorithm>
@@ -16,7 +15,7 @@ namespace {
 
 using core::Json;
 
-constexpr int kResultVersion = 7;  // of what is made of the cells: a new one where old results must not stand
+constexpr int kResultVersion = 8;  // of what is made of the cells: a new one where old results must not stand
 
 // The levels that a training goes with: those of the axes along which it does not serve several groups.
 Json levels_of(const Study& study, const Parts& parts, std::size_t training) {
@@ -215,6 +214,22 @@ std::vector<std::size_t> untaught(const Finished& finished, Datasets& datasets) 
   return found;
 }
 
+// Trainings against an attack at least as strong as the judge's whose network under attack is right less than half as
+// often.
+std::vector<std::size_t> not_robust(const Finished& finished) {
+  std::vector<std::size_t> found;
+  for (std::size_t t = 0; t < finished.networks.size(); ++t) {
+    const Json& network = finished.networks[t];
+    const Settings& s = finished.parts.trainings[t].settings;
+    if (network["status"] != "ok" || s.checkpoint != "end" || !s.weights.empty() ||
+        s.training.method == training::Method::kStandard)
+      continue;
+    if (s.training.attack.epsilon.value < s.training.test_attack.epsilon.value) continue;
+    if (network["robust"]["value"].get<double>() < network["natural"]["value"].get<double>() / 2) found.push_back(t);
+  }
+  return found;
+}
+
 std::set<std::size_t> groups_of(const Parts& parts, const std::vector<std::size_t>& trainings) {
   std::set<std::size_t> groups;
   for (const auto& block : parts.blocks) {
@@ -230,6 +245,15 @@ Json warnings(const Study& study, const Finished& finished, const std::vector<st
                                "commonest class); reconstructions from it say nothing about trained ones.",
                                label_of(study, finished.parts, t),
                                100 * finished.networks[t]["natural"]["value"].get<double>()));
+  }
+  for (const auto t : not_robust(finished)) {
+    if (std::find(untaught.begin(), untaught.end(), t) != untaught.end()) continue;
+    list.push_back(fmt::format(
+        "{}: this network is right on {:.1f} % of the images under attack and on {:.1f} % without: it is not robust, "
+        "and what is "
+        "compared with it says nothing about robustness. Train it longer, or with more iterations of the inner attack.",
+        label_of(study, finished.parts, t), 100 * finished.networks[t]["robust"]["value"].get<double>(),
+        100 * finished.networks[t]["natural"]["value"].get<double>()));
   }
   std::vector<std::string> weak;  // of the network controls, of which there may be many
   for (const auto& control : finished.controls) {
@@ -306,6 +330,35 @@ Words words(const Study& study, const Finished& finished, const Json& analysis) 
   return words;
 }
 
+// How the scores are taken, for the reader.
+Json conventions(const Study& study) {
+  return {
+      "PSNR: pixels clamped to [0, 1], peak 1, for each image, then averaged; \"of the mean error\": the PSNR of the "
+      "images' mean "
+      "MSE, which the worst images decide.",
+      "SSIM: Wang et al. 2004, Gaussian window 11x11 of deviation 1.5, on [0, 1].",
+      "FMSE (logits): mean squared difference of the logits, as the published code has it; FMSE (features): of what "
+      "the last "
+      "layer takes.",
+      "Intervals: 95 %, over images and training seeds (percentiles of a bootstrap that resamples both; with one seed "
+      "BCa over "
+      "images). With two or three seeds they are somewhat narrow. Accuracies: Clopper-Pearson; a group's is its "
+      "trainings' mean, "
+      "with the interval that one test set of that accuracy has.",
+      "The restart is chosen by the lowest matching loss, which the attacker sees; the oracle's choice, by PSNR, is "
+      "another column.",
+      fmt::format("Updates are computed in float32 by the framework's cross-entropy, in {}, one image each; labels are "
+                  "not shared.",
+                  modes(study))};
+}
+
+// The settings of a group. Of a weight file only the name: whose folder it is in is nobody's business.
+Json settings_of(const Group& group) {
+  Json settings = to_json(group.settings);
+  settings["model"]["weights"] = std::filesystem::path(group.settings.weights).filename().string();
+  return settings;
+}
+
 }  // namespace
 
 std::string inputs(const Study& study, const Finished& finished) {
@@ -327,7 +380,7 @@ Json result_of(const Study& study, const Finished& finished, Datasets& datasets,
   Json settings = Json::object();
   for (const auto& group : study.groups) {
     const auto name = describe(study, group);
-    settings[name.empty() ? "all" : name] = to_json(group.settings);
+    settings[name.empty() ? "all" : name] = settings_of(group);
   }
   return {{"schema", "pellucid.study/2"},
           {"name", study.name},
@@ -354,12 +407,7 @@ Json result_of(const Study& study, const Finished& finished, Datasets& datasets,
           {"diagnoses", parts["diagnoses"]},
           {"cells", cell_rows(finished.cells)},
           {"gallery", gallery(study, finished, datasets)},
-          {"conventions", conventions("Intervals: 95 %, over images and training seeds (percentiles of a bootstrap "
-                                      "that resamples both; with one seed BCa over images). "
-                                      "With two or three seeds they are somewhat narrow. Accuracies: Clopper-Pearson; "
-                                      "a group's is its trainings' mean, with the "
-                                      "interval that one test set of that accuracy has.",
-                                      modes(study))}};
+          {"conventions", conventions(study)}};
 }
 
 }  // namespace pellucid::study

@@ -316,7 +316,8 @@ Outline Work::outline() {
     for (const char* key : {"seed", "learning_rate", "checkpoint_steps", "test_attack"}) kind.erase(key);
     for (const char* key : {"epsilon", "step"}) kind["attack"].erase(key);
     std::error_code none;
-    const bool trained = std::filesystem::exists(folders_.trained / training.id / "model.safetensors", none);
+    const bool trained =
+        !training.given.empty() || std::filesystem::exists(folders_.trained / training.id / "model.safetensors", none);
     if (!networks_[t] && !trained)
       item.seconds = once({training.settings.net, training.settings.data, training.settings.train_images, kind},
                           [&] { return training_seconds(training, datasets_); });
@@ -366,6 +367,12 @@ void check_owner(const Study& study, const std::filesystem::path& folder) {
   const auto path = folder / "config.json";
   if (!std::filesystem::is_regular_file(path, none)) return;
   const Json config = core::read_json(path);
+  if (config.is_object() && config.value("verb", Json()) == "demo") {
+    throw core::Error(
+        core::ErrorKind::kUsage,
+        "{}: holds the demo of an older version of Pellucid; remove it, or name another folder with --out",
+        folder.string());
+  }
   const auto name = config.is_object() ? config.find("study") : config.end();
   if (name == config.end() || !name->is_string() || *name == study.name) return;
   throw core::Error(core::ErrorKind::kUsage, "{}: holds the study {}, got {}; name another folder for it with --out", folder.string(),

@@ -82,10 +82,61 @@ evasion::Accuracy under_attack(const nets::Network& network, const Settings& s, 
   return evasion::robust_accuracy(network, data::sample(datasets.test(s), images, 0), s.training.test_attack, s.training.seed, run);
 }
 
+// The network whose weights the settings give.
+nets::Network load_given(const Settings& s) {
+  try {
+    return nets::load_network(s.weights, {.net = s.net});
+  } catch (Error& error) {
+    throw error.add_context("model.weights");
+  }
+}
+
+nets::Network load_given(const Training& training) {
+  auto network = load_given(training.settings);
+  if (nets::fingerprint(network) == training.given) return network;
+  throw Error(ErrorKind::kModel, "{}: other weights than when this command began; run it again",
+              training.settings.weights);
+}
+
+// Refuses given weights that do not go with the data and with the settings that say what network they are of.
+void check_given(const Settings& s, const data::Dataset& set) {
+  const auto network = load_given(s);
+  const auto& spec = network.architecture.spec;
+  const auto refuse = [&](const char* what, const std::string& got, const std::string& expected) {
+    throw Error(ErrorKind::kUsage, "model.weights: {}: {}: got {}, expected {}", s.weights, what, got, expected);
+  };
+  const auto names = [](const std::vector<std::string>& classes) {
+    return core::printable(fmt::format("{}", fmt::join(classes, ", ")), 200);
+  };
+  const auto input = set.images.sizes().slice(1);
+  if (input != at::IntArrayRef(spec.input))
+    refuse("images", fmt::format("{}", fmt::join(spec.input, " x ")),
+           fmt::format("{} as {} has", fmt::join(input, " x "), core::printable(set.name)));
+  if (spec.classes != static_cast<std::int64_t>(set.classes.size()))
+    refuse("classes", fmt::format("{}", spec.classes),
+           fmt::format("{} as {} has", set.classes.size(), core::printable(set.name)));
+  if (!network.classes.empty() && network.classes != set.classes)
+    refuse("classes", names(network.classes),
+           fmt::format("those of {} in their order: {}", core::printable(set.name), names(set.classes)));
+  if (spec.mean.empty() == s.normalise)
+    refuse("first layer", s.normalise ? "none that standardises" : "one that standardises",
+           s.normalise ? "one that does (model.normalise = true)" : "none (model.normalise = false)");
+}
+
 nets::Network load_weights(const fs::path& folder, const std::string& checkpoint, const core::Run& run) {
   const auto weights = folder / weight_file(checkpoint);
   if (!fs::exists(weights)) weights_are_gone(weights, folder, kGone);
   return nets::on(nets::load_network(weights), torch::Device(run.device));
+}
+
+// A training's network at its checkpoint. @param fingerprint as `load`.
+nets::Network load_trained(const Training& training, const fs::path& folder, const std::string& fingerprint) {
+  const auto file = folder / training.id / weight_file(training.settings.checkpoint);
+  if (!fs::exists(file)) weights_are_gone(file, folder / training.id, kGone);
+  auto network = nets::load_network(file);
+  if (!fingerprint.empty() && nets::fingerprint(network) != fingerprint)
+    weights_are_gone(file, folder / training.id, kOthers);
+  return network;
 }
 
 // The curve of a training, judged as the settings say: the training itself may have been begun by a study that judges otherwise.
@@ -105,6 +156,30 @@ training::TrainingOptions without_judge(training::TrainingOptions options) {
   return options;
 }
 
+// What is measured of a network, trained or given.
+Json measure(const nets::Network& network, const Settings& s, Datasets& datasets, const core::Run& run) {
+  return {{"status", "ok"},
+          {"reason", ""},
+          {"fingerprint", nets::fingerprint(network)},
+          {"natural", evasion::to_json(evasion::natural_accuracy(network, datasets.test(s), run))},
+          {"robust", evasion::to_json(under_attack(network, s, s.judge_images, datasets, run))},
+          {"robust_attack", evasion::describe(s.training.test_attack)},
+          {"architecture", s.net},
+          {"parameters", nets::count_parameters(network.architecture)}};
+}
+
+Json measure_given(const Training& training, Datasets& datasets, const core::Run& run) {
+  const Settings& s = training.settings;
+  const auto metadata = nets::read_metadata(s.weights);
+  const auto description = metadata.find("description");
+  Json json = measure(nets::on(load_given(training), torch::Device(run.device)), s, datasets, run);
+  json.update({{"description", description != metadata.end() ? description->second
+                                                             : "given as " + fs::path(s.weights).filename().string()},
+               {"kept_epoch", Json()},
+               {"curve", Json()}});
+  return json;
+}
+
 Json train_and_measure(const Training& training, const fs::path& folder, Datasets& datasets, const core::Run& run) {
   const Settings& s = training.settings;
   const auto& train_set = datasets.train(s);
@@ -118,13 +193,8 @@ Json train_and_measure(const Training& training, const fs::path& folder, Dataset
                               trained.curve.size(), s.training.epochs));
   }
   const auto network = load_weights(folder, s.checkpoint, run);
-  Json json = {{"status", "ok"}, {"reason", ""}, {"fingerprint", nets::fingerprint(network)}};
-  json["natural"] = evasion::to_json(evasion::natural_accuracy(network, datasets.test(s), run));
-  json["robust"] = evasion::to_json(under_attack(network, s, s.judge_images, datasets, run));
-  json.update({{"robust_attack", evasion::describe(s.training.test_attack)},
-               {"description", training::describe(trained.options)},
-               {"architecture", s.net},
-               {"parameters", nets::count_parameters(network.architecture)},
+  Json json = measure(network, s, datasets, run);
+  json.update({{"description", training::describe(trained.options)},
                {"kept_epoch", trained.kept_epoch},
                {"curve", s.checkpoint == "end" ? judged(trained.curve, s, folder, datasets, run) : Json()}});
   return json;
@@ -199,10 +269,24 @@ std::string Datasets::identify(const Settings& s) {
   return s.data + " " + core::sha256(all.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
+const std::string& Datasets::given(const Settings& s) {
+  const std::lock_guard guard(identity_mutex_);
+  std::string& fingerprint = given_[s.net + " " + s.weights];
+  if (fingerprint.empty() && !s.weights.empty()) fingerprint = nets::fingerprint(load_given(s));
+  return fingerprint;
+}
+
 Training training_of(const Settings& settings, std::int64_t seed, Datasets& datasets) {
-  Training training{.id = {}, .settings = settings, .seed = seed};
+  Training training{.id = {}, .settings = settings, .seed = seed, .given = datasets.given(settings)};
   Settings& s = training.settings;
   s.training.seed += static_cast<std::uint64_t>(seed);
+  if (!training.given.empty()) {
+    training.id = cell_name({{"training", kNetworkVersion},
+                             {"data", datasets.identity(s)},
+                             {"given", training.given},
+                             {"seed", s.training.seed}});
+    return training;
+  }
   training.id = cell_name({{"training", kNetworkVersion},
                            {"data", datasets.identity(s)},
                            {"net", s.net},
@@ -223,6 +307,7 @@ void check_runs(const Settings& s, Datasets& datasets) {
   if (s.logit_scale != 1 && !std::holds_alternative<nets::Linear>(architecture.layers.back().op)) {
     throw Error(ErrorKind::kUsage, "client.logit_scale: got {} for {}, expected 1: its last layer is not linear", s.logit_scale, s.net);
   }
+  if (!s.weights.empty()) check_given(s, train);
   if (!reached(s.checkpoint, s.training, train.size(), s.training.epochs)) {
     throw Error(ErrorKind::kUsage, "client.checkpoint: got {}, expected at most step {}: the training ends there", core::quoted(s.checkpoint),
                 steps_of(s.training, train.size(), s.training.epochs));
@@ -241,17 +326,17 @@ std::optional<Json> measured(const Training& training, Store& store, const fs::p
   // Checkpoints of one training share its folder: one process at a time.
   store.exclusively(training.id, [&] {
     result = store.try_cell(determinants(training), [&] {
-      return attempt([&] { return train_and_measure(training, folder / training.id, datasets, run); });
+      return attempt([&] {
+        return training.given.empty() ? train_and_measure(training, folder / training.id, datasets, run)
+                                      : measure_given(training, datasets, run);
+      });
     });
   });
   return result;
 }
 
 nets::Network load(const Training& training, const fs::path& folder, const std::string& fingerprint) {
-  const auto file = folder / training.id / weight_file(training.settings.checkpoint);
-  if (!fs::exists(file)) weights_are_gone(file, folder / training.id, kGone);
-  auto network = nets::load_network(file);
-  if (!fingerprint.empty() && nets::fingerprint(network) != fingerprint) weights_are_gone(file, folder / training.id, kOthers);
+  auto network = training.given.empty() ? load_trained(training, folder, fingerprint) : load_given(training);
   const double scale = training.settings.logit_scale;
   if (scale == 1) return network;
   for (const char* part : {".weight", ".bias"}) {

@@ -1,4 +1,4 @@
-// The networks of studies: trained once, kept by name, measured at a checkpoint.
+// The networks of studies: trained once and kept by name, or given as a file; measured at a checkpoint.
 #pragma once
 
 #include "pellucid/core/run.h"
@@ -11,7 +11,8 @@
 
 namespace pellucid::study {
 
-/// The data sets of a study, each loaded when it is first asked for. Threads may share it.
+/// The data sets of a study, each loaded when it is first asked for, and what is known of its given weights. Threads may
+/// share it.
 class Datasets {
  public:
   /// The images that the settings train on, and those that they measure on: all, or so many, drawn with seed 0. Labels
@@ -29,6 +30,9 @@ class Datasets {
   /// What tells the data from others: the name of a set that is known by name; of a folder, also a hash of its images,
   /// labels and classes.
   const std::string& identity(const Settings& settings);
+  /// The fingerprint of the network whose weights the settings give; empty where it is trained.
+  /// @throws as `nets::load_network`.
+  const std::string& given(const Settings& settings);
 
  private:
   std::mutex mutex_;
@@ -36,31 +40,36 @@ class Datasets {
   std::map<std::string, Tensor> orders_;
   std::map<std::string, Tensor> means_;
   std::mutex identity_mutex_;
-  std::map<std::string, std::string> identities_;
+  std::map<std::string, std::string> identities_, given_;
   std::string identify(const Settings& settings);
   const data::Dataset& whole(const Settings& settings, data::Split split);
   const data::Dataset& load(const Settings& settings, data::Split split, std::int64_t most);
 };
 
-/// One training: settings and seed.
+/// One training, or a network that is given: settings and seed.
 struct Training {
   std::string id;     ///< the hash of all that determines its weights, which what judges them does not: its folder's name
   Settings settings;  ///< with the seed in them
   std::int64_t seed = 0;
+  std::string given;  ///< `Datasets::given`
 };
 
 [[nodiscard]] Training training_of(const Settings& settings, std::int64_t seed, Datasets& datasets);
 
 /// Refuses settings that cannot be run on their data, before any work is done.
-/// @throws Error(kUsage) if there is no such network or data set, the network does not take the images, its last layer is to be
-///   scaled and is not linear, or the checkpoint comes after the training's end.
+/// @throws Error(kUsage) if there is no such network or data set, the network does not take the images, its last layer
+/// is to be
+///   scaled and is not linear, or the checkpoint comes after the training's end; if given weights are of another
+///   network than `net`, for other images or classes than the data's, or standardise where the settings do not, or the
+///   other way round.
 /// @throws Error(kData) if the data are missing or damaged, or the test images have another shape or further classes.
 void check_runs(const Settings& settings, Datasets& datasets);
 
 /// A training's network at a checkpoint: {"status", "reason", "fingerprint", "natural", "robust", "robust_attack",
-/// "description", "architecture", "parameters", "kept_epoch", "curve"}. Trains it if that was not done, in `folder`/ID,
-/// and measures it: "curve" (of the checkpoint "end"; else null) too is measured as the settings say, from each epoch's weights. A
-/// training that fails for a reason of its own has the status "failed".
+/// "description", "architecture", "parameters", "kept_epoch", "curve"}. Trains it if it is not given and that was not
+/// done, in `folder`/ID, and measures it: "curve" (of a training's checkpoint "end"; else null, as "kept_epoch" of
+/// given weights) too is measured as the settings say, from each epoch's weights. A training that fails for a reason of
+/// its own has the status "failed".
 ///
 /// @return nothing while another process is at it.
 /// @throws as `check_runs`.
@@ -74,7 +83,8 @@ void check_runs(const Settings& settings, Datasets& datasets);
 
 /// The network, with the last layer scaled as the settings say. @pre `measured` has it, with status "ok".
 /// @param fingerprint what `measured` says of it; empty: it is not compared.
-/// @throws Error(kModel) if its weights are gone, damaged or others than were measured.
+/// @throws Error(kModel) if its weights are gone, damaged or others than were measured; of given ones, than
+/// `training_of` found.
 [[nodiscard]] nets::Network load(const Training& training, const std::filesystem::path& folder, const std::string& fingerprint = "");
 
 /// {"status": "failed", "reason"}.

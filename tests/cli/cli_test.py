@@ -4,6 +4,7 @@ Usage: cli_test.py PROGRAM [unittest arguments]
 """
 
 import array
+import html
 import json
 import os
 import random
@@ -17,6 +18,12 @@ import tempfile
 import unittest
 
 from program import PROGRAM, STUDY, TINY, VERBS, Case, digest, run, wait_for
+
+
+SHORT_DEMO = ["demo", "--scale", "smoke", "--threads", "1", "--quiet"]
+for setting in ("model.train_images=256", "model.test_images=100", "model.judge_images=10", "training.test_attack_images=0", "training.test_attack.iterations=2",
+                "training.attack.iterations=1", "attack.iterations=20"):
+    SHORT_DEMO += ["--set", setting]
 
 
 class Help(Case):
@@ -48,8 +55,8 @@ class Mistakes(Case):
         self.refused(2, ["c.toml", "epocs", "did you mean epochs?"], "train", "--config", config)
 
     def test_a_misspelt_table_names_the_nearest(self):
-        config = self.write("c.toml", "[residul]\ntv = 1.0\n")
-        self.refused(2, ["[residul]", "did you mean residual?"], "demo", "--config", config)
+        config = self.write("c.toml", "[atack]\nepsilon = 0.1\n")
+        self.refused(2, ["[atack]", "did you mean attack?"], "train", "--config", config)
 
     def test_a_value_out_of_range_says_what_is_expected(self):
         self.refused(2, ["--epochs", 'got "0"', "a whole number from 1"], "train", "--epochs", "0")
@@ -90,9 +97,11 @@ class Mistakes(Case):
     def test_only_two_runs_are_compared(self):
         self.refused(2, ["--out", "expected two"], "report", "--out", self.path("page.html"), STUDY)
 
-    def test_runs_of_two_schemas_are_not_compared(self):
-        fixtures = {name: shutil.copytree(os.path.join(os.path.dirname(STUDY), name), self.path(name)) for name in ("fixture", "study_fixture")}
-        self.refused(2, ["pellucid.comparison/1", "pellucid.study/2"], "report", *fixtures.values())
+    def test_a_demo_of_an_older_version_says_what_to_do(self):
+        self.write("result.json", '{"schema": "pellucid.comparison/1"}')
+        self.refused(3, ["the demo of an older version", "run `pellucid demo` again"], "report", self.path())
+        self.write("config.json", '{"verb": "demo"}')
+        self.refused(2, ["the demo of an older version", "--out"], *SHORT_DEMO, "--data", "digits", "--out", self.path())
 
 
 class Verbs(Case):
@@ -352,37 +361,61 @@ class Resume(Case):
 
 
 class Demo(Case):
-    ARGUMENTS = ["demo", "--data", "digits", "--train-images", "256", "--judge-images", "10", "--images", "2", "--standard.epochs", "1",
-                 "--adversarial.epochs", "1", "--standard.test-attack-images", "0", "--adversarial.test-attack-images", "0",
-                 "--judge.iterations", "2", "--judge.epsilon", "1", "--judge.step", "0.5", "--residual.restarts", "2", "--residual.iterations", "20", "--ig.restarts", "1",
-                 "--ig.iterations", "20"]
+    """What is the demo's own: the rest is that of studies."""
 
     @staticmethod
     def figures(text):
         result = json.loads(text)
-        result.pop("environment")
-        result.pop("checksum")  # it covers the environment
+        for key in ("environment", "checksum"):  # when it was made, and how long it took
+            result.pop(key)
         return result
 
     def test_tells_the_story_and_goes_on_where_it_was(self):
         out = self.path("demo")
-        first = self.ok(*self.ARGUMENTS, "--out", out)
+        command = [*SHORT_DEMO, "--data", "digits", "--out", out]
+        first = self.ok(*command)
         self.assertTrue(first.strip().endswith("report.html"))
-        self.assertIn("the models by residual within 2 x 20 iterations", first)
-        self.assertIn("it is not robust, and the comparison says nothing about robustness", first)  # the judge may do anything
-        with open(os.path.join(out, "report.html")) as page:
-            self.assertIn("<html", page.read())
-        cells = self.lines("demo", "cells.jsonl")
-        self.assertEqual(len(cells), 2 * 2 * 2 + 2)  # attacks x models x images, and two accuracies
+        self.assertIn("adversarial minus standard: residual (ours)", first)
+        self.assertIn("p, Holm", first)
+        self.assertEqual(sorted(os.listdir(self.path())), ["demo", "trained"])
         with open(os.path.join(out, "result.json")) as file:
             before = self.figures(file.read())
+        self.assertEqual(before["schema"], "pellucid.study/2")
+        with open(os.path.join(out, "report.html")) as page:
+            page = page.read()
+        self.assertIn(html.escape(before["headline"]), page)
+        readings = [reading["png"] for image in before["gallery"] for reading in image["readings"]]
+        self.assertEqual(len(readings), 2 * 2 * 2, "of two images, from two networks, by two attacks")
+        for png in readings + [image["original"] for image in before["gallery"]]:
+            self.assertIn(png, page)
+        cells = self.lines("demo", "cells.jsonl")
+        self.assertEqual(len(cells), 2 * 2 * 2)
         with open(os.path.join(out, "cells.jsonl"), "w") as file:  # as if it had been killed before those
             file.writelines(cells[:-3])
-        again = self.figures(self.ok(*self.ARGUMENTS, "--out", out, "--json"))
+        again = self.figures(self.ok(*command, "--json"))
         self.assertEqual(before, again)
 
-    def test_one_model_without_the_other_is_refused(self):
-        self.refused(2, ["expected both or none"], *self.ARGUMENTS, "--standard-model", "x", "--out", self.path("demo"))
+    def test_takes_the_digits_only_where_nothing_is_named(self):
+        environment = {**os.environ, "PELLUCID_DATA": self.path(), "XDG_CACHE_HOME": self.path()}
+        result = json.loads(self.ok(*SHORT_DEMO, "--seed", "3", "--images", "1", "--json", "--out", self.path("demo"), env=environment))
+        self.assertEqual(result["data"]["name"], "digits")
+        self.assertEqual({(group["training"]["seed"], group["attack"]["seed"]) for group in result["config"]["groups"].values()}, {(3, 3)})
+        self.assertEqual(len(result["cells"]), 4)
+        for named in (["--data-dir", self.path()], ["--set", f"model.data_dir='{self.path()}'"], ["--data", "mnist"], ["--scale", "mnist-16"], ["--pretrained"]):
+            self.refused(3, ["mnist: train files not found", self.path(), "pellucid data fetch mnist"], *SHORT_DEMO, *named, "--out", self.path("no"),
+                         env=environment)
+        self.assertFalse(os.path.exists(self.path("no")))
+        self.refused(2, ["unknown flag --config"], "demo", "--config", "x.toml")
+        self.refused(2, ["did you mean smoke?"], "demo", "--scale", "smok")
+
+    def test_takes_the_models_that_come_with_it(self):
+        result = json.loads(self.ok(*SHORT_DEMO, "--pretrained", "--data", "digits", "--images", "1", "--json", "--out", self.path("demo")))
+        self.assertEqual(os.listdir(self.path("trained")), ["cells.jsonl"], "nothing is trained")
+        self.assertEqual([training["curve"] for training in result["trainings"]], [None, None])
+        for training in result["trainings"]:
+            self.assertGreater(training["natural"]["value"], 0.8, "networks of MNIST on digits like them")
+        self.assertEqual({group["model"]["weights"] for group in result["config"]["groups"].values()},
+                         {"mnist-standard.safetensors", "mnist-adversarial.safetensors"})
 
 
 class Study(Case):
@@ -521,20 +554,21 @@ class Presets(Case):
     def test_every_study_runs_at_smoke_scale(self):
         folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../studies/grids")
         names = sorted(name.removesuffix(".toml") for name in os.listdir(folder) if name != "base.toml")
-        self.assertEqual(len(names), 8)
+        self.assertEqual(len(names), 10)
         for name in names:
             with self.subTest(name):
-                out = self.path(name)
-                result = json.loads(self.ok("study", name, "--scale", "smoke", "--out", out, "--trained", self.path("trained"), "--quiet", "--json"))
+                out, digits = self.path(name), ["--set", 'model.data="digits"']
+                result = json.loads(self.ok("study", name, "--scale", "smoke", *digits, "--out", out, "--trained", self.path("trained"), "--quiet", "--json"))
                 self.assertEqual({t["status"] for t in result["trainings"]}, {"ok"})
                 self.assertLessEqual({c["status"] for c in result["cells"]}, {"ok", "not_applicable"} if name == "stages" else {"ok"})
                 self.assertEqual({c["passed"] for c in result["controls"] if c["kind"] not in ("guess", "network")}, {True} if result["cells"] else set())
                 self.assertEqual(bool(result["cells"]), name != "training-curves")
                 with open(os.path.join(out, "report.html")) as page:
                     self.assertIn("smoke scale", page.read())
-                for scale in ("laptop", "cifar", "paper"):  # its settings are sound, though none of it is run
-                    self.refused(3, ["/proc/nowhere: cannot make the folder"], "study", name, "--scale", scale, "--out", "/proc/nowhere", "--trained", "/proc/nowhere", "--set",
-                                 'model.data="digits"')
+                for scale in ("laptop", "mnist-16") if name.startswith("demo") else ("laptop", "cifar", "paper"):
+                    # Its settings are sound, though none of it is run.
+                    self.refused(3, ["/proc/nowhere: cannot make the folder"], "study", name, "--scale", scale, "--out", "/proc/nowhere", "--trained", "/proc/nowhere",
+                                 *digits)
 
 
 if __name__ == "__main__":

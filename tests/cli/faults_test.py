@@ -173,10 +173,13 @@ class Faults(unittest.TestCase):
                       6, ["out/result.json", "out/cells.jsonl"], self.trained())
 
     def test_demo(self):
-        self.survives(["demo", *DIGITS, "--train-images", "32", "--judge-images", "4", "--images", "1", "--standard.epochs", "1", "--adversarial.epochs", "1",
-                       "--standard.test-attack-images", "0", "--adversarial.test-attack-images", "0", "--adversarial.guard-images", "0", "--judge.iterations", "1",
-                       "--adversarial-attack.iterations", "1", "--residual.restarts", "1", "--residual.iterations", "2", "--ig.restarts", "1",
-                       "--ig.iterations", "2", "--out", "PLACE/run"], 2, ["run/result.json", "run/report.html", "run/cells.jsonl"])
+        command = ["demo", "--scale", "smoke", *DIGITS, "--images", "1"]
+        for setting in ("model.net='lenet'", "model.train_images=32", "model.test_images=20", "model.judge_images=4", "training.test_attack_images=0",
+                        "training.test_attack.iterations=1", "training.attack.iterations=1", "training.precision='float32'", "attack.iterations=2"):
+            command += ["--set", setting]
+        before = os.path.join(self.base, "before")  # its networks and controls are there: what becomes of those is test_study's
+        run(*command, "--out", os.path.join(before, "other"), check=True)
+        self.survives([*command, "--out", "PLACE/run"], 2, ["run/result.json", "run/report.html", "run/cells.jsonl"], before)
 
     def test_study(self):
         tiny = os.path.join(self.base, "tiny.toml")

@@ -50,6 +50,7 @@ class Shared(Case):
             "invert": ["invert", self.made("u"), "--model", self.model(), "--iterations", "2", "--restarts", "1", "--out", self.path("i")],
             "evade": ["evade", self.model(), "--data", "digits", "--images", "4", "--iterations", "1", "--lint-images", "0"],
             "train": [*SMALL, "--out", self.path("train")],
+            "demo": ["demo", "--data", "digits", "--scale", "smoke", "--out", self.path("s"), "--dry-run"],
             "study": ["study", "stages", "--scale", "smoke", "--out", self.path("s"), "--dry-run"],
             "bench": ["bench", "engine", "--nets", "lenet", "--repeats", "1", "--trials", "1", "--threads", "1"],
         }
@@ -272,7 +273,8 @@ class Terminal(Shared):
         result["config"]["title"] = self.EVIL
         with open(os.path.join(folder, "result.json"), "w") as file:
             json.dump(result, file)
-        done = run("report", folder, STUDY, "--out", self.path("page.html"))
+        other = shutil.copytree(STUDY, self.path("other"))  # reports are written to both
+        done = run("report", folder, other, "--out", self.path("page.html"))
         self.assertIn("red", done.stdout)
         self.clean(done.stdout)
 

@@ -67,14 +67,13 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   return pellucid::read_or_refuse(pellucid::core::ErrorKind::kData, [&] {
     namespace report = pellucid::report;
     const Json json = pellucid::core::parse_sealed({reinterpret_cast<const char*>(data), size}, "result.json");
-    (void)report::render(json, PELLUCID_FIXTURE);
-    (void)report::side_by_side({PELLUCID_FIXTURE, json}, {PELLUCID_FIXTURE, json});
-    if (json["schema"].get<std::string>().find("study") == std::string::npos) return;
-    const auto study = report::open_study(json, PELLUCID_FIXTURE);
+    const auto study = report::open_study(json, "run");
+    (void)report::render(json, "run");
+    (void)report::side_by_side({"run", json}, {"run", json});
     (void)report::csv(study);
     for (const char c : report::latex(study)) {
       if (c != '\n' && (c < 32 || c > 126)) std::abort();
     }
-    (void)report::event_file(study, PELLUCID_FIXTURE);
+    (void)report::event_file(study, "run");
   });
 }

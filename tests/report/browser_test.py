@@ -1,6 +1,6 @@
 """The reports in a real browser: they decode, draw, load nothing, fit a phone and print.
 
-usage: browser_test.py WRITE_REPORT COMPARISON STUDY [--screenshots FOLDER]
+usage: browser_test.py WRITE_REPORT STUDY [--screenshots FOLDER]
 Exit code 77: chromium or chromedriver is not installed here. Standard library only; speaks WebDriver over HTTP.
 """
 import base64
@@ -80,7 +80,6 @@ class Page:
     """What holds for every page. `browser` and `page` are set by main."""
     browser = None
     page = None
-    scripts = 0  # that run
 
     def setUp(self):
         self.browser.show(1280)
@@ -104,7 +103,7 @@ class Page:
     def test_nothing_is_loaded_from_elsewhere(self):
         entries = self.browser.run("return performance.getEntriesByType('resource').map(e => e.name)")
         self.assertEqual([name for name in entries if not name.startswith("data:")], [])
-        self.assertEqual(self.browser.run("return [...document.scripts].filter(s => s.type === '').length"), self.scripts)
+        self.assertEqual(self.browser.run("return [...document.scripts].filter(s => s.type === '').length"), 2)
 
     def test_the_console_is_silent(self):
         log = self.browser.call("/se/log", {"type": "browser"})
@@ -157,29 +156,7 @@ class Page:
         self.assertGreaterEqual(len(re.findall(rb"/Type\s*/Page\b", pdf)), 1)
 
 
-class Comparison(Page, unittest.TestCase):
-    def test_the_curves_are_drawn(self):
-        charts = self.browser.run("""
-            document.querySelectorAll('.tabs > input').forEach(i => { i.checked = true; });  // the last tab of each
-            const drawn = chart => [...chart.querySelectorAll('svg[role=img] path')].map(p => p.getBBox())
-                .filter(b => b.width > 0 && b.height > 0).length;
-            return [...document.querySelectorAll('.chart')].filter(c => c.checkVisibility())
-                .map(c => [c.querySelector('h4').textContent, drawn(c)]);""")
-        self.assertGreaterEqual(len(charts), 4)
-        for title, drawn in charts:
-            self.assertGreater(drawn, 0, title)
-
-    def test_the_tabs_work_by_keyboard(self):
-        visible = "return [...document.querySelectorAll('#pictures .panel')].map(p => p.checkVisibility())"
-        self.assertEqual(self.browser.run(visible), [True, False])
-        first = self.browser.call("/element", {"using": "css selector", "value": "#pictures input"})
-        self.browser.call(f"/element/{next(iter(first.values()))}/value", {"text": "\ue014"})  # arrow right
-        self.assertEqual(self.browser.run(visible), [False, True])
-
-
 class Study(Page, unittest.TestCase):
-    scripts = 2
-
     SHOWN = """
         document.querySelectorAll('.tabs > input').forEach(i => { i.checked = true; });  // the last tab of each
         const charts = [...document.querySelectorAll('.chart')].filter(c => c.checkVisibility());"""
@@ -287,11 +264,11 @@ def save_screenshots(browser, page, folder):
     (folder / "report.pdf").write_bytes(browser.print_a4())
 
 
-def write_pages(write_report, comparison, study, scratch):
-    """Renders the fixtures into folders of their own and tells the test cases where their pages are."""
-    for case, fixture in ((Comparison, comparison), (Study, study), (StudyWithoutX, study)):
+def write_pages(write_report, study, scratch):
+    """Renders the fixture into folders of their own and tells the test cases where their pages are."""
+    for case in (Study, StudyWithoutX):
         folder = pathlib.Path(scratch, case.__name__)
-        shutil.copytree(fixture, folder)
+        shutil.copytree(study, folder)
         if case is StudyWithoutX:
             result = json.loads((folder / "result.json").read_text())
             (folder / "result.json").write_text(json.dumps(result | {"x": None}))
@@ -299,19 +276,18 @@ def write_pages(write_report, comparison, study, scratch):
 
 
 def main():
-    write_report, comparison, study = sys.argv[1:4]
+    write_report, study = sys.argv[1:3]
     chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not chromedriver:
         print("SKIPPED: the pages were not opened: chromium or chromedriver is not installed here")
         return SKIPPED
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        write_pages(write_report, comparison, study, scratch)
+        write_pages(write_report, study, scratch)
         Page.browser = Browser(chromium, chromedriver, pathlib.Path(scratch, "profile"))
         try:
             outcome = unittest.main(argv=sys.argv[:1], exit=False, verbosity=2).result
-            if sys.argv[4:5] == ["--screenshots"]:
-                for case in (Comparison, Study):
-                    save_screenshots(Page.browser, case.page, pathlib.Path(sys.argv[5], case.__name__.lower()))
+            if sys.argv[3:4] == ["--screenshots"]:
+                save_screenshots(Page.browser, Study.page, pathlib.Path(sys.argv[4]))
         finally:
             Page.browser.close()
     return 0 if outcome.wasSuccessful() else 1

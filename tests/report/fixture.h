@@ -1,4 +1,4 @@
-// The fixture run folders, and what a piece of work threw.
+// The fixture run folder, and what a piece of work threw.
 #pragma once
 
 #include "pellucid/core/config.h"
@@ -10,10 +10,6 @@
 #include <string>
 
 namespace pellucid::report {
-
-inline const std::filesystem::path kFixture = PELLUCID_REPORT_FIXTURE;
-
-inline core::Json fixture() { return core::read_json(kFixture / "result.json"); }
 
 inline const std::filesystem::path kStudy = PELLUCID_STUDY_FIXTURE;
 

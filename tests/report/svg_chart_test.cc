@@ -96,33 +96,6 @@ TEST(LineChart, EscapesItsTexts) {
   for (const char* part : {"<l>", "<t>", "<g>"}) EXPECT_THAT(svg, Not(HasSubstr(part)));
 }
 
-DotChart dots_of(std::vector<DotChart::Subject> subjects) {
-  return {.frame =
-              {.id = "d", .title = "PSNR", .description = "Dots.", .x_label = "", .y_label = "PSNR (dB)", .legend = {}},
-          .unit = "dB",
-          .groups = {{"Standard", "series-0", {20.0, 18.0, 22.0}}, {"Adversarial", "series-1", {}}},
-          .subjects = std::move(subjects)};
-}
-
-TEST(DotChart, JoinsTheDotsOfOneSubject) {
-  const std::string svg = dot_chart(dots_of({{"image 0", {20.0, 18.5}}, {"image 1", {25.0, std::nullopt}}}));
-  EXPECT_EQ(strokes(path_of(svg, "join")), 1);
-  EXPECT_THAT(svg, HasSubstr("<title>image 0, Standard: 20.00 dB</title>"));
-  EXPECT_THAT(svg, HasSubstr("<title>image 0, Adversarial: 18.50 dB</title>"));
-  EXPECT_THAT(svg, HasSubstr("<title>image 1, Standard: 25.00 dB</title>"));
-  EXPECT_THAT(svg, Not(HasSubstr("<title>image 1, Adversarial")));
-}
-
-TEST(DotChart, MarksTheMeanWhereThereIsOne) {
-  const std::string svg = dot_chart(dots_of({{"image 0", {20.0, 18.5}}}));
-  EXPECT_THAT(svg, HasSubstr("<title>Standard: mean 20.00 dB [18.00, 22.00]</title>"));
-  EXPECT_THAT(svg, Not(HasSubstr("Adversarial: mean")));
-}
-
-TEST(DotChart, SaysWhereThereIsNothingToDraw) {
-  EXPECT_THAT(dot_chart(dots_of({{"image 0", {std::nullopt, std::nullopt}}})), HasSubstr("no values"));
-}
-
 TEST(IntervalChart, ShowsZeroAndTheEstimateBetweenItsEnds) {
   const std::string svg = interval_chart({-1.0, -2.0, 0.5}, "Difference <x>");
   EXPECT_THAT(svg, HasSubstr("class=\"zero\""));
@@ -164,17 +137,13 @@ TEST(Charts, EveryMarkCarriesItsOwnInk) {
   Line dots = curve;
   dots.style = "series-1 mean";
   dots.joined = false;
-  Line alone{"b", "series-5 many", {2.0}, {0.3}};
+  Line alone{"b", "series-5", {2.0}, {0.3}};
   expect_ink(line_chart(chart_of({curve, dots, alone})));
   expect_ink(line_chart(chart_of({curve}, true)));
   auto rows = chart_of({dots});
   rows.rows = true;
   rows.x_ticks = {{1, "one"}, {2, "two"}, {3, "three"}};
   expect_ink(line_chart(rows));
-  expect_ink(dot_chart({.frame = rows.frame,
-                        .unit = "dB",
-                        .groups = {{"standard", "series-0", {20.0, 19.0, 21.0}}, {"robust", "series-1", {25.0, 24.0, 26.0}}},
-                        .subjects = {{"image 0", {19.5, 24.5}}, {"image 1", {20.5, 25.5}}}}));
   expect_ink(interval_chart({1.0, -0.5, 2.5}, "Difference"));
 }
 

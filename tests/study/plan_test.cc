@@ -100,6 +100,24 @@ TEST_F(ReadStudy, TellsTrainingsApartByWhatMattersToThem) {
   EXPECT_NE(to_json(study.groups[2].settings), to_json(study.groups[3].settings));
 }
 
+TEST_F(ReadStudy, FindsWeightsBesideItsFileOrWhereTheyWereTyped) {
+  const auto weights = [&](const std::vector<std::string>& changes) {
+    return read(kTwoAxes, "", changes).groups[0].settings.weights;
+  };
+  EXPECT_EQ(weights({}), "");
+  EXPECT_EQ(weights({"model.weights = \"\""}), "");
+  EXPECT_EQ(weights({"model.weights = \"/m.safetensors\""}), "/m.safetensors");
+  EXPECT_EQ(weights({"model.weights = \"m.safetensors\""}),
+            (std::filesystem::current_path() / "m.safetensors").string());
+  const auto study =
+      read("[[axis]]\nname = \"a\"\nkey = \"model.weights\"\nvalues = [\"m.safetensors\", \"../m.safetensors\"]");
+  EXPECT_EQ(study.groups[0].settings.weights, (folder.path() / "m.safetensors").string());
+  EXPECT_EQ(study.groups[1].settings.weights, (folder.path().parent_path() / "m.safetensors").string());
+  refused(kTwoAxes, "seeds: got 2, expected 1: given weights", "", {"model.weights = \"m.safetensors\"", "seeds = 2"});
+  refused(kTwoAxes, "client.checkpoint: got \"epoch 1\", expected end: of given weights", "",
+          {"model.weights = \"m.safetensors\"", "client.checkpoint = \"epoch 1\""});
+}
+
 TEST_F(ReadStudy, RefusesWhatItDoesNotKnow) {
   refused("imagse = 3", "unknown key \"imagse\" (did you mean images?)");
   refused("[modle]\nnet = \"lenet\"", "unknown table [modle] (did you mean model?)");
@@ -137,13 +155,53 @@ TEST_F(ReadStudy, RefusesWhatItDoesNotKnow) {
 
 // Any key of a study replaced by a value of any kind, by --set and in the file: read, or refused in one line.
 TEST_F(ReadStudy, RefusesValuesOfTheWrongKindAtEveryKey) {
-  const std::vector<std::string> keys = {
-      "title", "question", "compare", "x", "images", "first_image", "seeds", "gallery", "model", "model.data", "model.data_dir", "model.net",
-      "model.normalise", "model.train_images", "model.test_images", "model.judge_images", "training", "training.method", "training.epochs",
-      "training.batch_size", "training.learning_rate", "training.checkpoint_steps", "training.seed", "training.attack", "training.attack.epsilon",
-      "training.attack.iterations", "training.test_attack", "training.test_attack.norm", "client", "client.checkpoint", "client.mode",
-      "client.logit_scale", "attack", "attack.preset", "attack.iterations", "attack.tv", "attack.start", "axis", "published", "published.source",
-      "published.note", "published.rows", "scale", "scale.small", "extends", "unknown"};
+  const std::vector<std::string> keys = {"title",
+                                         "question",
+                                         "compare",
+                                         "x",
+                                         "images",
+                                         "first_image",
+                                         "seeds",
+                                         "gallery",
+                                         "model",
+                                         "model.data",
+                                         "model.data_dir",
+                                         "model.net",
+                                         "model.normalise",
+                                         "model.weights",
+                                         "model.train_images",
+                                         "model.test_images",
+                                         "model.judge_images",
+                                         "training",
+                                         "training.method",
+                                         "training.epochs",
+                                         "training.batch_size",
+                                         "training.learning_rate",
+                                         "training.checkpoint_steps",
+                                         "training.seed",
+                                         "training.attack",
+                                         "training.attack.epsilon",
+                                         "training.attack.iterations",
+                                         "training.test_attack",
+                                         "training.test_attack.norm",
+                                         "client",
+                                         "client.checkpoint",
+                                         "client.mode",
+                                         "client.logit_scale",
+                                         "attack",
+                                         "attack.preset",
+                                         "attack.iterations",
+                                         "attack.tv",
+                                         "attack.start",
+                                         "axis",
+                                         "published",
+                                         "published.source",
+                                         "published.note",
+                                         "published.rows",
+                                         "scale",
+                                         "scale.small",
+                                         "extends",
+                                         "unknown"};
   const std::vector<std::string> values = {"5", "-5", "9223372036854775807", "1e300", "-0.0", "inf", "nan", "true", "\"\"", "\"text\"", "\"a\\u0000b\"",
                                            "[]", "[1]", "[\"a\", \"b\"]", "[[1], [2]]", "{}", "{ a = 1 }", "[{}]", "[{ label = 5 }]", "1979-05-27",
                                            "[{ label = \"a\", levels = 5, values = [] }]", "[{ name = \"a\", key = \"b\", values = [1, 2] }]"};

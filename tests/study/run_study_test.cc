@@ -3,6 +3,8 @@
 #include "pellucid/core/file.h"
 #include "pellucid/core/stop.h"
 #include "pellucid/data/image_file.h"
+#include "pellucid/nets/weights.h"
+#include "pellucid/nets/zoo.h"
 #include "pellucid/report/html.h"
 #include "pellucid/study/is_result.h"
 #include "pellucid/study/trained.h"
@@ -256,6 +258,9 @@ TEST_F(RunStudy, ComputesAgainWhatIsDamagedAndSaysSo) {
 TEST_F(RunStudy, WorksInNoOtherRunSFolder) {
   core::write_file(folders.run / "config.json", R"({"verb": "train"})");
   core::expect_error([&] { (void)run(read()); }, ErrorKind::kUsage, "holds a run of `pellucid train`");
+  core::write_file(folders.run / "config.json", R"({"verb": "demo"})");
+  core::expect_error([&] { (void)run(read()); }, ErrorKind::kUsage,
+                     "holds the demo of an older version of Pellucid; remove it, or");
   core::write_file(folders.run / "config.json", R"({"verb": "study", "study": "another"})");
   core::expect_error([&] { (void)run(read()); }, ErrorKind::kUsage, "holds the study \"another\", got \"tiny\"");
   EXPECT_FALSE(std::filesystem::exists(folders.run / "cells.jsonl"));
@@ -271,6 +276,95 @@ TEST_F(RunStudy, ReadsNothingFromOtherWeights) {
   const auto weights = [&](std::size_t t) { return here.trained / result["trainings"][t]["id"].get<std::string>() / "model.safetensors"; };
   std::filesystem::copy_file(weights(1), weights(0), std::filesystem::copy_options::overwrite_existing);
   core::expect_error([&] { (void)run_study(read({"seeds = 1"}), here, {.threads = 2}); }, ErrorKind::kModel, "other weights than those that were measured");
+}
+
+// The network of a training, given as a file: the same cells, and nothing is trained.
+TEST_F(RunStudy, TakesWeightsThatAreGiven) {
+  const core::Folder elsewhere;
+  const Folders here{.run = folder.path() / "run", .trained = elsewhere.path() / "trained"};
+  const Json trained = run_study(read({"seeds = 1"}), here, {.threads = 2});
+  const auto file = elsewhere.path() / "model.safetensors";
+  std::filesystem::copy_file(here.trained / trained["trainings"][0]["id"].get<std::string>() / "model.safetensors",
+                             file);
+  const Folders there{.run = folder.path() / "given", .trained = folder.path() / "none"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(
+        more.end(),
+        {"seeds = 1", "compare = \"\"", fmt::format("model.weights = \"{}\"", file.string()),
+         R"(axis = [{ name = "attack", levels = [{ label = "ours" }, { label = "theirs", attack.preset = "ig" }] }])"});
+    return run_study(read(more), there, {.threads = 2});
+  };
+  const auto refused = [&](const std::string& change, const std::string& message) {
+    core::expect_error([&] { (void)with({change}); }, ErrorKind::kUsage, message);
+    EXPECT_FALSE(std::filesystem::exists(there.run)) << change;
+  };
+  refused("model.net = \"convnet\"",
+          "model.weights: " + file.string() + ": network: got \"convnet\", but the file itself says lenet");
+  refused("model.normalise = true",
+          "first layer: got none that standardises, expected one that does (model.normalise = true)");
+
+  const Json given = with({});
+  ASSERT_EQ(given["trainings"].size(), 1u);
+  for (const char* key : {"natural", "robust", "parameters", "architecture", "description"})
+    EXPECT_EQ(given["trainings"][0][key], trained["trainings"][0][key]) << key;
+  EXPECT_TRUE(given["trainings"][0]["curve"].is_null());
+  EXPECT_FALSE(std::filesystem::exists(there.trained / given["trainings"][0]["id"].get<std::string>()))
+      << "nothing is trained";
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(given["cells"][i]["cell"], trained["cells"][i]["cell"])
+        << "a cell is named by its network, wherever that comes from";
+    EXPECT_EQ(given["cells"][i]["psnr"], trained["cells"][i]["psnr"]);
+  }
+  EXPECT_EQ(given["config"]["groups"]["ours"]["model"]["weights"], "model.safetensors");
+  EXPECT_EQ(without_dates(with({})), without_dates(given));
+
+  std::filesystem::copy_file(here.trained / trained["trainings"][1]["id"].get<std::string>() / "model.safetensors",
+                             file, std::filesystem::copy_options::overwrite_existing);
+  EXPECT_NE(with({})["cells"][0]["cell"], given["cells"][0]["cell"]) << "other weights are another network";
+  std::filesystem::remove(file);
+  core::expect_error([&] { (void)with({}); }, ErrorKind::kIo, file.string());
+}
+
+TEST_F(RunStudy, RefusesWeightsForOtherClasses) {
+  auto spec = nets::Spec{.net = "lenet", .input = {1, 28, 28}, .classes = 10};
+  nets::Network network{
+      .architecture = nets::build(spec), .state = {}, .classes = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}};
+  network.state = nets::initialise(network.architecture, 0);
+  nets::save_network(network, folder.path() / "letters.safetensors");
+  core::write_file(folder.path() / "tiny.toml", kTiny);
+  const auto refused = [&](const std::string& message) {
+    core::expect_error(
+        [&] {
+          (void)run(read_study(
+              folder.path() / "tiny.toml", "",
+              {"seeds = 1", fmt::format("model.weights = \"{}\"", (folder.path() / "letters.safetensors").string())}));
+        },
+        ErrorKind::kUsage, message);
+  };
+  refused("classes: got a, b, c, d, e, f, g, h, i, j, expected those of digits in their order: 0, 1, 2");
+  network.architecture = nets::build(spec = {.net = "lenet", .input = {1, 28, 28}, .classes = 3});
+  network.state = nets::initialise(network.architecture, 0);
+  network.classes = {};
+  nets::save_network(network, folder.path() / "letters.safetensors");
+  refused("classes: got 3, expected 10 as digits has");
+  network.architecture = nets::build(spec = {.net = "lenet", .input = {3, 32, 32}, .classes = 10});
+  network.state = nets::initialise(network.architecture, 0);
+  nets::save_network(network, folder.path() / "letters.safetensors");
+  refused("images: got 3 x 32 x 32, expected 1 x 28 x 28 as digits has");
+}
+
+TEST_F(RunStudy, WarnsOfATrainingThatLeftItsNetworkWeak) {
+  const Json result = run(read(
+      {"seeds = 1", "images = 1", "model.train_images = 1000", "training.epochs = 4", "model.judge_images = 20",
+       "training.attack.epsilon = 1.0", "training.attack.step = 1e-9", "training.attack.random_start = false",
+       "training.test_attack.epsilon = 1.0", "training.test_attack.step = 0.5", "training.test_attack.iterations = 4",
+       R"(axis = [{ name = "mode", levels = [{ label = "standard" }, { label = "adversarial", training.method = "adversarial" }] }])"}));
+  const auto warnings = result["warnings"].dump();
+  EXPECT_THAT(warnings, testing::HasSubstr("adversarial, seed 0: this network is right on ")) << result["trainings"];
+  EXPECT_THAT(warnings,
+              testing::HasSubstr("it is not robust, and what is compared with it says nothing about robustness"));
+  EXPECT_THAT(warnings, testing::Not(testing::HasSubstr("standard, seed 0: this network is right")))
+      << "it was not trained to be";
 }
 
 TEST_F(RunStudy, ANetworkThatDoesNotExistIsTheStudySMistake) {

@@ -1,0 +1,30 @@
+// What `study` and `demo` share: the flags with which a study is run, and the run.
+#pragma once
+
+#include "pellucid/study/plan.h"
+
+#include "cli/settings.h"
+#include "cli/terminal.h"
+
+namespace pellucid::cli {
+
+struct StudyFlags {
+  Common common;
+  std::string scale = "laptop", out, trained;
+  std::vector<std::string> changes;  ///< "KEY=VALUE" each, laid over the study last
+  bool dry_run = false;
+};
+
+/// Adds them, and what every verb has.
+/// @param scales, out the help of --scale and --out.
+void add_flags(CLI::App& app, Settings& settings, StudyFlags& flags, const std::string& scales, const std::string& out);
+
+/// The file of a study that comes with Pellucid, by name, or a file *.toml as it is.
+/// @throws core::Error(kUsage) if there is no such study, naming the nearest.
+[[nodiscard]] std::filesystem::path study_file(const std::string& name);
+
+/// Runs a study to its report and prints it; with --dry-run it is only said what there is to do.
+/// @param verb for what is said on stderr.
+void run_study(const study::Study& study, const StudyFlags& flags, const std::string& verb);
+
+}  // namespace pellucid::cli
