@@ -1,6 +1,5 @@
 // pellucid demo: the whole story on this machine, to a report. A study like any other: studies/grids/demo.toml.
 #include "pellucid/data/catalog.h"
-#include "pellucid/inversion/engine.h"
 
 #include "cli/study.h"
 #include "cli/verbs.h"
@@ -41,7 +40,7 @@ struct Demo {
           core::field("seed", seed, "seed of the trainings, the start noise and the judging attack", 0, INT64_MAX)}},
         "What");
     add_flags(app, settings, flags,
-              "smoke (half a minute, no figure means anything), laptop (minutes on two cores) or mnist-16 (16 images "
+              "smoke (a minute, no figure means anything), laptop (minutes on two cores) or mnist-16 (16 images "
               "of MNIST, larger budgets)",
               "run folder; a demo that was interrupted there goes on; none is runs/demo, with --pretrained "
               "runs/demo-pretrained");
@@ -50,8 +49,6 @@ struct Demo {
   // What the flags say, under what --set says.
   [[nodiscard]] std::vector<std::string> changes() const {
     std::vector<std::string> list;
-    if (inversion::has_brain_floats())
-      list.push_back(assignment("training.precision", "mixed"));  // elsewhere emulated, and slow
     if (!data.empty()) list.push_back(assignment("model.data", data));
     if (!data_dir.empty()) list.push_back(assignment("model.data_dir", data_dir));
     if (images > 0) list.push_back(assignment("images", images));

@@ -1,7 +1,7 @@
 # Compiler options that every target of ours shares.
 find_program(CCACHE ccache)
 if(CCACHE)
-  # Clones share the cache wherever they lie: paths inside the tree count relative to it.
+  # Clones share the cache wherever they lie (GCC's; clang's precompiled header names its place).
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros
       CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
 endif()

@@ -57,11 +57,11 @@ struct Training {
 [[nodiscard]] Training training_of(const Settings& settings, std::int64_t seed, Datasets& datasets);
 
 /// Refuses settings that cannot be run on their data, before any work is done.
-/// @throws Error(kUsage) if there is no such network or data set, the network does not take the images, its last layer
-/// is to be
-///   scaled and is not linear, or the checkpoint comes after the training's end; if given weights are of another
-///   network than `net`, for other images or classes than the data's, or standardise where the settings do not, or the
-///   other way round.
+/// @throws Error(kUsage) if there is no such network or data set, or the network does not take the images.
+/// @throws Error(kUsage) if the last layer is to be scaled and is not linear.
+/// @throws Error(kUsage) if the checkpoint comes after the training's end.
+/// @throws Error(kUsage) if given weights are of another network than `net`, for other images or classes than the data's, or
+///   standardise where the settings do not, or the other way round.
 /// @throws Error(kData) if the data are missing or damaged, or the test images have another shape or further classes.
 void check_runs(const Settings& settings, Datasets& datasets);
 
