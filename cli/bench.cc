@@ -1,6 +1,6 @@
 // pellucid bench: how fast this machine is.
 #include "pellucid/core/environment.h"
-#include "pellucid/study/benchmark.h"
+#include "pellucid/gradients/benchmark.h"
 
 #include "cli/settings.h"
 #include "cli/terminal.h"
@@ -11,7 +11,7 @@
 namespace pellucid::cli {
 namespace {
 
-void print_engine(const study::BenchmarkOptions&, const core::Json& result) {
+void print_engine(const gradients::BenchmarkOptions&, const core::Json& result) {
   auto number = [](const core::Json& value, const char* unit = "") {
     return value.is_null() ? "none" : fmt::format("{:.3g}{}", value.get<double>(), unit);
   };
@@ -30,7 +30,7 @@ void print_engine(const study::BenchmarkOptions&, const core::Json& result) {
       result["environment"]["processor"].get<std::string>(), result["peak_gflops"].get<double>());
 }
 
-void print_training(const study::TrainingBenchmarkOptions& options, const core::Json& result) {
+void print_training(const gradients::TrainingBenchmarkOptions& options, const core::Json& result) {
   std::vector<std::vector<std::string>> table = {
       {"network", "training", "plain, /s", "images only, /s", "ours, /s", "to plain", "mixed, /s", "to plain", "to images only"}};
   for (const auto& row : result["rows"]) {
@@ -52,7 +52,7 @@ struct Bench {
   Settings settings;
 
   explicit Bench(CLI::App& app) : settings(app) {
-    settings.add({"", study::fields(options)}, "What");
+    settings.add({"", gradients::fields(options)}, "What");
     settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
 };
@@ -79,8 +79,8 @@ void add(CLI::App& verb, const char* name, const char* help, core::Json (*measur
 void add_bench(CLI::App& app) {
   auto* verb = app.add_subcommand("bench", "Times the parts of Pellucid on this machine");
   verb->require_subcommand(1);
-  add(*verb, "engine", "The matching engine beside double backward, in one run", study::benchmark_engine, print_engine);
-  add(*verb, "train", "Training beside plain libtorch in float32, in one run", study::benchmark_training, print_training);
+  add(*verb, "engine", "The matching engine beside double backward, in one run", gradients::benchmark_engine, print_engine);
+  add(*verb, "train", "Training beside plain libtorch in float32, in one run", gradients::benchmark_training, print_training);
 }
 
 }  // namespace pellucid::cli
