@@ -67,7 +67,7 @@ Study read_study(const std::filesystem::path& file, const std::string& scale, co
 
 Json run_study(const Study& study, const Folders& folders, const core::Run& run, const std::function<void(const std::string&)>& warn = {}) {
   System system;
-  return grid::run_study(study, system, folders, run, {{"here", true}}, {}, warn);
+  return grid::run_study(study, system, folders, run, {{"pellucid", "test"}, {"commit", "none"}, {"cores", 2}, {"date", "2026-01-01T00:00:00Z"}}, {}, warn);
 }
 
 grid::Outline outline(const Study& study, const Folders& folders, const core::Run& run) {
