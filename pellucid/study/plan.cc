@@ -4,6 +4,7 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
 #include "pellucid/core/text.h"
+#include "pellucid/inversion/tensor_engine.h"
 
 #include <algorithm>
 #include <charconv>
@@ -224,6 +225,15 @@ void check_checkpoint(const Settings& s, const std::string& where) {
               s.training.epochs, steps.empty() ? "" : fmt::format(", or step {}", fmt::join(steps, ", ")));
 }
 
+// Studies read images back on the cpu.
+void check_attack(const inversion::InversionOptions& attack, const std::string& where) {
+  try {
+    inversion::check_precision(attack.precision, torch::kCPU);
+  } catch (Error& error) {
+    throw error.add_context(where + ": attack");
+  }
+}
+
 // The table called "training.attack" of a document, without the tables in it that have a name of their own; null if there is none.
 Json table_called(const Json& document, const std::string& name, const std::string& where) {
   const Json* table = &document;
@@ -270,6 +280,7 @@ Settings read_settings(const Json& document, const fs::path& folder, const std::
     throw error.add_context(where);
   }
   check_checkpoint(settings, where);
+  check_attack(settings.attack, where);
   return settings;
 }
 
