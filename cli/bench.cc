@@ -11,10 +11,25 @@
 namespace pellucid::cli {
 namespace {
 
-void print_engine(const gradients::BenchmarkOptions&, const core::Json& result) {
+void print_engine(const gradients::BenchmarkOptions& options, const core::Json& result) {
   auto number = [](const core::Json& value, const char* unit = "") {
     return value.is_null() ? "none" : fmt::format("{:.3g}{}", value.get<double>(), unit);
   };
+  if (!result.contains("peak_gflops")) {
+    std::vector<std::vector<std::string>> table = {{"network", "attack", "batch", "device", "by", "restarts",
+                                                    "ms an iteration", "restarts x iterations a second", "error"}};
+    for (const auto& row : result["rows"]) {
+      table.push_back({row["net"], row["attack"], row["batch"].dump(), row["device"], row["method"],
+                       row["restarts"].dump(), number(row["ms_per_iteration"]),
+                       fmt::format("{:.0f}", row["trial_iterations_per_s"].get<double>()),
+                       fmt::format("{:.1e}", row["error_to_float64"].get<double>())});
+    }
+    print_table(table);
+    say("Whole iterations, medians of {}; error: of the first restart's gradient, against double backward in "
+        "float64.\n",
+        options.repeats);
+    return;
+  }
   std::vector<std::vector<std::string>> table = {{"network", "batch", "restarts", "cores", "double backward, ms", "engine, ms",
                                                   "ratio", "mixed, ms", "ratio", "of peak", "memory"}};
   for (const auto& row : result["rows"]) {

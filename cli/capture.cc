@@ -55,7 +55,8 @@ struct Capture {
     gradients::Truth batch{.images = data::pixels(test_set, indices), .labels = data::labels(test_set, indices)};
     sharing::Observation observation{
         .network = network,
-        .update = sharing::compute_update(network, batch.images, batch.labels, mode, core::Stream(seed, "client dropout")),
+        .update = sharing::compute_update(nets::on(network, torch::Device(run.device)), batch.images, batch.labels,
+                                          mode, core::Stream(seed, "client dropout")),
         .labels = {}};
     const double norm = sharing::gradient_norm(observation.update);
     if (!std::isfinite(norm)) throw core::Error(core::ErrorKind::kModel, "{}: the gradient is not finite: the network's values overflow float32", core::printable(model, 4096));

@@ -13,6 +13,7 @@
 #include "pellucid/data/image_file.h"
 #include "pellucid/inversion/matching.h"
 #include "pellucid/inversion/reconstruct.h"
+#include "pellucid/inversion/tensor_engine.h"
 #include "pellucid/nets/safetensors.h"
 #include "pellucid/gradients/metrics.h"
 
@@ -70,6 +71,7 @@ struct Invert {
     options = inversion::preset(attack.empty() ? inversion::presets().front().name : attack).options;
     settings.apply();
     const core::Run run = make_run(common);
+    inversion::check_precision(options.precision, torch::Device(run.device));
     const auto network = cli::load_network(model, foreign);
     const auto observation = sharing::load_observation(update, network);
     try {

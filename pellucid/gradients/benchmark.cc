@@ -2,8 +2,10 @@
 
 #include "pellucid/core/error.h"
 #include "pellucid/core/parallel.h"
+#include "pellucid/core/recording.h"
 #include "pellucid/core/stop.h"
 #include "pellucid/core/tensor.h"
+#include "pellucid/inversion/descent.h"
 #include "pellucid/inversion/engine.h"
 #include "pellucid/inversion/peak.h"
 #include "pellucid/nets/zoo.h"
@@ -64,7 +66,7 @@ struct Times {
 
 // The median seconds of each candidate, taking turns; the first turn warms up.
 std::vector<double> take_turns(const std::vector<std::function<void()>>& candidates, std::int64_t repeats,
-                               double (*seconds)()) {
+                               const std::function<double()>& seconds) {
   std::vector<std::vector<double>> times(candidates.size());
   for (std::int64_t i = 0; i <= repeats; ++i) {
     for (std::size_t c = 0; c < candidates.size(); ++c) {
@@ -132,8 +134,8 @@ Tensor noise(const nets::Architecture& architecture, const char* purpose, std::i
   return core::uniform(core::Stream(0, purpose), {count, input[0], input[1], input[2]});
 }
 
-// What `ig` matches: the gradient of a batch of noise in an untrained network.
-inversion::Problem untrained(const std::string& net, std::int64_t batch) {
+// What an attack matches: the gradient of a batch of noise in an untrained network.
+inversion::Problem untrained(const std::string& net, std::int64_t batch, const char* attack = "ig") {
   nets::Network network{.architecture = nets::build(spec_for(net)), .state = {}};
   network.state = nets::initialise(network.architecture, 0);
   for (auto& [name, tensor] : network.state) {  // the layers that are born as zero would leave nothing to compute
@@ -145,7 +147,7 @@ inversion::Problem untrained(const std::string& net, std::int64_t batch) {
   const auto update =
       sharing::compute_update(network, noise(network.architecture, "benchmark truth", batch), torch::tensor(labels));
   return inversion::make_problem({.network = network, .update = update, .labels = labels},
-                                 inversion::preset("ig").options, labels);
+                                 inversion::preset(attack).options, labels);
 }
 
 void measure(const std::string& net, const BenchmarkOptions& options, std::int64_t trials, int threads, Json& rows) {
@@ -184,6 +186,83 @@ void measure(const std::string& net, const BenchmarkOptions& options, std::int64
                  }),
                  options.repeats, clock_seconds);
   rows.push_back(row(net, options, trials, threads, macs, milliseconds(together, threads), memory));
+}
+
+// How many iterations of how many restarts a second a device does: the whole descent, by the difference of two lengths
+// of it.
+void measure_on(const torch::Device& device, const std::string& net, const char* attack,
+                const BenchmarkOptions& options, std::int64_t count, Json& rows) {
+  using inversion::Precision;
+  const auto problem = untrained(net, options.batch, attack);
+  const auto& architecture = problem.architecture;
+  const auto there = [&](torch::ScalarType type) { return torch::TensorOptions(device).dtype(type); };
+  const Tensor images = noise(architecture, "benchmark trials", count * options.batch).to(device);
+  const core::Tf32 strictly(device, false);
+  const auto reference = [&](Precision precision, torch::ScalarType type) {
+    return inversion::Matching(inversion::on(problem, device), precision)(images.narrow(0, 0, options.batch).to(type))
+        .gradient.to(torch::kFloat64);
+  };
+  const Tensor exact = reference(Precision::kFloat64, torch::kFloat64),
+               single = reference(Precision::kFloat32, torch::kFloat32);
+  const auto error = [&](const Tensor& gradient, const Tensor& from) {
+    return ((gradient - from).norm() / from.norm()).item<double>();
+  };
+  const inversion::Units units(architecture.spec, there(torch::kFloat32));
+  const auto seconds = [&](const inversion::Evaluation& matching, std::int64_t trials, std::int64_t iterations) {
+    inversion::InversionOptions descent = inversion::preset(attack).options;
+    descent.iterations = iterations;
+    std::vector<inversion::Trial> results(trials);
+    core::synchronise(device);
+    const double begin = clock_seconds();
+    inversion::descend(matching, units, images.narrow(0, 0, trials * options.batch), descent, results);
+    core::synchronise(device);
+    return clock_seconds() - begin;
+  };
+  const auto add = [&](const char* name, const inversion::Evaluation& matching, const Tensor& gradient,
+                       std::int64_t trials, std::int64_t iterations) {
+    std::vector<double> times;
+    (void)seconds(matching, trials, 3);
+    for (std::int64_t i = 0; i < options.repeats; ++i) {
+      core::throw_if_stopped();
+      times.push_back((seconds(matching, trials, 4 + iterations) - seconds(matching, trials, 4)) /
+                      static_cast<double>(iterations));
+    }
+    const auto [least, most] = std::minmax_element(times.begin(), times.end());
+    rows.push_back({{"net", net},
+                    {"batch", options.batch},
+                    {"device", device.str()},
+                    {"attack", attack},
+                    {"method", name},
+                    {"restarts", trials},
+                    {"ms_per_iteration", 1e3 * median(times)},
+                    {"ms_least", 1e3 * *least},
+                    {"ms_most", 1e3 * *most},
+                    {"n", options.repeats},
+                    {"iterations", iterations},
+                    {"trial_iterations_per_s", static_cast<double>(trials) / median(times)},
+                    {"error_to_float64", error(gradient, exact)},
+                    {"error_to_double_backward", error(gradient, single)}});
+  };
+  const auto matching = std::make_shared<inversion::Matching>(inversion::on(problem, device), Precision::kFloat32);
+  add("double backward, float32",
+      {.method = {},
+       .at =
+           [=](const Tensor& pixels) {
+             const auto matched = (*matching)(pixels);
+             return inversion::Evaluated{torch::tensor({matched.matching_loss}, torch::kFloat64).to(device),
+                                         matched.gradient};
+           },
+       .reads_back = true},
+      single, 1, 20);
+  std::vector<std::pair<const char*, Precision>> precisions = {{"tensor engine, float32", Precision::kFloat32},
+                                                               {"tensor engine, mixed", Precision::kMixed}};
+  if (device.is_cuda()) precisions.insert(precisions.begin() + 1, {"tensor engine, tf32", Precision::kTf32});
+  for (const auto& [name, precision] : precisions) {
+    const auto engine = std::make_shared<inversion::TensorEngine>(problem, count, precision, device);
+    const Tensor gradient = engine->evaluate(images).gradient.narrow(0, 0, options.batch).to(torch::kFloat64);
+    add(name, {.method = {}, .at = [=](const Tensor& pixels) { return engine->evaluate(pixels); }}, gradient, count,
+        60);
+  }
 }
 
 // One step of adversarial training as it is written with libtorch and nothing else.
@@ -226,7 +305,9 @@ struct Mode {
   std::int64_t iterations;  // of the inner attack; 0: standard training
 };
 
-Json time_training(const std::string& net, const Mode& mode, const TrainingBenchmarkOptions& options, int threads) {
+Json time_training(const std::string& net, const Mode& mode, const TrainingBenchmarkOptions& options,
+                   const core::Run& run) {
+  const torch::Device device(run.device);
   const auto architecture = nets::build(spec_for(net));
   training::TrainingOptions ours;
   ours.method = mode.iterations > 0 ? training::Method::kAdversarial : training::Method::kStandard;
@@ -236,22 +317,28 @@ Json time_training(const std::string& net, const Mode& mode, const TrainingBench
   ours.attack.iterations = mode.iterations;
   training::TrainingOptions mixed = ours;
   mixed.precision = training::Precision::kMixed;
-  const training::Batch batch{.images = noise(architecture, "benchmark truth", options.batch),
-                              .labels = torch::arange(options.batch).remainder(architecture.spec.classes),
+  const training::Batch batch{.images = noise(architecture, "benchmark truth", options.batch).to(device),
+                              .labels = torch::arange(options.batch).remainder(architecture.spec.classes).to(device),
                               .ids = torch::arange(options.batch),
                               .part = {}};
   auto model = training::initial_model(architecture, ours);
+  model.network = nets::on(std::move(model.network), device);
   training::OptimiserState optimiser;
   auto step = [&](const training::TrainingOptions& with) {
     auto found = training::gradient(model, batch, training::inner_attack(model.network, batch, with), with, {});
     training::step(with, 1e-3, training::parameters(model).tensors, found.parameters, optimiser);
   };
   PlainTraining plain{nets::with_gradients(model.network), architecture, batch, ours};
-  const auto seconds = take_turns({[&] { plain(false); }, [&] { plain(true); }, [&] { step(ours); }, [&] { step(mixed); }}, options.repeats, clock_seconds);
+  const auto seconds = take_turns(
+      {[&] { plain(false); }, [&] { plain(true); }, [&] { step(ours); }, [&] { step(mixed); }}, options.repeats, [&] {
+        core::synchronise(device);
+        return clock_seconds();
+      });
   auto rate = [&](int i) { return static_cast<double>(options.batch) / seconds[i]; };
   return {{"net", net},
           {"batch", options.batch},
-          {"cores", threads},
+          {"cores", run.threads},
+          {"device", run.device},
           {"mode", mode.name},
           {"plain", rate(0)},
           {"plain_images_only", rate(1)},
@@ -278,7 +365,7 @@ Json benchmark_training(const TrainingBenchmarkOptions& options, const core::Run
     for (const auto& mode : kModes) {
       run.report({.task = "bench", .done = static_cast<std::int64_t>(rows.size()), .total = static_cast<std::int64_t>(3 * names.size()),
                   .unit = "modes", .note = fmt::format("{}, {}", net, mode.name)});
-      rows.push_back(time_training(net, mode, options, run.threads));
+      rows.push_back(time_training(net, mode, options, run));
     }
   }
   return {{"rows", rows}};
@@ -287,13 +374,26 @@ Json benchmark_training(const TrainingBenchmarkOptions& options, const core::Run
 core::Fields fields(BenchmarkOptions& o) {
   return {core::field("nets", o.nets, "networks to time, by name, with commas between them"),
           core::field("batch", o.batch, "images in the client's batch", 1, 4096),
-          core::field("trials", o.trials, "restarts side by side in one engine: numbers with commas between them, a row each"),
+          core::field("trials", o.trials,
+                      "restarts side by side in one engine: numbers with commas between them, a row each"),
+          core::field("tensor", o.tensor, "on the CPU: time the tensor engine instead, as on a CUDA device"),
           core::field("repeats", o.repeats, "how often each candidate runs; the median is reported", 1, 100'000)};
 }
 
 Json benchmark_engine(const BenchmarkOptions& options, const core::Run& run) {
   const auto names = split(options.nets);
   const auto trials = numbers(options.trials);
+  const torch::Device device(run.device);
+  if (!device.is_cpu() || options.tensor) {
+    Json rows = Json::array();
+    for (const auto& net : names) {
+      for (const auto count : trials) {
+        if (options.batch == 1) measure_on(device, net, "residual", options, count, rows);
+        measure_on(device, net, "ig", options, count, rows);
+      }
+    }
+    return {{"rows", rows}};
+  }
   double peak = 0;
   core::parallel_for(1, 1, [&](std::int64_t) { peak = 1e-9 * inversion::measure_peak(thread_seconds); });
   Json rows = Json::array();

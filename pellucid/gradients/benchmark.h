@@ -12,6 +12,7 @@ struct BenchmarkOptions {
   std::string nets = "small_cnn,convnet,preact_resnet18,resnet18,wide_resnet34_10";  ///< names from `nets::zoo()`
   std::int64_t batch = 1;                                                            ///< images in the client's batch
   std::string trials = "1,4";  ///< restarts side by side in one engine: numbers from 1 to 64, a row each
+  bool tensor = false;         ///< on the CPU: the tensor engine instead, measured as on a CUDA device
   std::int64_t repeats = 7;  ///< of each candidate; the median is reported
 };
 
@@ -27,6 +28,12 @@ struct BenchmarkOptions {
 /// convolutions that it computes, padding left out, two operations for each multiply-accumulate. `peak_gflops` is the
 /// highest rate seen on one core: of oneDNN's matrix product and convolutions alone (`inversion::measure_peak`) and of the
 /// engine itself, so that `of_peak` never passes 1.
+///
+/// On a CUDA device, or with `tensor`: whole iterations of a descent (matching gradient, priors, signed Adam, box) by
+/// double backward, one restart, and by the tensor engine in each precision, all restarts; rows then have {"net", "batch", "device",
+/// "attack", "method", "restarts", "ms_per_iteration", "ms_least", "ms_most", "n", "iterations",
+/// "trial_iterations_per_s", "error_to_float64", "error_to_double_backward"}: the relative error of the first restart's
+/// gradient to that of double backward in float64 and in float32.
 ///
 /// @return {"peak_gflops", "rows": [{"net", "batch", "trials", "cores", "double_backward_ms", "engine_ms", "ratio",
 ///   "mixed_ms", "mixed_ratio", "gflops", "of_peak", "memory_bytes"}]}; mixed entries are null where there is none.

@@ -3,6 +3,7 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/text.h"
 #include "pellucid/grid/study.h"
+#include "pellucid/inversion/tensor_engine.h"
 
 #include <algorithm>
 #include <charconv>
@@ -73,6 +74,15 @@ void check_checkpoint(const Settings& s, const std::string& where) {
               s.training.epochs, steps.empty() ? "" : fmt::format(", or step {}", fmt::join(steps, ", ")));
 }
 
+// Studies read images back on the CPU.
+void check_attack(const inversion::InversionOptions& attack, const std::string& where) {
+  try {
+    inversion::check_precision(attack.precision, torch::kCPU);
+  } catch (Error& error) {
+    throw error.add_context(where + ": attack");
+  }
+}
+
 // The table called "training.attack" of a document, without the tables in it that have a name of their own; null if there is none.
 Json table_called(const Json& document, const std::string& name, const std::string& where) {
   const Json* table = &document;
@@ -136,6 +146,7 @@ Settings read_settings(const Json& document, const fs::path& folder, const std::
     throw error.add_context(where);
   }
   check_checkpoint(settings, where);
+  check_attack(settings.attack, where);
   return settings;
 }
 

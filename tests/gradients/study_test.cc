@@ -158,6 +158,7 @@ TEST_F(ReadStudy, RefusesWhatItDoesNotKnow) {
   refused("[client]\ncheckpoint = \"step 7\"",
           "client.checkpoint: got \"step 7\", expected end, epoch 1 to 4, or step 0, 1, 10, 100");
   refused("[client]\ncheckpoint = \"epoch 5\"", "got \"epoch 5\"");
+  refused("[attack]\nprecision = \"tf32\"", "precision: got tf32 on the cpu, expected float32 or a CUDA device");
   for (const char* other : {"epoch 0", "epoch 1.5", "epoch 1x", "epoch -1", "epoch ", "epoch", "ends", "step 1e1"}) {
     refused(fmt::format("[client]\ncheckpoint = \"{}\"", other), fmt::format("got \"{}\"", other));
   }
