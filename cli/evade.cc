@@ -115,6 +115,7 @@ struct Evade {
     }
     if (lint_images > 0) add(evasion::lint(judged, answers, looked_at, wanted, rows, attacks.ball()));
 
+    if (store) store->sync();
     const core::Json result = {{"schema", "pellucid.evasion/2"},
                                {"environment", core::environment(run.threads)},
                                {"model", model},

@@ -124,6 +124,12 @@ class Work {
     return notes;
   }
 
+  // Brings what was finished onto the disk.
+  void sync() {
+    shared_store_.sync();
+    cells_.sync();
+  }
+
   // @pre nothing is missing.
   [[nodiscard]] Finished finish() {
     Finished finished = plan_;
@@ -377,6 +383,7 @@ Json run_study(const Study& study, System& system, const Folders& folders, const
     core::throw_if_stopped();
     std::this_thread::sleep_for(kPatience);
   }
+  work.sync();
   if (peers.wait_for_all) peers.wait_for_all();  // none ends before the others: the first one keeps the list of claims
   if (!peers.first) return {};
 

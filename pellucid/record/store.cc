@@ -76,7 +76,7 @@ JournalLine read_journal_line(std::string_view line) {
   if (line.substr(begin.size(), kSum) != sum_of(rest)) return read;
   Json json;
   try {
-    json = core::parse_json("{" + std::string(rest), "line");
+    json = core::parse_json(fmt::format("{{{}", rest), "line");
   } catch (const Error&) {
     return read;
   }
@@ -269,6 +269,11 @@ Store::Store(std::filesystem::path folder, Together together, bool read_only, Ch
     }
   }
   refresh();
+}
+
+void Store::sync() {
+  const std::lock_guard guard(file_->mutex);
+  if (file_->written && !file_->sync()) File::fail(file_->journals.at(file_->own), "write");
 }
 
 Store::~Store() {

@@ -85,6 +85,10 @@ class Store {
   /// @throws Error(kStopped) if a stop was asked for while waiting.
   [[nodiscard]] core::Json cell(const core::Json& determinants, const Compute& compute);
 
+  /// Brings what was written onto the disk: before a result is written that rests on it.
+  /// @throws Error(kIo) if that fails.
+  void sync();
+
   /// Runs `work` unless another process or thread holds the name. @return whether it ran.
   bool exclusively(const std::string& name, const std::function<void()>& work);
 

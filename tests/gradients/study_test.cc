@@ -105,6 +105,7 @@ TEST_F(ReadStudy, TellsTrainingsApartByWhatMattersToThem) {
 // The settings of a group are kept as JSON: what is read from it is what was written.
 TEST_F(ReadStudy, SettingsComeBackFromJson) {
   for (const auto& entry : std::filesystem::directory_iterator(PELLUCID_STUDIES "/grids")) {
+    if (entry.path().stem() == "base") continue;  // what others extend
     for (auto names = grid::scales(entry.path()); const auto& scale : names) {
       for (const auto& group : grid::read_study(System(), entry.path(), scale).groups)
         EXPECT_EQ(to_json(settings(group.settings)), group.settings) << entry.path();
