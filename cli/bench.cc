@@ -1,6 +1,6 @@
 // pellucid bench: how fast this machine is.
 #include "pellucid/core/environment.h"
-#include "pellucid/study/benchmark.h"
+#include "pellucid/gradients/benchmark.h"
 
 #include "cli/settings.h"
 #include "cli/terminal.h"
@@ -11,10 +11,25 @@
 namespace pellucid::cli {
 namespace {
 
-void print_engine(const study::BenchmarkOptions&, const core::Json& result) {
+void print_engine(const gradients::BenchmarkOptions& options, const core::Json& result) {
   auto number = [](const core::Json& value, const char* unit = "") {
     return value.is_null() ? "none" : fmt::format("{:.3g}{}", value.get<double>(), unit);
   };
+  if (!result.contains("peak_gflops")) {
+    std::vector<std::vector<std::string>> table = {{"network", "attack", "batch", "device", "by", "restarts",
+                                                    "ms an iteration", "restarts x iterations a second", "error"}};
+    for (const auto& row : result["rows"]) {
+      table.push_back({row["net"], row["attack"], row["batch"].dump(), row["device"], row["method"],
+                       row["restarts"].dump(), number(row["ms_per_iteration"]),
+                       fmt::format("{:.0f}", row["trial_iterations_per_s"].get<double>()),
+                       fmt::format("{:.1e}", row["error_to_float64"].get<double>())});
+    }
+    print_table(table);
+    say("Whole iterations, medians of {}; error: of the first restart's gradient, against double backward in "
+        "float64.\n",
+        options.repeats);
+    return;
+  }
   std::vector<std::vector<std::string>> table = {{"network", "batch", "restarts", "cores", "double backward, ms", "engine, ms",
                                                   "ratio", "mixed, ms", "ratio", "of peak", "memory"}};
   for (const auto& row : result["rows"]) {
@@ -30,7 +45,7 @@ void print_engine(const study::BenchmarkOptions&, const core::Json& result) {
       result["environment"]["processor"].get<std::string>(), result["peak_gflops"].get<double>());
 }
 
-void print_training(const study::TrainingBenchmarkOptions& options, const core::Json& result) {
+void print_training(const gradients::TrainingBenchmarkOptions& options, const core::Json& result) {
   std::vector<std::vector<std::string>> table = {
       {"network", "training", "plain, /s", "images only, /s", "ours, /s", "to plain", "mixed, /s", "to plain", "to images only"}};
   for (const auto& row : result["rows"]) {
@@ -52,7 +67,7 @@ struct Bench {
   Settings settings;
 
   explicit Bench(CLI::App& app) : settings(app) {
-    settings.add({"", study::fields(options)}, "What");
+    settings.add({"", gradients::fields(options)}, "What");
     settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
 };
@@ -79,8 +94,8 @@ void add(CLI::App& verb, const char* name, const char* help, core::Json (*measur
 void add_bench(CLI::App& app) {
   auto* verb = app.add_subcommand("bench", "Times the parts of Pellucid on this machine");
   verb->require_subcommand(1);
-  add(*verb, "engine", "The matching engine beside double backward, in one run", study::benchmark_engine, print_engine);
-  add(*verb, "train", "Training beside plain libtorch in float32, in one run", study::benchmark_training, print_training);
+  add(*verb, "engine", "The matching engine beside double backward, in one run", gradients::benchmark_engine, print_engine);
+  add(*verb, "train", "Training beside plain libtorch in float32, in one run", gradients::benchmark_training, print_training);
 }
 
 }  // namespace pellucid::cli

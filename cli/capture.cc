@@ -8,8 +8,9 @@
 #include "pellucid/core/text.h"
 #include "pellucid/data/catalog.h"
 #include "pellucid/evasion/fit.h"
+#include "pellucid/gradients/truth.h"
+#include "pellucid/sharing/confidence.h"
 #include "pellucid/sharing/update.h"
-#include "pellucid/study/score.h"
 
 #include <cmath>
 #include <memory>
@@ -51,17 +52,18 @@ struct Capture {
     sharing::require_memory(network.architecture, static_cast<std::int64_t>(images.size()));
     const auto test_set = evasion::fitted(data::load(data, data::Split::kTest, data_dir), network);
     const Tensor indices = torch::tensor(images, torch::kInt64);
-    study::Truth batch{.images = data::pixels(test_set, indices), .labels = data::labels(test_set, indices)};
+    gradients::Truth batch{.images = data::pixels(test_set, indices), .labels = data::labels(test_set, indices)};
     sharing::Observation observation{
         .network = network,
-        .update = sharing::compute_update(network, batch.images, batch.labels, mode, core::Stream(seed, "client dropout")),
+        .update = sharing::compute_update(nets::on(network, torch::Device(run.device)), batch.images, batch.labels,
+                                          mode, core::Stream(seed, "client dropout")),
         .labels = {}};
     const double norm = sharing::gradient_norm(observation.update);
     if (!std::isfinite(norm)) throw core::Error(core::ErrorKind::kModel, "{}: the gradient is not finite: the network's values overflow float32", core::printable(model, 4096));
     const auto* label = batch.labels.data_ptr<std::int64_t>();
     if (share_labels) observation.labels.assign(label, label + images.size());
     batch.update = sharing::digest(observation.update);
-    if (!truth.empty()) study::save_truth(batch, truth);
+    if (!truth.empty()) gradients::save_truth(batch, truth);
     sharing::save_observation(observation, out);
 
     core::Json rows = core::Json::array();

@@ -4,7 +4,8 @@
 #include "pellucid/evasion/lint.h"
 #include "pellucid/inversion/options.h"
 #include "pellucid/nets/zoo.h"
-#include "pellucid/study/benchmark.h"
+#include "pellucid/gradients/benchmark.h"
+#include "pellucid/gradients/metrics.h"
 
 namespace pellucid::cli {
 namespace {
@@ -16,7 +17,7 @@ std::string settings_of(core::Fields fields) {
 }
 
 std::string mixed_error() {
-  const auto error = study::measure_mixed();
+  const auto error = gradients::measure_mixed();
   if (!error) return "This processor has no brain floats: mixed is computed in float32, and results say so.\n";
   return fmt::format("Measured here, preact_resnet18, untrained: the gradient is {:.1e} off float32's, and points the same way to {:.5f} (the cosine of the two).\n",
                      error->relative, error->cosine);
@@ -64,16 +65,7 @@ std::vector<Item> catalogue() {
   add_inversions(items);
   add_evasions(items);
   for (const auto& found : data::list()) items.push_back({"data", found.name, found.summary, found.where.empty() ? found.fix + "\n" : "Found: " + found.where + "\n"});
-  items.push_back({"metrics", "psnr", "peak signal-to-noise ratio in dB; higher is closer",
-                   "Pixels clamped to [0, 1], peak 1, per image: 10 log10(1 / MSE), at most 100. Papers that compute it on normalised pixels "
-                   "without the factor read 10.2 dB lower on MNIST and 12.0 dB lower on CIFAR-10.\n"});
-  items.push_back({"metrics", "ssim", "structural similarity in [-1, 1]; 1 is equal",
-                   "Source: Wang et al. 2004. Gaussian window of 11x11, deviation 1.5, K1 = 0.01, K2 = 0.03, range 1; equal to scikit-image's.\n"});
-  items.push_back({"metrics", "mse", "mean squared error of the pixels in [0, 1]; lower is closer", "On pixels in [0, 1], per image.\n"});
-  items.push_back({"metrics", "fmse_logits", "mean squared difference of the logits of image and reconstruction",
-                   "Source: the published code of Geiping et al. 2020 calls this FMSE.\n"});
-  items.push_back({"metrics", "fmse_features", "mean squared difference of what the last linear layer takes",
-                   "What most readers believe FMSE to be: the penultimate features.\n"});
+  for (const auto& m : gradients::metrics()) items.push_back({"metrics", m.key, m.summary, m.source + "\n"});
   items.push_back({"terms", "margin", "the true class's logit minus the largest other one",
                    "Past ln 2^24 = 16.6 float32 rounds p(true) to 1: the shared gradient loses the true class, and an attack that recomputes "
                    "the loss fails for a reason that has nothing to do with privacy. Bits are lost before: from margins of 13 to 14 on double "

@@ -61,14 +61,15 @@ struct Demo {
     settings.apply();
     const auto file = study_file(pretrained ? "demo-pretrained" : "demo");
     auto list = changes();
-    auto study = study::read_study(file, flags.scale, list);
+    gradients::System system;
+    auto study = grid::read_study(system, file, flags.scale, list);
     // What is named is taken as it is; where nothing is, and there is no MNIST, the digits are drawn.
     if (!names_data(study.document) && !data::available("mnist")) {
       list.push_back(assignment("model.data", "digits"));
-      study = study::read_study(file, flags.scale, list);
+      study = grid::read_study(system, file, flags.scale, list);
     }
     if (flags.out.empty()) flags.out = "runs/" + study.name;
-    run_study(study, flags, "demo");
+    run_study(study, system, flags, "demo");
   }
 };
 

@@ -8,7 +8,7 @@
 #include "pellucid/data/catalog.h"
 #include "pellucid/evasion/fit.h"
 #include "pellucid/evasion/lint.h"
-#include "pellucid/study/store.h"
+#include "pellucid/record/store.h"
 
 #include "cli/measurement.h"
 #include "cli/network.h"
@@ -88,7 +88,7 @@ struct Evade {
     }
 
     std::optional<core::RunFolder> folder;
-    std::optional<study::Store> store;
+    std::optional<record::Store> store;
     evasion::Remember remember;
     if (!out.empty()) {
       folder.emplace(out, "evade", core::Workers::kSeveral);
@@ -115,6 +115,7 @@ struct Evade {
     }
     if (lint_images > 0) add(evasion::lint(judged, answers, looked_at, wanted, rows, attacks.ball()));
 
+    if (store) store->sync();
     const core::Json result = {{"schema", "pellucid.evasion/2"},
                                {"environment", core::environment(run.threads)},
                                {"model", model},

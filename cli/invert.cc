@@ -13,8 +13,9 @@
 #include "pellucid/data/image_file.h"
 #include "pellucid/inversion/matching.h"
 #include "pellucid/inversion/reconstruct.h"
+#include "pellucid/inversion/tensor_engine.h"
 #include "pellucid/nets/safetensors.h"
-#include "pellucid/study/score.h"
+#include "pellucid/gradients/metrics.h"
 
 #include <algorithm>
 #include <memory>
@@ -70,6 +71,7 @@ struct Invert {
     options = inversion::preset(attack.empty() ? inversion::presets().front().name : attack).options;
     settings.apply();
     const core::Run run = make_run(common);
+    inversion::check_precision(options.precision, torch::Device(run.device));
     const auto network = cli::load_network(model, foreign);
     const auto observation = sharing::load_observation(update, network);
     try {
@@ -92,28 +94,28 @@ struct Invert {
     }
     Json result = describe(observation, reconstruction, run);
     save(folder, result, chosen.images);
-    std::vector<study::Score> scores;
+    std::vector<gradients::Score> scores;
     if (!truth.empty()) {
       try {
         const auto loaded = load_truth(observation);
         result["truth_names_update"] = !loaded.update.empty();
-        scores = study::score(network, chosen.images, loaded);
+        scores = gradients::score(network, chosen.images, loaded);
       } catch (Error& error) {
         throw error.add_context(fmt::format("{} holds what was read back; scoring it", core::printable(out, 4096)));
       }
       for (std::size_t i = 0; i < scores.size(); ++i) {
         result["images"][i]["original"] = scores[i].original;
-        result["images"][i].update(study::to_json(scores[i]));
+        result["images"][i].update(gradients::to_json(scores[i]));
       }
       core::write_file(folder.path() / kResult, core::to_text(result));
     }
     if (!print_json(common, result)) print(result, reconstruction.trials.size());
   }
 
-  [[nodiscard]] study::Truth load_truth(const sharing::Observation& observation) const {
-    auto loaded = study::load_truth(truth, observation.network.architecture.spec);
+  [[nodiscard]] gradients::Truth load_truth(const sharing::Observation& observation) const {
+    auto loaded = gradients::load_truth(truth, observation.network.architecture.spec);
     try {
-      study::check_belongs(loaded, observation);
+      gradients::check_belongs(loaded, observation);
     } catch (Error& error) {
       throw error.add_context(core::printable(truth, 4096));
     }

@@ -5,7 +5,9 @@
 #include "pellucid/core/progress.h"
 #include "pellucid/core/text.h"
 #include "pellucid/report/html.h"
-#include "pellucid/study/run_study.h"
+#include "pellucid/core/environment.h"
+#include "pellucid/core/processes.h"
+#include "pellucid/grid/run.h"
 
 #include "cli/verbs.h"
 
@@ -102,27 +104,27 @@ void print_study(const Json& result) {
   for (const auto& warning : result["warnings"]) say("\nNote: {}\n", warning.get<std::string>());
 }
 
-Json to_json(const study::Outline& outline) {
-  const auto list = [](const std::vector<study::Outline::Item>& items) {
+Json to_json(const grid::Outline& outline) {
+  const auto list = [](const std::vector<grid::Outline::Part>& items) {
     Json rows = Json::array();
     for (const auto& i : items)
       rows.push_back({{"id", i.id}, {"name", i.name}, {"done", i.done}, {"total", i.total}, {"seconds", i.seconds}});
     return rows;
   };
-  return {{"trainings", list(outline.trainings)}, {"readings", list(outline.readings)}};
+  return {{"trainings", list(outline.subjects)}, {"readings", list(outline.readings)}};
 }
 
-void print(const study::Outline& outline) {
+void print(const grid::Outline& outline) {
   double seconds = 0;
   std::vector<std::vector<std::string>> rows = {{"what", "done", "of", "still, about"}};
-  const auto add = [&](const std::vector<study::Outline::Item>& items, const char* kind) {
+  const auto add = [&](const std::vector<grid::Outline::Part>& items, const char* kind) {
     for (const auto& i : items) {
       seconds += i.seconds;
       rows.push_back({fmt::format("{} {}", kind, core::printable(i.name)), fmt::format("{}", i.done), fmt::format("{}", i.total),
                       i.done == i.total ? "" : core::format_duration(i.seconds)});
     }
   };
-  add(outline.trainings, "train");
+  add(outline.subjects, "train");
   add(outline.readings, "read back");
   print_table(rows);
   say(
@@ -148,9 +150,10 @@ struct StudyVerb {
 
   void run() {
     settings.apply();
-    const auto study = study::read_study(study_file(name), flags.scale, flags.changes);
+    gradients::System system;
+    const auto study = grid::read_study(system, study_file(name), flags.scale, flags.changes);
     if (flags.out.empty()) flags.out = "runs/" + study.name + (study.scale.empty() ? "" : "-" + study.scale);
-    run_study(study, flags, "study");
+    run_study(study, system, flags, "study");
   }
 };
 
@@ -183,13 +186,13 @@ fs::path study_file(const std::string& name) {
                     core::join_choices(names), core::suggestion(name, names));
 }
 
-void run_study(const study::Study& study, const StudyFlags& flags, const std::string& verb) {
-  study::Folders folders{.run = fs::path(flags.out).lexically_normal(), .trained = flags.trained};
+void run_study(const grid::Study& study, grid::System& system, const StudyFlags& flags, const std::string& verb) {
+  grid::Folders folders{.run = fs::path(flags.out).lexically_normal(), .shared = flags.trained};
   if (!folders.run.has_filename()) folders.run = folders.run.parent_path();  // out/ is out
-  if (flags.trained.empty()) folders.trained = folders.run.parent_path() / "trained";
+  if (flags.trained.empty()) folders.shared = folders.run.parent_path() / "trained";
   core::Run run = make_run(flags.common, /*lines=*/true);
   if (flags.dry_run) {
-    const auto outline = study::outline(study, folders, run);
+    const auto outline = grid::outline(study, system, folders, run);
     if (!print_json(flags.common, to_json(outline))) print(outline);
     return;
   }
@@ -199,7 +202,11 @@ void run_study(const study::Study& study, const StudyFlags& flags, const std::st
     end_progress();
     remark("pellucid {}: {}\n", verb, core::printable(sentence, 400));
   };
-  const Json result = study::run_study(study, folders, run, processes, warn);
+  const grid::Peers peers{.first = processes.first(),
+                          .count = processes.count(),
+                          .claim = [&](const std::string& name) { return processes.claim(name); },
+                          .wait_for_all = [&] { (void)processes.sum(torch::zeros({1})); }};
+  const Json result = grid::run_study(study, system, folders, run, core::environment(run.threads), peers, warn);
   if (!processes.first()) return;
   const auto page = report::write_report(folders.run);
   if (print_json(flags.common, result)) return;

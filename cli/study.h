@@ -1,7 +1,7 @@
 // What `study` and `demo` share: the flags with which a study is run, and the run.
 #pragma once
 
-#include "pellucid/study/plan.h"
+#include "pellucid/gradients/system.h"
 
 #include "cli/settings.h"
 #include "cli/terminal.h"
@@ -24,7 +24,8 @@ void add_flags(CLI::App& app, Settings& settings, StudyFlags& flags, const std::
 [[nodiscard]] std::filesystem::path study_file(const std::string& name);
 
 /// Runs a study to its report and prints it; with --dry-run it is only said what there is to do.
+/// @param system that the study was read with.
 /// @param verb for what is said on stderr.
-void run_study(const study::Study& study, const StudyFlags& flags, const std::string& verb);
+void run_study(const grid::Study& study, grid::System& system, const StudyFlags& flags, const std::string& verb);
 
 }  // namespace pellucid::cli

@@ -161,7 +161,9 @@ std::string safe(std::string_view text) {
 core::Fields fields(Common& common) {
   return {
       core::field("threads", common.threads, "cores to use; 0 is all of them", 0, 4096),
-      core::field("device", common.device, "where networks are trained and attacked: cpu, cuda or cuda:N; images are read back on the cpu"),
+      core::field("device", common.device,
+                  "where networks are trained and attacked and invert computes: cpu, cuda or cuda:N; studies read images "
+                  "back on the cpu"),
       core::field("memory", common.memory, "memory that this process may use: 4G, 500M; 0 is what the machine allows. Files that claim more are refused"),
       core::field("quiet", common.quiet, "no progress, no hints"),
       core::field("json", common.json, "print the result as JSON"),

@@ -3,6 +3,7 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/processes.h"
 
+#include <ATen/Context.h>
 #include <torch/cuda.h>
 
 #include <charconv>
@@ -24,6 +25,8 @@ torch::Device device(const std::string& name) {
     throw Error(ErrorKind::kUsage, "--device: got \"{}\", this libtorch finds {} CUDA device{} and needs number {}; use --device cpu{}", name, found,
                 found == 1 ? "" : "s", number, found == 0 ? ", or build against a libtorch with CUDA" : "");
   }
+  at::globalContext().setAllowTF32CuDNN(false);  // float32 is float32: TF32 goes by its name
+  at::globalContext().setAllowTF32CuBLAS(false);
   return {torch::kCUDA, static_cast<torch::DeviceIndex>(number)};
 }
 

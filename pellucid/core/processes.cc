@@ -3,10 +3,18 @@
 #include "pellucid/core/error.h"
 
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
-#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <torch/version.h>
-#ifdef USE_C10D_NCCL
+#if TORCH_VERSION_MAJOR >= 2
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+#endif
+// PyTorch's wheels say that they have Gloo and NCCL and bring the headers of neither.
+#if defined(USE_C10D_GLOO) && __has_include(<gloo/config.h>)
+#define PELLUCID_GLOO
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#endif
+#if defined(USE_C10D_NCCL) && __has_include(<nccl.h>)
+#define PELLUCID_NCCL
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
 
@@ -64,18 +72,24 @@ Place place() {
   return {};
 }
 
-c10::intrusive_ptr<Backend> connect(const c10::intrusive_ptr<c10d::Store>& store, Place at, [[maybe_unused]] const torch::Device& device) {
-#ifdef USE_C10D_NCCL
+c10::intrusive_ptr<Backend> connect([[maybe_unused]] const c10::intrusive_ptr<c10d::Store>& store,
+                                    [[maybe_unused]] Place at, [[maybe_unused]] const torch::Device& device) {
+#ifdef PELLUCID_NCCL
   if (device.is_cuda()) {
     auto options = c10d::ProcessGroupNCCL::Options::create();
     options->timeout = kWork;
     return c10::make_intrusive<c10d::ProcessGroupNCCL>(store, at.rank, at.count, options);
   }
 #endif
+#ifdef PELLUCID_GLOO
   auto options = c10d::ProcessGroupGloo::Options::create();
   options->timeout = kWork;
   options->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
   return c10::make_intrusive<c10d::ProcessGroupGloo>(store, at.rank, at.count, options);
+#else
+  throw Error(ErrorKind::kUsage, "got {} processes, expected one: this build has no Gloo{}", at.count,
+              device.is_cuda() ? " and no NCCL" : "");
+#endif
 }
 
 }  // namespace
@@ -117,7 +131,7 @@ Processes Processes::from_environment(const torch::Device& device) {
   if (at.count == 1) return processes;
   processes.rank_ = at.rank;
   processes.count_ = at.count;
-#ifdef USE_C10D_NCCL
+#ifdef PELLUCID_NCCL
   processes.device_ = device;
 #endif
   const char* given = std::getenv("MASTER_ADDR");
@@ -140,6 +154,8 @@ Processes Processes::from_environment(const torch::Device& device) {
     processes.group_ = std::make_shared<Group>();
     processes.group_->backend = connect(store, at, device);
     processes.group_->store = store;
+  } catch (const Error&) {
+    throw;
   } catch (const std::exception& error) {
     throw Error(ErrorKind::kIo, "process {} of {}: the others are not to be reached at {}:{} ($MASTER_ADDR, $MASTER_PORT): {}", at.rank, at.count,
                 address, port, error.what());

@@ -24,6 +24,8 @@ class Processes {
   /// of them there is one process. MASTER_ADDR is 127.0.0.1 and MASTER_PORT 29500 where they are missing.
   /// @param device where this process computes: on CUDA, and if libtorch has NCCL, that is what sums.
   /// @throws Error(kUsage) if a variable is no number, or the rank is not below the size.
+  /// @throws Error(kUsage) if there are several and this build has nothing that sums between them: neither Gloo nor,
+  /// for CUDA, NCCL.
   /// @throws Error(kIo) if the processes do not find each other within five minutes.
   [[nodiscard]] static Processes from_environment(const torch::Device& device = torch::kCPU);
 

@@ -53,7 +53,7 @@ struct WorstCase {
 [[nodiscard]] core::Json to_json(const WorstCase& result);
 
 /// Keeps results by what determines them, so that a run that was stopped goes on: returns the kept result, or computes
-/// and keeps it. (`study::Store::cell` is one.)
+/// and keeps it. (`record::Store::cell` is one.)
 using Remember = std::function<core::Json(const core::Json& determinants, const std::function<core::Json()>& compute)>;
 
 /// Runs the attacks one after the other on a data set, in batches over run.threads cores, and judges each point itself

@@ -71,6 +71,16 @@ Problem make_problem(const sharing::Observation& observation, const InversionOpt
   return problem;
 }
 
+Problem on(Problem problem, const torch::Device& device) {
+  const auto move = [&](Tensor& tensor) {
+    if (tensor.defined()) tensor = tensor.to(device);
+  };
+  for (auto& [name, tensor] : problem.state) move(tensor);
+  for (auto& tensor : problem.observed) move(tensor);
+  for (auto* tensor : {&problem.labels, &problem.residual, &problem.features}) move(*tensor);
+  return problem;
+}
+
 Tensor linear_input(const sharing::Update& update, const std::string& layer) {
   const Tensor weight = update.gradient.at(layer + ".weight").to(torch::kFloat64), bias = update.gradient.at(layer + ".bias").to(torch::kFloat64);
   const double square = bias.square().sum().item<double>();

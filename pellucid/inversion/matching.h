@@ -40,6 +40,9 @@ struct Problem {
 [[nodiscard]] Problem make_problem(const sharing::Observation& observation, const InversionOptions& options,
                                    const std::vector<std::int64_t>& labels);
 
+/// The problem with its tensors there.
+[[nodiscard]] Problem on(Problem problem, const torch::Device& device);
+
 /// The objective at one trial.
 struct Matched {
   double matching_loss;  ///< the distance of the gradients, and of the features where they are matched; comparable between restarts of one attack

@@ -9,6 +9,29 @@
 
 namespace pellucid::inversion {
 
+/// What a primitive computes, for an engine: its arguments as oneDNN lists them for that operation. Up to version 2
+/// that took two steps.
+template <typename Primitive, typename... Arguments>
+typename Primitive::primitive_desc described(const dnnl::engine& engine, const dnnl::primitive_attr& attributes,
+                                             const Arguments&... arguments) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, arguments..., attributes};
+#else
+  return {typename Primitive::desc(arguments...), attributes, engine};
+#endif
+}
+/// The same for a backward primitive, of the forward one described by `forward`.
+template <typename Primitive, typename Forward, typename... Arguments>
+typename Primitive::primitive_desc described_after(const Forward& forward, const dnnl::engine& engine,
+                                                   const dnnl::primitive_attr& attributes,
+                                                   const Arguments&... arguments) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, arguments..., forward, attributes};
+#else
+  return {typename Primitive::desc(arguments...), attributes, engine, forward};
+#endif
+}
+
 /// A primitive with its arguments.
 struct Call {
   dnnl::primitive primitive;

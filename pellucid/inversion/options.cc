@@ -23,10 +23,18 @@ core::Fields fields(InversionOptions& o) {
       core::field("start", o.start, "where a restart begins: normal noise, uniform noise, grey with a little noise, or black",
                   core::Choices<Start>{{"normal", Start::kNormal}, {"uniform", Start::kUniform}, {"grey", Start::kGrey}, {"zero", Start::kZero}}),
       core::field("keep", o.keep, "which iterate is the result", core::Choices<Keep>{{"last", Keep::kLast}, {"best", Keep::kBest}}),
-      core::field("method", o.method, "what computes the matching: the engine, or double backward, its reference",
-                  core::Choices<Method>{{"engine", Method::kEngine}, {"double_backward", Method::kDoubleBackward}}),
-      core::field("precision", o.precision, "the attacker's arithmetic; mixed is float32 on a processor without brain floats (AVX-512), float64 goes by double backward",
-                  core::Choices<Precision>{{"float32", Precision::kFloat32}, {"mixed", Precision::kMixed}, {"float64", Precision::kFloat64}}),
+      core::field("method", o.method,
+                  "what computes the matching: the engine (on a CUDA device the tensor engine), the tensor engine, or "
+                  "double backward, their reference",
+                  core::Choices<Method>{
+                      {"engine", Method::kEngine}, {"tensor", Method::kTensor}, {"double_backward", Method::kDoubleBackward}}),
+      core::field("precision", o.precision,
+                  "the attacker's arithmetic; tf32 needs a CUDA device; mixed is float32 on a processor without brain "
+                  "floats (AVX-512); float64 goes by double backward or the tensor engine",
+                  core::Choices<Precision>{{"float32", Precision::kFloat32},
+                                           {"tf32", Precision::kTf32},
+                                           {"mixed", Precision::kMixed},
+                                           {"float64", Precision::kFloat64}}),
       core::field("seed", o.seed, "seed of the start noise"),
   };
 }

@@ -29,7 +29,8 @@ enum class Decay {
 };
 /// What computes the matching loss and its gradient.
 enum class Method {
-  kEngine,          ///< engine.h; where it cannot, double backward, and the result says why
+  kEngine,          ///< engine.h on the cpu, tensor_engine.h elsewhere; or double backward, and the result says why
+  kTensor,          ///< tensor_engine.h, on any device and in any precision
   kDoubleBackward,  ///< matching.h
 };
 enum class Keep {
@@ -37,9 +38,11 @@ enum class Keep {
   kBest,  ///< the iterate with the lowest optimised value (matching loss + TV)
 };
 enum class Precision {
-  kFloat32,
-  kMixed,    ///< brain floats in every convolution but the forward sweep's; needs the engine and a processor that has them, and is float32 elsewhere
-  kFloat64,  ///< for verification; by double backward
+  kFloat32,  ///< strictly, on a CUDA device too
+  kTf32,     ///< factors of products rounded to TF32's 10 bits in all but the forward sweep; CUDA only
+  kMixed,    ///< brain floats in every convolution but the forward sweep's; by the engine on a processor that has them
+             ///< (float32 elsewhere), or by the tensor engine
+  kFloat64,  ///< for verification; by double backward or the tensor engine
 };
 
 struct InversionOptions {

@@ -39,9 +39,9 @@ double convolution_rate(std::int64_t channels, std::int64_t size, double (*secon
   const memory::desc in({kImages, channels, size + 2, size + 2}, memory::data_type::f32, memory::format_tag::nhwc);
   const memory::desc out({kImages, channels, size, size}, memory::data_type::f32, memory::format_tag::nhwc);
   const memory::desc weight({channels, channels, kKernel, kKernel}, memory::data_type::f32, memory::format_tag::any);
-  const dnnl::convolution_forward::primitive_desc description(
-      {dnnl::prop_kind::forward_training, dnnl::algorithm::convolution_direct, in, weight, out, one, none, none},
-      Onednn::attributes(), dnn.engine());
+  const auto description = described<dnnl::convolution_forward>(
+      dnn.engine(), Onednn::attributes(), dnnl::prop_kind::forward_training, dnnl::algorithm::convolution_direct, in,
+      weight, out, one, none, none);
   const auto zeros = [](const memory::desc& d) { return std::vector<float>(d.get_size() / sizeof(float)); };
   std::vector<float> x = zeros(in), w = zeros(description.weights_desc()), y = zeros(out), scratch;
   const Call call = dnn.call<dnnl::convolution_forward>(description, {{DNNL_ARG_SRC, dnn.view(in, x.data())},

@@ -2,14 +2,15 @@
 
 #include "pellucid/core/error.h"
 #include "pellucid/core/parallel.h"
-#include "pellucid/core/stop.h"
-#include "pellucid/core/text.h"
+#include "pellucid/core/recording.h"
 #include "pellucid/core/tensor.h"
+#include "pellucid/core/text.h"
+#include "pellucid/inversion/descent.h"
 #include "pellucid/inversion/engine.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <numbers>
@@ -17,48 +18,10 @@
 namespace pellucid::inversion {
 namespace {
 
-constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
 constexpr double kGreyNoise = 0.01;
 constexpr double kLastRate = 1e-3;  // of the first, at the end of a cosine
-constexpr std::int64_t kCurvePoints = 100;
-constexpr std::int64_t kPack = 4;  // trials in one engine, at most: each adds memory
-
-// The units in which the descent moves: those of the network's normalisation, or pixels where it has none.
-struct Units {
-  Tensor mean = torch::zeros({1, 1, 1, 1}), deviation = torch::ones({1, 1, 1, 1});
-
-  explicit Units(const nets::Spec& spec) {
-    if (spec.mean.empty()) return;
-    mean = torch::tensor(spec.mean, torch::kFloat64).view({1, -1, 1, 1});
-    deviation = torch::tensor(spec.deviation, torch::kFloat64).view({1, -1, 1, 1});
-  }
-  [[nodiscard]] Tensor to_pixels(const Tensor& z) const { return z * deviation.to(z.options()) + mean.to(z.options()); }
-  [[nodiscard]] Tensor from_pixels(const Tensor& x) const { return (x - mean.to(x.options())) / deviation.to(x.options()); }
-};
-
-// What each trial prefers of its images beside the matching loss, tv (mean|dz/dx| + mean|dz/dy|) + l1 mean|pixel|, with its
-// gradient by z.
-struct Prior {
-  Tensor values;  // (trials) float64
-  Tensor gradient;
-
-  Prior(const Tensor& z, const Tensor& pixels, const Tensor& deviation, const InversionOptions& options, std::int64_t trials) {
-    const auto each = [&](const Tensor& t) { return t.reshape({trials, -1}); };
-    const Tensor dx = z.slice(3, 1) - z.slice(3, 0, -1), dy = z.slice(2, 1) - z.slice(2, 0, -1);
-    values = options.tv * (each(dx).abs().mean(1) + each(dy).abs().mean(1)).to(torch::kFloat64);
-    const auto share = [&](const Tensor& t) { return options.tv * static_cast<double>(trials) / static_cast<double>(t.numel()); };
-    const Tensor sx = dx.sign() * share(dx), sy = dy.sign() * share(dy);
-    gradient = torch::zeros_like(z);
-    gradient.slice(3, 1).add_(sx);
-    gradient.slice(3, 0, -1).sub_(sx);
-    gradient.slice(2, 1).add_(sy);
-    gradient.slice(2, 0, -1).sub_(sy);
-    if (options.l1 > 0) {
-      values += options.l1 * each(pixels).abs().mean(1).to(torch::kFloat64);
-      gradient.add_(pixels.sign() * deviation, options.l1 * static_cast<double>(trials) / static_cast<double>(z.numel()));
-    }
-  }
-};
+constexpr std::int64_t kPack = 4;   // trials in one engine, at most: each adds memory
+constexpr std::int64_t kDevicePack = 64;  // on a device, where more trials keep it busy
 
 Tensor start(const sharing::Observation& observation, const InversionOptions& options, const Units& units, std::int64_t restart) {
   std::vector<std::int64_t> shape = {observation.update.batch_size};
@@ -73,94 +36,59 @@ Tensor start(const sharing::Observation& observation, const InversionOptions& op
   return units.from_pixels(torch::zeros(shape));
 }
 
-// Adam on one tensor.
-struct Adam {
-  Tensor first, second;
-  std::int64_t steps = 0;
-
-  void step(Tensor& z, const Tensor& gradient, double rate) {
-    if (steps == 0) first = torch::zeros_like(z), second = torch::zeros_like(z);
-    ++steps;
-    first.mul_(kBeta1).add_(gradient, 1 - kBeta1);
-    second.mul_(kBeta2).addcmul_(gradient, gradient, 1 - kBeta2);
-    const double bias1 = 1 - std::pow(kBeta1, static_cast<double>(steps)), bias2 = 1 - std::pow(kBeta2, static_cast<double>(steps));
-    z.addcdiv_(first, (second.sqrt() / std::sqrt(bias2)).add_(kEpsilon), -rate / bias1);
-  }
-};
-
-// The matching loss of several trials at once, and what computes it.
-struct Evaluation {
-  std::string method;
-  std::function<Tensor(const Tensor& pixels, std::span<double> losses)> gradient;
-};
-
-Evaluation by_double_backward(const Problem& problem, const InversionOptions& options, const std::string& why) {
+Evaluation by_double_backward(const Problem& problem, const InversionOptions& options, const torch::Device& device,
+                              const std::string& why) {
   const auto precision = options.precision == Precision::kFloat64 ? Precision::kFloat64 : Precision::kFloat32;
-  auto matching = std::make_shared<Matching>(problem, precision);
+  auto matching = std::make_shared<Matching>(on(problem, device), precision);
   const std::int64_t batch = problem.batch_size;
   return {.method = fmt::format("double backward, {}{}", precision == Precision::kFloat64 ? "float64" : "float32", why),
-          .gradient = [matching, batch](const Tensor& pixels, std::span<double> losses) {
-            std::vector<Tensor> gradients;
-            for (std::size_t t = 0; t < losses.size(); ++t) {
-              Matched matched = (*matching)(pixels.narrow(0, static_cast<std::int64_t>(t) * batch, batch));
-              losses[t] = matched.matching_loss;
-              gradients.push_back(std::move(matched.gradient));
-            }
-            return torch::cat(gradients);
-          }};
+          .at =
+              [matching, batch](const Tensor& pixels) {
+                std::vector<Tensor> gradients;
+                std::vector<double> losses;
+                for (std::int64_t i = 0; i < pixels.size(0); i += batch) {
+                  Matched matched = (*matching)(pixels.narrow(0, i, batch));
+                  losses.push_back(matched.matching_loss);
+                  gradients.push_back(std::move(matched.gradient));
+                }
+                return Evaluated{.losses = torch::tensor(losses, torch::kFloat64).to(pixels.device()),
+                                 .gradient = torch::cat(gradients)};
+              },
+          .reads_back = true};
 }
 
-Evaluation evaluation(const Problem& problem, const InversionOptions& options, std::int64_t trials) {
-  if (options.method == Method::kDoubleBackward) return by_double_backward(problem, options, "");
-  if (options.precision == Precision::kFloat64) return by_double_backward(problem, options, ": the engine has no float64");
-  if (const auto reason = Engine::lacks(problem.architecture)) return by_double_backward(problem, options, fmt::format(": the network has {}", *reason));
+Evaluation by_tensors(const Problem& problem, const InversionOptions& options, std::int64_t trials,
+                      const torch::Device& device) {
+  if (const auto reason = TensorEngine::lacks(problem.architecture))
+    return by_double_backward(problem, options, device, fmt::format(": the network has {}", *reason));
+  auto engine = std::make_shared<TensorEngine>(problem, trials, options.precision, device);
+  constexpr auto kNames = std::to_array<std::pair<Precision, const char*>>({{Precision::kFloat32, "float32"},
+                                                                            {Precision::kTf32, "tf32"},
+                                                                            {Precision::kMixed, "mixed"},
+                                                                            {Precision::kFloat64, "float64"}});
+  const auto name = std::ranges::find(kNames, options.precision, &std::pair<Precision, const char*>::first);
+  return {.method = fmt::format("tensor engine, {}", name->second),
+          .at = [engine](const Tensor& pixels) { return engine->evaluate(pixels); }};
+}
+
+Evaluation evaluation(const Problem& problem, const InversionOptions& options, std::int64_t trials,
+                      const torch::Device& device) {
+  if (options.method == Method::kDoubleBackward) return by_double_backward(problem, options, device, "");
+  if (options.method == Method::kTensor || !device.is_cpu()) return by_tensors(problem, options, trials, device);
+  if (options.precision == Precision::kFloat64)
+    return by_double_backward(problem, options, device, ": the engine has no float64");
+  if (const auto reason = Engine::lacks(problem.architecture))
+    return by_double_backward(problem, options, device, fmt::format(": the network has {}", *reason));
   const bool asked = options.precision == Precision::kMixed, mixed = asked && has_brain_floats();
   auto engine = std::make_shared<Engine>(problem, trials, mixed ? Precision::kMixed : Precision::kFloat32);
-  return {.method = fmt::format("engine, {}", mixed ? "mixed" : asked ? "float32: this processor has no brain floats for mixed" : "float32"),
-          .gradient = [engine](const Tensor& pixels, std::span<double> losses) { return engine->evaluate(pixels, losses); }};
-}
-
-// The descent of several trials side by side. `trial.images` stays undefined where not even the start could be evaluated.
-void descend(const Evaluation& matching, const Units& units, Tensor z, const InversionOptions& options, std::span<Trial> trials) {
-  const auto count = static_cast<std::int64_t>(trials.size()), batch = z.size(0) / count;
-  const Tensor low = units.from_pixels(torch::zeros_like(z)), high = units.from_pixels(torch::ones_like(z));
-  const Tensor deviation = units.deviation.to(z.options());
-  const std::int64_t stride = std::max<std::int64_t>(1, (options.iterations + kCurvePoints - 1) / kCurvePoints);
-  Adam adam;
-  std::vector<double> losses(count), best(count, std::numeric_limits<double>::infinity());
-  for (std::int64_t iteration = 0; iteration <= options.iterations; ++iteration) {
-    core::throw_if_stopped();
-    const Tensor pixels = units.to_pixels(z);
-    const Tensor matched = matching.gradient(pixels, losses);
-    const Prior prior(z, pixels, deviation, options, count);
-    const Tensor gradient = matched * deviation + prior.gradient;
-    const Tensor finite = torch::isfinite(gradient).reshape({count, -1}).all(1);
-    bool any = false;
-    for (std::int64_t t = 0; t < count; ++t) {
-      Trial& trial = trials[t];
-      if (trial.status != Status::kOk) continue;
-      const double objective = losses[t] + prior.values.data_ptr<double>()[t];
-      if (!std::isfinite(objective) || !finite.data_ptr<bool>()[t]) {
-        trial.status = Status::kDiverged;
-        trial.reason = fmt::format("the matching loss or its gradient is not finite at iteration {}", iteration);
-        continue;
-      }
-      any = true;
-      if (iteration % stride == 0) {
-        trial.curve.iteration.push_back(iteration);
-        trial.curve.matching_loss.push_back(losses[t]);
-      }
-      if (options.keep == Keep::kLast || objective < best[t]) {
-        best[t] = objective;
-        trial.matching_loss = losses[t];
-        trial.prior = prior.values.data_ptr<double>()[t];
-        trial.images = pixels.narrow(0, t * batch, batch);
-      }
-    }
-    if (!any || iteration == options.iterations) return;  // the last evaluation only judges the last step
-    adam.step(z, options.sign ? gradient.sign() : gradient, learning_rate(options, iteration));
-    if (options.box) z = torch::min(torch::max(z, low), high);
-  }
+  return {.method = fmt::format("engine, {}", mixed   ? "mixed"
+                                              : asked ? "float32: this processor has no brain floats for mixed"
+                                                      : "float32"),
+          .at = [engine, trials](const Tensor& pixels) {
+            std::vector<double> losses(trials);
+            const Tensor gradient = engine->evaluate(pixels, losses);
+            return Evaluated{.losses = torch::tensor(losses, torch::kFloat64), .gradient = gradient};
+          }};
 }
 
 // A sign that a descent has not reached what it could, or nothing; see `diagnose`.
@@ -205,17 +133,23 @@ std::string to_string(Status status) {
   return "";
 }
 
-std::vector<Trial> run_trials(const sharing::Observation& observation, const InversionOptions& options, std::int64_t first, std::int64_t count) {
+std::vector<Trial> run_trials(const sharing::Observation& observation, const InversionOptions& options,
+                              std::int64_t first, std::int64_t count, const torch::Device& device) {
   std::vector<Trial> trials(count);
   for (auto& trial : trials) trial.matching_loss = std::numeric_limits<double>::quiet_NaN();
   try {
-    const Evaluation matching = evaluation(make_problem(observation, options, infer_labels(observation)), options, count);
+    static std::mutex one_recording;  // CUDA records one graph at a time
+    const auto alone = device.is_cpu() ? std::unique_lock<std::mutex>() : std::unique_lock(one_recording);
+    const core::Tf32 strictly(device, false);
+    const Evaluation matching =
+        evaluation(make_problem(observation, options, infer_labels(observation)), options, count, device);
     for (auto& trial : trials) trial.method = matching.method;
-    const Units units(observation.network.architecture.spec);
-    const auto type = options.precision == Precision::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+    const auto& spec = observation.network.architecture.spec;
+    const auto kind = torch::TensorOptions(device).dtype(options.precision == Precision::kFloat64 ? torch::kFloat64
+                                                                                                  : torch::kFloat32);
     std::vector<Tensor> starts;
-    for (std::int64_t t = 0; t < count; ++t) starts.push_back(start(observation, options, units, first + t).to(type));
-    descend(matching, units, torch::cat(starts), options, trials);
+    for (std::int64_t t = 0; t < count; ++t) starts.push_back(start(observation, options, Units(spec), first + t));
+    descend(matching, Units(spec, kind), torch::cat(starts).to(kind), options, trials);
   } catch (const core::Error& error) {
     if (error.kind() != core::ErrorKind::kUsage && error.kind() != core::ErrorKind::kModel) throw;
     for (auto& trial : trials) {
@@ -224,7 +158,8 @@ std::vector<Trial> run_trials(const sharing::Observation& observation, const Inv
     }
   }
   for (auto& trial : trials) {
-    if (trial.images.defined()) trial.images = trial.images.detach().to(torch::kFloat32).clamp(0, 1).clone();
+    if (trial.images.defined())
+      trial.images = trial.images.detach().to(torch::kCPU, torch::kFloat32).clamp(0, 1).clone();
   }
   return trials;
 }
@@ -252,14 +187,17 @@ void check_applies(const sharing::Observation& observation, const InversionOptio
 
 Reconstruction reconstruct(const sharing::Observation& observation, const InversionOptions& options, const core::Run& run) {
   sharing::require_memory(observation.network.architecture, observation.update.batch_size);
-  const std::int64_t threads = std::max(run.threads, 1);
-  const std::int64_t pack = std::clamp<std::int64_t>((options.restarts + threads - 1) / threads, 1, kPack);
+  const torch::Device device(run.device);
+  check_precision(options.precision, device);
+  const std::int64_t streams = device.is_cpu() ? std::max(run.threads, 1) : 1;  // a device is kept busy by one
+  const std::int64_t pack =
+      std::clamp<std::int64_t>((options.restarts + streams - 1) / streams, 1, device.is_cpu() ? kPack : kDevicePack);
   std::vector<Trial> trials(options.restarts);
   std::mutex mutex;
   std::int64_t done = 0;
-  core::parallel_for((options.restarts + pack - 1) / pack, run.threads, [&](std::int64_t p) {
+  core::parallel_for((options.restarts + pack - 1) / pack, static_cast<int>(streams), [&](std::int64_t p) {
     const std::int64_t first = p * pack;
-    auto packed = run_trials(observation, options, first, std::min(pack, options.restarts - first));
+    auto packed = run_trials(observation, options, first, std::min(pack, options.restarts - first), device);
     std::lock_guard lock(mutex);
     const double loss = packed.front().matching_loss;
     done += static_cast<std::int64_t>(packed.size());

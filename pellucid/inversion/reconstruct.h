@@ -46,9 +46,12 @@ struct Trial {
 /// Deviates: gradients are scaled before squaring, where the published code underflows.
 ///
 /// Shows: a good image is evidence of leakage; a bad one is not evidence of privacy.
+/// @param device where it is computed; another than the cpu takes the tensor engine, or double backward where that is
+/// asked for.
 /// @throws Error(kStopped) between iterations if a stop was asked for.
-[[nodiscard]] std::vector<Trial> run_trials(const sharing::Observation& observation, const InversionOptions& options, std::int64_t first,
-                                            std::int64_t count);
+[[nodiscard]] std::vector<Trial> run_trials(const sharing::Observation& observation, const InversionOptions& options,
+                                            std::int64_t first, std::int64_t count,
+                                            const torch::Device& device = torch::kCPU);
 
 /// One restart, alone.
 [[nodiscard]] Trial run_trial(const sharing::Observation& observation, const InversionOptions& options, std::int64_t restart);
@@ -67,8 +70,9 @@ struct Reconstruction {
 ///   restart, and its gradient.
 void check_applies(const sharing::Observation& observation, const InversionOptions& options);
 
-/// All restarts, over the cores of the run.
+/// All restarts, over the cores of the run, or on its device.
 /// @throws Error(kData) as `check_applies`.
+/// @throws Error(kUsage) as `check_precision` (tensor_engine.h).
 [[nodiscard]] Reconstruction reconstruct(const sharing::Observation& observation, const InversionOptions& options, const core::Run& run);
 
 /// A cause of failure: what it is called and a sentence for the reader.

@@ -164,30 +164,25 @@ class Convolution : public Step {
   // ---- oneDNN's three convolutions; a result that is an activation is float32
 
   dnnl::convolution_forward::primitive_desc forward_desc(std::int64_t images, DataType type, bool sum = false) {
-    return {{prop_kind::forward_training, algorithm::convolution_direct, in_desc(images, type), weight_desc(type),
-             out_desc(images, DataType::f32), strides(), padding(), padding()},
-            Onednn::attributes(sum),
-            dnn_.engine()};
+    return described<dnnl::convolution_forward>(dnn_.engine(), Onednn::attributes(sum), prop_kind::forward_training,
+                                                algorithm::convolution_direct, in_desc(images, type), weight_desc(type),
+                                                out_desc(images, DataType::f32), strides(), padding(), padding());
   }
   // What a backward convolution is the backward of.
   dnnl::convolution_forward::primitive_desc hint(std::int64_t images, DataType type) {
-    return {{prop_kind::forward_training, algorithm::convolution_direct, in_desc(images, type), weight_desc(type),
-             out_desc(images, type), strides(), padding(), padding()},
-            dnn_.engine()};
+    return described<dnnl::convolution_forward>(dnn_.engine(), dnnl::primitive_attr(), prop_kind::forward_training,
+                                                algorithm::convolution_direct, in_desc(images, type), weight_desc(type),
+                                                out_desc(images, type), strides(), padding(), padding());
   }
   dnnl::convolution_backward_data::primitive_desc back_desc(std::int64_t images, DataType type) {
-    return {{algorithm::convolution_direct, in_desc(images, DataType::f32), weight_desc(type), out_desc(images, type),
-             strides(), padding(), padding()},
-            Onednn::attributes(),
-            dnn_.engine(),
-            hint(images, type)};
+    return described_after<dnnl::convolution_backward_data>(
+        hint(images, type), dnn_.engine(), Onednn::attributes(), algorithm::convolution_direct,
+        in_desc(images, DataType::f32), weight_desc(type), out_desc(images, type), strides(), padding(), padding());
   }
   dnnl::convolution_backward_weights::primitive_desc gradient_desc(std::int64_t images, DataType type) {
-    return {{algorithm::convolution_direct, in_desc(images, type), weight_desc(DataType::f32), out_desc(images, type),
-             strides(), padding(), padding()},
-            Onednn::attributes(),
-            dnn_.engine(),
-            hint(images, type)};
+    return described_after<dnnl::convolution_backward_weights>(
+        hint(images, type), dnn_.engine(), Onednn::attributes(), algorithm::convolution_direct, in_desc(images, type),
+        weight_desc(DataType::f32), out_desc(images, type), strides(), padding(), padding());
   }
   [[nodiscard]] memory::dims strides() const { return {conv_.stride, conv_.stride}; }
   [[nodiscard]] memory::dims padding() const { return {conv_.padding, conv_.padding}; }

@@ -115,9 +115,8 @@ class Linear : public Step {
     const auto rows = [&](std::int64_t columns) {
       return memory::desc({plan_.images(), columns}, memory::data_type::f32, memory::format_tag::ab);
     };
-    return {{rows(from), {{from, to}, memory::data_type::f32, memory::format_tag::any}, rows(to)},
-            Onednn::attributes(add),
-            dnn_.engine()};
+    return described<dnnl::matmul>(dnn_.engine(), Onednn::attributes(add), rows(from),
+                                   memory::desc({from, to}, memory::data_type::f32, memory::format_tag::any), rows(to));
   }
   // A (from, to) matrix in the layout that the product likes.
   memory laid_out(const Tensor& matrix, bool add) {
@@ -132,8 +131,8 @@ class Linear : public Step {
     return to;
   }
   Call product(float* rows, const memory& matrix, float* result, bool add) {
-    const auto shape = matrix.get_desc().dims();
-    const auto desc = product_desc(shape[0], shape[1], add);
+    const bool ahead = rows == input().primal || rows == input().tangent;
+    const auto desc = ahead ? product_desc(inputs(), outputs(), add) : product_desc(outputs(), inputs(), add);
     return dnn_.call<dnnl::matmul>(desc, {{DNNL_ARG_SRC, dnn_.view(desc.src_desc(), rows)},
                                           {DNNL_ARG_WEIGHTS, matrix},
                                           {DNNL_ARG_DST, dnn_.view(desc.dst_desc(), result)}});

@@ -67,6 +67,11 @@ std::string count(Value value) {
 
 std::string counted(Value value, std::string_view noun) { return fmt::format("{} {}{}", count(value), noun, value == 1.0 ? "" : "s"); }
 
+std::string capital(std::string noun) {
+  if (!noun.empty() && noun[0] >= 'a' && noun[0] <= 'z') noun[0] = static_cast<char>(noun[0] - 'a' + 'A');
+  return escape(noun);
+}
+
 std::string percent(Value fraction) {
   return fraction ? with_minus(fmt::format("{:.2f}", *fraction * 100)) + " %" : std::string(kNothing);
 }

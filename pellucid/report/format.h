@@ -27,6 +27,8 @@ inline constexpr std::string_view kNothing = "–";
 [[nodiscard]] std::string count(Value value);
 /// That with what is counted: "1 seed", "64 images".
 [[nodiscard]] std::string counted(Value value, std::string_view noun);
+/// "Image" for "image", escaped.
+[[nodiscard]] std::string capital(std::string noun);
 /// A fraction as a percentage with two decimals: "98.90 %".
 [[nodiscard]] std::string percent(Value fraction);
 /// A probability with six decimals; what is not quite 0 or 1 is never shown as 0 or 1: "> 0.999999".

@@ -163,11 +163,6 @@ std::string status_text(const Node& status) {
   return text;
 }
 
-std::string scores(Value psnr, Value ssim) {
-  if (!psnr) return "";
-  return fmt::format(" <span><b>{}</b> dB</span> <span>SSIM <b>{}</b></span>", decimals(psnr, 1), decimals(ssim, 2));
-}
-
 std::string missing_picture(const std::string& why) { return "<div class=\"missing\"><span>" + why + "</span></div>"; }
 
 std::string series_class(std::size_t index) { return fmt::format("series-{}", index % kSeriesColours); }

@@ -61,8 +61,6 @@ struct Page {
 
 /// "not_applicable" as a reader says it, escaped.
 [[nodiscard]] std::string status_text(const Node& status);
-/// PSNR and SSIM under a picture, nothing without PSNR.
-[[nodiscard]] std::string scores(Value psnr, Value ssim);
 /// What stands where a picture would.
 [[nodiscard]] std::string missing_picture(const std::string& why);
 

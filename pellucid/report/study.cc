@@ -1,11 +1,11 @@
 #include "pellucid/report/study.h"
 
 #include "pellucid/core/error.h"
+#include "pellucid/report/format.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <set>
 
 namespace pellucid::report {
@@ -13,7 +13,6 @@ namespace {
 
 constexpr char kSchema[] = "pellucid.study/2", kSchemaBefore[] = "pellucid.study/1",
                kDemoBefore[] = "pellucid.comparison/1";
-constexpr std::array kMainMetrics = {"psnr", "gain", "ssim", "mse", "fmse_logits", "fmse_features"};
 
 std::vector<StudyAxis> open_axes(const Node& list) {
   std::vector<StudyAxis> axes;
@@ -49,6 +48,10 @@ std::vector<StudyMetric> open_metrics(const Node& list) {
   for (const Node& node : list.items()) {
     metrics.push_back({.key = node["key"].text(), .label = node["label"].text(), .unit = node["unit"].text(),
                        .better = node["better"].text(), .oracle = node["oracle"].boolean()});
+    auto& metric = metrics.back();
+    if (node.has("main")) metric.main = node["main"].boolean();
+    if (node.has("digits")) metric.digits = static_cast<int>(node["digits"].whole());
+    if (metric.digits < -1 || metric.digits > 15) node["digits"].fail("-1 to 15");
     if (!keys.insert(metrics.back().key).second) node["key"].fail("another key for each metric");
     if (metrics.back().better != "higher" && metrics.back().better != "lower" && !metrics.back().better.empty()) {
       node["better"].fail("\"higher\", \"lower\" or \"\"");
@@ -56,6 +59,12 @@ std::vector<StudyMetric> open_metrics(const Node& list) {
   }
   if (metrics.empty()) list.fail("one metric or more");
   return metrics;
+}
+
+std::vector<StudyColumn> open_columns(const Node& list) {
+  std::vector<StudyColumn> columns;
+  for (const Node& node : list.items()) columns.push_back({node["key"].text(), node["label"].text()});
+  return columns;
 }
 
 std::vector<std::size_t> levels_of(const std::vector<StudyAxis>& axes, const Node& levels) {
@@ -97,8 +106,12 @@ const StudyMetric& Study::metric(const Node& key) const {
 Study open_study(const core::Json& result, const std::filesystem::path& folder) {
   const Node root(result, (folder / "result.json").string());
   check_schema(root["schema"], folder);
-  Study s{.root = root, .axes = open_axes(root["axes"]), .x = {}, .compare = {}, .metrics = open_metrics(root["metrics"]), .groups = {},
-          .cells = root["cells"].items()};
+  Study s{.root = root, .axes = open_axes(root["axes"]), .x = {}, .compare = {}, .metrics = open_metrics(root["metrics"]), .columns = {},
+          .groups = {}, .cells = root["cells"].items()};
+  s.columns = root.has("columns") ? open_columns(root["columns"])  // results of before have none
+                                  : std::vector<StudyColumn>{{"label", "Label"}, {"p_true", "p(true)"}, {"guess_psnr", "PSNR of the mean image"},
+                                                             {"restart", "Restart"}, {"restarts", "Restarts"}};
+  if (root.has("words")) s.item = root["words"]["item"].text();
   s.x = axis_named(s.axes, root["x"]);
   s.compare = axis_named(s.axes, root["compare"]);
   std::set<std::vector<std::size_t>> taken;
@@ -111,14 +124,23 @@ Study open_study(const core::Json& result, const std::filesystem::path& folder) 
   return s;
 }
 
+std::string with_unit(Value value, const StudyMetric& m, int more) {
+  const std::string number = m.digits < 0 ? metric(value, m.unit) : decimals(value, m.digits + more);
+  return m.unit.empty() ? number : number + " " + m.unit;
+}
+
 Interval mean(const StudyGroup& group, const StudyMetric& metric) { return interval(group.node["metrics"][metric.key]["mean"]); }
 
 std::vector<StudyMetric> main_metrics(const Study& study) {
   std::vector<StudyMetric> metrics;
-  std::copy_if(study.metrics.begin(), study.metrics.end(), std::back_inserter(metrics), [](const StudyMetric& metric) {
-    return std::find(kMainMetrics.begin(), kMainMetrics.end(), metric.key) != kMainMetrics.end();
-  });
+  std::copy_if(study.metrics.begin(), study.metrics.end(), std::back_inserter(metrics), [](const StudyMetric& metric) { return metric.main; });
   return metrics;
+}
+
+std::vector<StudyColumn> open_columns(const Node& list) {
+  std::vector<StudyColumn> columns;
+  for (const Node& node : list.items()) columns.push_back({node["key"].text(), node["label"].text()});
+  return columns;
 }
 
 std::string label_without(const Study& study, const StudyGroup& group, const std::vector<std::optional<std::size_t>>& left_out) {

@@ -25,10 +25,17 @@ struct StudyAxis {
 struct StudyMetric {
   std::string key, label, unit;
   std::string better;  ///< "higher", "lower" or ""
+  int digits = -1;     ///< decimals of a mean, one more of a cell; -1: three significant digits
+  bool main = true;    ///< stands in the table of groups
   bool oracle = false;
 
   /// "PSNR, dB".
   [[nodiscard]] std::string title() const { return unit.empty() ? label : label + ", " + unit; }
+};
+
+/// What else stands with each cell.
+struct StudyColumn {
+  std::string key, label;
 };
 
 struct StudyGroup {
@@ -43,7 +50,9 @@ struct Study {
   Node root;
   std::vector<StudyAxis> axes;
   std::optional<std::size_t> x, compare;  ///< axes: along which charts run, and whose levels are compared
-  std::vector<StudyMetric> metrics;       ///< PSNR first
+  std::vector<StudyMetric> metrics;
+  std::vector<StudyColumn> columns;
+  std::string item = "image";  ///< what is read back       ///< PSNR first
   std::vector<StudyGroup> groups;
   std::vector<Node> cells;
 
@@ -64,6 +73,9 @@ struct Study {
 /// @throws Error(kData) for x or compare that names no axis, a group's level that its axis lacks, and a cell of no
 /// group.
 [[nodiscard]] Study open_study(const core::Json& result, const std::filesystem::path& folder);
+
+/// A score with its unit: "24.1 dB". @param more decimals beyond the metric's, for what is no mean.
+[[nodiscard]] std::string with_unit(Value value, const StudyMetric& metric, int more = 0);
 
 /// The mean of a metric over a group.
 [[nodiscard]] Interval mean(const StudyGroup& group, const StudyMetric& metric);

@@ -90,8 +90,8 @@ Line line_of(const Series& series, std::string label, std::string style, const s
   return line;
 }
 
-std::string sample(const StudyGroup& group) {
-  return fmt::format("{} × {}", counted(group.node["images"].number(), "image"), counted(group.node["seeds"].number(), "seed"));
+std::string sample(const StudyGroup& group, const std::string& item) {
+  return fmt::format("{} × {}", counted(group.node["images"].number(), item), counted(group.node["seeds"].number(), "seed"));
 }
 
 bool any_value(const Study& s, const StudyMetric& metric) {
@@ -112,7 +112,7 @@ std::string metric_chart(const Study& s, const StudyMetric& m) {
   Styles styles{s};
   for (const Series& series : series_along_x(s)) {
     const std::string style = styles.of(*series.groups.front().second);
-    Line line = line_of(series, series.label, style, m.unit, [&](const StudyGroup& group) { return mean(group, m); }, sample);
+    Line line = line_of(series, series.label, style, m.unit, [&](const StudyGroup& group) { return mean(group, m); }, [&](const StudyGroup& group) { return sample(group, s.item); });
     line.entry = chart.frame.legend.size();
     chart.frame.legend.push_back({series.label, style});
     chart.lines.push_back(std::move(line));
@@ -128,7 +128,7 @@ std::string trade_off_chart(const Study& s, const Series& series, std::size_t nu
   const StudyAxis& axis = s.axes[*s.x];
   LineChart chart{.frame = {.id = fmt::format("trade-off-{}", number),
                             .title = fmt::format("Accuracy and leakage by {}", axis.title),
-                            .description = "Left axis: accuracy on clean and on attacked test images. Right axis: mean PSNR of what was read back.",
+                            .description = "Left axis: accuracy on clean and on attacked test images. Right axis: the mean score of what was read back.",
                             .x_label = axis.title,
                             .y_label = "accuracy",
                             .legend = {}},
@@ -143,7 +143,7 @@ std::string trade_off_chart(const Study& s, const Series& series, std::size_t nu
   }
   const StudyMetric& psnr = s.metrics.front();
   chart.lines.push_back(line_of(series, "mean " + psnr.label, series_class(2) + " dashed", psnr.unit,
-                                [&](const StudyGroup& group) { return mean(group, psnr); }, sample));
+                                [&](const StudyGroup& group) { return mean(group, psnr); }, [&](const StudyGroup& group) { return sample(group, s.item); }));
   chart.lines.back().right = true;
   for (Line& line : chart.lines) {
     line.entry = chart.frame.legend.size();
@@ -153,8 +153,9 @@ std::string trade_off_chart(const Study& s, const Series& series, std::size_t nu
 }
 
 std::string cell_note(const Study& s, const Node& cell) {
-  return fmt::format("image {}, seed {}, {}: {} dB, cell {}", cell["image"].whole(), cell["seed"].whole(),
-                     s.groups[s.group(cell["group"])].label(), decimals(cell["psnr"].number(), 2), cell["cell"].text());
+  const StudyMetric& tested = s.metrics.front();
+  return fmt::format("{} {}, seed {}, {}: {}, cell {}", s.item, cell["image"].whole(), cell["seed"].whole(),
+                     s.groups[s.group(cell["group"])].label(), with_unit(cell[tested.key].number(), tested, 1), cell["cell"].text());
 }
 
 // Dots of one group keep apart: each a step of the golden ratio from the last.
@@ -185,13 +186,13 @@ std::string distribution_chart(const Study& s) {
     chart.lines.push_back({.label = group.label(), .style = style, .x = {}, .y = {}, .joined = false});
     means.push_back({.label = group.label() + ", mean", .style = style + " mean", .x = {row + 0.12}, .y = {value.value},
                      .low = {value.low}, .high = {value.high},
-                     .notes = {fmt::format("{}: mean {}, n = {}", group.label(), in_words(value, psnr.unit), sample(group))}, .joined = false});
+                     .notes = {fmt::format("{}: mean {}, n = {}", group.label(), in_words(value, psnr.unit), sample(group, s.item))}, .joined = false});
   }
   for (const Node& cell : s.cells) {
     const std::size_t g = s.group(cell["group"]);
     Line& line = chart.lines[g];
     line.x.push_back(static_cast<double>(g) + 0.06 + apart(line.x.size()));
-    line.y.push_back(cell["psnr"].number());
+    line.y.push_back(cell[psnr.key].number());
     line.notes.push_back(cell_note(s, cell));
   }
   chart.lines.insert(chart.lines.end(), means.begin(), means.end());
@@ -218,7 +219,7 @@ std::string margin_chart(const Study& s) {
   for (const Node& cell : s.cells) {
     Line& line = chart.lines[s.groups[s.group(cell["group"])].levels[axis]];
     line.x.push_back(cell["margin"].number());
-    line.y.push_back(cell["psnr"].number());
+    line.y.push_back(cell[psnr.key].number());
     line.notes.push_back(fmt::format("{}, margin {}", cell_note(s, cell), decimals(cell["margin"].number(), 2)));
   }
   return line_chart(chart);
@@ -279,7 +280,8 @@ std::string study_charts(const Study& s) {
     first += "<div><h3>Leakage and accuracy</h3>\n" +
                tabs(labels, "trade-off", "Groups", [&](std::size_t i) { return trade_off_chart(s, series[i], i); }) + "</div>\n";
   }
-  if (!s.cells.empty()) others += margin_chart(s);
+  const auto is_margin = [](const StudyMetric& metric) { return metric.key == "margin"; };
+  if (!s.cells.empty() && std::any_of(s.metrics.begin(), s.metrics.end(), is_margin)) others += margin_chart(s);
   others += training_chart(s);
   if (!s.x && !s.cells.empty()) {  // a tall chart: the others stand beside it, one above the other
     first = "<div>\n" + distribution_chart(s) + "</div>\n<div class=\"stack\">\n" + others + "</div>\n";

@@ -63,20 +63,33 @@ std::string picture(const Node& node, const std::string& alt) {
   return fmt::format(R"(<img alt="{}" src="data:image/png;base64,{}">)", alt, png(node));
 }
 
+// The scores under a picture: the tested one, and those that the result names with it.
+std::string scores(const Study& s, const Node& node) {
+  std::string html;
+  for (const StudyMetric& m : s.metrics) {
+    if (!node.has(m.key) || !node[m.key].number()) continue;
+    const bool first = &m == &s.metrics.front();
+    html += fmt::format(" <span>{}<b>{}</b>{}</span>", first ? "" : escape(m.label) + " ", escape(m.digits < 0 ? metric(node[m.key].number(), m.unit) : decimals(node[m.key].number(), m.digits)),
+                        m.unit.empty() ? "" : " " + escape(m.unit));
+  }
+  return html;
+}
+
 std::string reading(const Study& s, const Node& node, const std::string& subject) {
   const std::size_t place = s.group(node["group"]);
   const std::string label = escape(s.groups[place].label());
-  const Value psnr = node["psnr"].number();
+  const StudyMetric& tested = s.metrics.front();
+  const std::string score = with_unit(node[tested.key].number(), tested);
   const std::string status = status_text(node["status"]);
   std::string frame = missing_picture(status);
   if (!node["png"].is_null()) {
-    frame = picture(node["png"], fmt::format("{} as read back from {}, PSNR {} dB", subject, label, decimals(psnr, 1)));
+    frame = picture(node["png"], fmt::format("{} as read back from {}, {} {}", subject, label, escape(tested.label), escape(score)));
     if (status != "ok") frame += "<span class=\"badge\">" + status + "</span>";
   }
   return fmt::format(R"(<figure title="{}, cell {}"><div class="frame">{}</div>
 <figcaption><span>{}</span>{}</figcaption></figure>
 )",
-                     label, node["cell"].html(), frame, label, scores(psnr, node["ssim"].number()));
+                     label, node["cell"].html(), frame, label, scores(s, node));
 }
 
 // The images come sorted by score, the best first.
@@ -92,17 +105,17 @@ std::string gallery(const Study& s) {
   for (std::size_t i = 0; i < images.size(); ++i) {
     const Node& image = images[i];
     const std::string mark = rank(i, images.size());
-    const std::string subject = fmt::format("Image {} (class {})", image["image"].whole(), image["class"].html());
+    const std::string subject = fmt::format("{} {} (class {})", capital(s.item), image["image"].whole(), image["class"].html());
     std::string figures = fmt::format(
         R"(<figure><div class="frame">{}</div><figcaption><span class="name">Original</span></figcaption></figure>
 )",
         picture(image["original"], subject + ", original"));
     for (const Node& node : image["readings"].items()) figures += reading(s, node, subject);
-    strips += fmt::format(R"(<article class="cell"><h4>Image {} <span class="muted">class {}</span>{}</h4>
+    strips += fmt::format(R"(<article class="cell"><h4>{} {} <span class="muted">class {}</span>{}</h4>
 <div class="strip many">
 {}</div></article>
 )",
-                          image["image"].whole(), image["class"].html(), mark, figures);
+                          capital(s.item), image["image"].whole(), image["class"].html(), mark, figures);
   }
   return "<p class=\"lede\">Each strip: the image whose gradient was shared, and what was made of that gradient in each group, from networks of "
          "the first seed. The image that was read back best comes first.</p>\n" + strips;
@@ -127,7 +140,7 @@ std::string study_header(const Study& s) {
   const StudyMetric& m = s.metric(main["metric"]);
   const std::string details =
       fmt::format("{} × {}, {}, <span class=\"nowrap\">p {}</span>, <span class=\"nowrap\">Holm {}</span>",
-                  counted(main["images"].number(), "image"), counted(main["seeds"].number(), "seed"), main["test"].html(), escape(p_value(main["p_value"].number())),
+                  counted(main["images"].number(), escape(s.item)), counted(main["seeds"].number(), "seed"), main["test"].html(), escape(p_value(main["p_value"].number())),
                   escape(p_value(main["p_holm"].number())));
   const std::string text = fmt::format("{}, {}", escape(m.label), main["label"].html());
   return page_header(s.root, question, key_interval(text, m.label, m.unit, interval(main["difference"]), details));

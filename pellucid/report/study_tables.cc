@@ -5,11 +5,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace pellucid::report {
 namespace {
 
 constexpr std::size_t kMostCells = 2000;
+
+std::string sample_heading(const Study& s) { return capital(s.item) + "s × seeds"; }
 
 // "64 × 3": images and seeds.
 std::string sample(const Node& node) { return fmt::format("{} × {}", count(node["images"].number()), count(node["seeds"].number())); }
@@ -70,7 +73,12 @@ std::string p_cell(const Node& p) {
 }
 
 std::string cell_value(const Node& cell, const StudyMetric& m) {
-  return m.key == "ssim" ? decimals(cell[m.key].number(), 3) : metric(cell[m.key].number(), m.unit);
+  return m.digits < 0 ? metric(cell[m.key].number(), m.unit) : decimals(cell[m.key].number(), m.digits + 1);
+}
+
+std::string column_value(Value value, const StudyColumn& column) {
+  if (column.key == "p_true") return escape(probability(value));
+  return value && *value == std::floor(*value) ? count(value) : significant(value);
 }
 
 // The heading of a mean that is taken of the errors and not of the decibels.
@@ -98,7 +106,7 @@ std::string groups_table(const Study& s) {
   }
   if (natural) names.push_back("Accuracy, clean");
   if (robust) names.push_back("Accuracy, attacked");
-  names.insert(names.end(), {"Images × seeds", "Failed"});
+  names.insert(names.end(), {sample_heading(s), "Failed"});
 
   std::string body;
   bool talk = false;
@@ -139,8 +147,8 @@ std::string contrasts_table(const Study& s) {
   if (ssim) names.push_back("SSIM");
   names.push_back("Effect");
   if (at_margin) names.push_back("At equal margin");
-  names.push_back("Images × seeds");
-  if (needed) names.push_back("Images needed");
+  names.push_back(sample_heading(s));
+  if (needed) names.push_back(capital(s.item) + "s needed");
 
   std::string body;
   std::vector<std::string> tests;
@@ -163,9 +171,9 @@ std::string contrasts_table(const Study& s) {
     if (needed) cells += td(contrast["needed"].is_null() ? "" : count(contrast["needed"].number()));
     body += row_of(contrast["label"].html(), cells);
   }
-  if (tests.empty()) tests.push_back("No image came out on both sides");
-  return fmt::format("<p class=\"lede\">Differences image by image, with their intervals; only those in mean {} are tested. {}.</p>\n{}",
-                     escape(s.metrics.front().label), fmt::join(tests, "; "),
+  if (tests.empty()) tests.push_back(fmt::format("No {} came out on both sides", escape(s.item)));
+  return fmt::format("<p class=\"lede\">Differences {} by {}, with their intervals; only those in mean {} are tested. {}.</p>\n{}",
+                     escape(s.item), escape(s.item), escape(s.metrics.front().label), fmt::join(tests, "; "),
                      scroll_box("Contrasts", "<table class=\"results wide\">" + table_head(names) + "<tbody>" + body + "</tbody></table>\n"));
 }
 
@@ -187,19 +195,18 @@ std::string trainings_table(const Study& s) {
 }
 
 std::string cells_table(const Study& s) {
-  std::vector<std::string> names = {"Cell", "Group", "Seed", "Image", "Label", "Status"};
+  std::vector<std::string> names = {"Cell", "Group", "Seed", capital(s.item), "Status"};
   for (const StudyMetric& metric : s.metrics) names.push_back(heading(metric));
-  names.insert(names.end(), {"p(true)", "Restart", "Diagnoses"});
+  for (const StudyColumn& column : s.columns) names.push_back(escape(column.label));
+  names.push_back("Diagnoses");
   std::string body;
   for (std::size_t i = 0; i < std::min(s.cells.size(), kMostCells); ++i) {
     const Node& cell = s.cells[i];
     const std::string reason = cell["reason"].html();
     std::string cells = td(escape(s.groups[s.group(cell["group"])].label())) + td(count(cell["seed"].number())) + td(count(cell["image"].number())) +
-                        td(count(cell["label"].number())) + td(status_text(cell["status"]) + (reason.empty() ? "" : ": " + reason));
+                        td(status_text(cell["status"]) + (reason.empty() ? "" : ": " + reason));
     for (const StudyMetric& metric : s.metrics) cells += td(cell_value(cell, metric));
-    cells += td(escape(probability(cell["p_true"].number())));
-    const Value restart = cell["restart"].number();
-    cells += td(restart ? fmt::format("#{} of {}", count(restart), count(cell["restarts"].number())) : count(restart));
+    for (const StudyColumn& column : s.columns) cells += td(column_value(cell[column.key].number(), column));
     std::vector<std::string> diagnoses;
     for (const Node& diagnosis : cell["diagnoses"].items()) diagnoses.push_back(status_text(diagnosis));
     body += row_of("<code>" + cell["cell"].html() + "</code>", cells + td(fmt::format("{}", fmt::join(diagnoses, ", "))));

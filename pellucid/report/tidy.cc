@@ -173,18 +173,19 @@ std::string latex_text(std::string_view text) {
 std::string csv(const Study& study) {
   std::vector<std::string> names = {"cell", "group"};
   for (const StudyAxis& axis : study.axes) names.push_back(quoted(axis.name));
-  names.insert(names.end(), {"seed", "image", "label", "status", "reason"});
+  names.insert(names.end(), {"seed", study.item, "status", "reason"});
   for (const StudyMetric& metric : study.metrics) names.push_back(quoted(metric.key));
-  names.insert(names.end(), {"p_true", "guess_psnr", "restart", "restarts", "diagnoses"});
+  for (const StudyColumn& column : study.columns) names.push_back(quoted(column.key));
+  names.push_back("diagnoses");
   std::string text = line_of(names);
   for (const Node& cell : study.cells) {
     const StudyGroup& group = study.groups[study.group(cell["group"])];
     std::vector<std::string> values = {quoted(cell["cell"].text()), quoted(group.label())};
     for (std::size_t axis = 0; axis < study.axes.size(); ++axis) values.push_back(quoted(study.axes[axis].levels[group.levels[axis]].label));
-    for (const char* name : {"seed", "image", "label"}) values.push_back(plain(cell[name].number()));
+    for (const char* name : {"seed", "image"}) values.push_back(plain(cell[name].number()));
     for (const char* name : {"status", "reason"}) values.push_back(quoted(cell[name].text()));
     for (const StudyMetric& metric : study.metrics) values.push_back(plain(cell[metric.key].number()));
-    for (const char* name : {"p_true", "guess_psnr", "restart", "restarts"}) values.push_back(plain(cell[name].number()));
+    for (const StudyColumn& column : study.columns) values.push_back(plain(cell[column.key].number()));
     std::vector<std::string> diagnoses;
     for (const Node& diagnosis : cell["diagnoses"].items()) diagnoses.push_back(diagnosis.text());
     values.push_back(quoted(fmt::format("{}", fmt::join(diagnoses, ";"))));
@@ -196,8 +197,8 @@ std::string csv(const Study& study) {
 std::string latex(const Study& study) {
   const std::vector<StudyMetric> metrics = main_metrics(study);
   std::string head = "Group", body;
-  std::vector<std::string> caption = {study.root["title"].text(), "Means and, in brackets, their intervals;", range_of(study, "images"), "images and",
-                                      range_of(study, "seeds"), "training seeds a group."};
+  std::vector<std::string> caption = {study.root["title"].text(), "Means and, in brackets, their intervals;", range_of(study, "images"), study.item + "s and",
+                                      range_of(study, "seeds"), "seeds for each group."};
   for (const StudyMetric& metric : metrics) {
     head += " & " + latex_text(metric.unit.empty() ? metric.label : fmt::format("{} ({})", metric.label, metric.unit));
   }

@@ -102,12 +102,14 @@ Update compute_update(const nets::Network& network, const Tensor& images, const 
                       std::optional<core::Stream> dropout) {
   require_memory(network.architecture, images.size(0));
   const nets::Leaves leaves = nets::with_gradients(network);
-  const nets::Output output = nets::evaluate(network.architecture, leaves.state, images, mode, std::move(dropout));
-  const Tensor loss = at::cross_entropy_loss(output.logits, labels);
+  const auto device = nets::device_of(network);
+  const nets::Output output =
+      nets::evaluate(network.architecture, leaves.state, images.to(device), mode, std::move(dropout));
+  const Tensor loss = at::cross_entropy_loss(output.logits, labels.to(device));
   const auto gradients = torch::autograd::grad({loss}, leaves.parameters);
   const auto names = nets::parameter_names(network.architecture);
   Update update{.gradient = {}, .batch_size = images.size(0), .mode = mode, .model = nets::fingerprint(network)};
-  for (std::size_t i = 0; i < names.size(); ++i) update.gradient[names[i]] = gradients[i].detach();
+  for (std::size_t i = 0; i < names.size(); ++i) update.gradient[names[i]] = gradients[i].detach().to(torch::kCPU);
   return update;
 }
 

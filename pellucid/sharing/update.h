@@ -19,6 +19,7 @@ struct Update {
 /// Computes the update as a client's framework does: float32, the framework's cross-entropy, rounding and all, because
 /// that is what leaks. (Past a logit margin of about 16.6 = ln 2^24, p(true) rounds to 1 there.)
 ///
+/// @param network computes where its tensors lie; what is shared lies on the cpu.
 /// @param images (B, C, H, W) in [0, 1].   @param labels (B) int64.
 /// @param dropout the client's randomness, in training mode.
 /// @throws Error(kData) as `require_memory`.

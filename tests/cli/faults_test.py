@@ -13,13 +13,11 @@ import subprocess
 import tempfile
 import unittest
 
+from pictures import folder
 from program import PROGRAM, run
 
 SHIM = os.path.join(os.path.dirname(PROGRAM), "tests/cli/fault_shim.so")
 KINDS = ("kill", "half", "full", "once")
-DIGITS = ["--data", "digits", "--threads", "1", "--quiet"]
-TRAIN = ["train", *DIGITS, "--net", "lenet", "--train-images", "32", "--epochs", "1", "--batch-size", "32", "--test-images", "20", "--judge-images", "4",
-         "--test-attack-images", "0", "--test-attack.iterations", "1"]
 MOMENT = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?Z?|(?<=<dt>seconds</dt><dd>)[^<]+")
 
 
@@ -28,7 +26,7 @@ title = "Tiny"
 compare = "tv"
 images = 2
 [model]
-data = "digits"
+data = "DATA"
 net = "lenet"
 train_images = 32
 test_images = 20
@@ -51,8 +49,15 @@ levels = [{ label = "none", attack.tv = 0 }, { label = "some", attack.tv = 1e-3 
 """
 
 
+def timeless(json_value):
+    """A JSON value without what says when it was made and how long that took, and without the checksum over these."""
+    if isinstance(json_value, dict):
+        return {key: timeless(value) for key, value in json_value.items() if key not in ("date", "seconds", "checksum")}
+    return [timeless(value) for value in json_value] if isinstance(json_value, list) else json_value
+
+
 def cells(content):
-    """What a journal holds: name to result, but for torn lines and for how long it took."""
+    """What a journal holds: name to result, but for torn lines."""
     found = {}
     for line in content.split(b"\n"):
         try:
@@ -60,17 +65,8 @@ def cells(content):
         except ValueError:
             continue
         if isinstance(entry, dict) and "name" in entry:
-            found[entry["name"]] = entry.get("result")
+            found[entry["name"]] = timeless(entry.get("result"))
     return found
-
-
-def result(content):
-    """A result but for when it was made and how long it took, which its checksum covers."""
-    document = json.loads(content)
-    document.pop("checksum", None)
-    for key in ("date", "seconds"):
-        document.get("environment", {}).pop(key, None)
-    return document
 
 
 def contents(folder):
@@ -87,18 +83,29 @@ def contents(folder):
             if name.endswith(".jsonl"):
                 found[key] = cells(content)
             elif name == "result.json":
-                found[key] = result(content)
+                found[key] = timeless(json.loads(content))
             else:
                 found[key] = MOMENT.sub(b"", content)
     return found
 
 
 class Faults(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        """A few pictures: loading them takes no time, so that many calls can be tried."""
+        place = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(place.cleanup)
+        cls.images = folder(os.path.join(place.name, "images"), {name: (k, 12) for k, name in enumerate("abc")},
+                            {name: (k, 7) for k, name in enumerate("abc")})
+        cls.data = ["--data", cls.images, "--threads", "1", "--quiet"]
+        cls.train = ["train", *cls.data, "--net", "lenet", "--train-images", "32", "--epochs", "1", "--batch-size", "32", "--test-images", "20",
+                     "--judge-images", "4", "--test-attack-images", "0", "--test-attack.iterations", "1"]
+
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.base, self.place = folder.name, os.path.join(folder.name, "place")
-        self.log = os.path.join(folder.name, "log")
+        place = tempfile.TemporaryDirectory()
+        self.addCleanup(place.cleanup)
+        self.base, self.place = place.name, os.path.join(place.name, "place")
+        self.log = os.path.join(place.name, "log")
 
     def attempt(self, command, kind=None, at=None):
         """Runs the command in the place with a fault; nothing goes wrong without one, and the changes are logged."""
@@ -152,16 +159,17 @@ class Faults(unittest.TestCase):
 
     def trained(self):
         """A folder with a network and an update in it."""
-        folder = os.path.join(self.base, "before")
-        run(*TRAIN, "--out", os.path.join(folder, "r"), check=True)
-        run("capture", os.path.join(folder, "r/model.safetensors"), *DIGITS, "--out", os.path.join(folder, "u"), "--truth", os.path.join(folder, "t"), check=True)
-        return folder
+        before = os.path.join(self.base, "before")
+        run(*self.train, "--out", os.path.join(before, "r"), check=True)
+        run("capture", os.path.join(before, "r/model.safetensors"), *self.data, "--out", os.path.join(before, "u"), "--truth", os.path.join(before, "t"),
+            check=True)
+        return before
 
     def test_train(self):
-        self.survives([*TRAIN, "--out", "PLACE/run"], 5, ["run/result.json", "run/model.safetensors", "run/config.json"])
+        self.survives([*self.train, "--out", "PLACE/run"], 5, ["run/result.json", "run/model.safetensors", "run/config.json"])
 
     def test_capture(self):
-        self.survives(["capture", "r/model.safetensors", *DIGITS, "--images", "3", "--out", "out/u", "--truth", "out/t"], 100, ["out/u", "out/t"],
+        self.survives(["capture", "r/model.safetensors", *self.data, "--images", "3", "--out", "out/u", "--truth", "out/t"], 100, ["out/u", "out/t"],
                       self.trained())
 
     def test_invert(self):
@@ -169,11 +177,11 @@ class Faults(unittest.TestCase):
                        "--quiet", "--out", "out"], 6, ["out/result.json", "out/images/0000.png"], self.trained())
 
     def test_evade(self):
-        self.survives(["evade", "r/model.safetensors", *DIGITS, "--images", "4", "--batch-size", "2", "--iterations", "1", "--lint-images", "0", "--out", "out"],
+        self.survives(["evade", "r/model.safetensors", *self.data, "--images", "4", "--batch-size", "2", "--iterations", "1", "--lint-images", "0", "--out", "out"],
                       6, ["out/result.json", "out/cells.jsonl"], self.trained())
 
     def test_demo(self):
-        command = ["demo", "--scale", "smoke", *DIGITS, "--images", "1"]
+        command = ["demo", "--scale", "smoke", *self.data, "--images", "1"]
         for setting in ("model.net='lenet'", "model.train_images=32", "model.test_images=20", "model.judge_images=4", "training.test_attack_images=0",
                         "training.test_attack.iterations=1", "training.attack.iterations=1", "training.precision='float32'", "attack.iterations=2"):
             command += ["--set", setting]
@@ -184,7 +192,7 @@ class Faults(unittest.TestCase):
     def test_study(self):
         tiny = os.path.join(self.base, "tiny.toml")
         with open(tiny, "w") as file:
-            file.write(STUDY)
+            file.write(STUDY.replace("DATA", self.images))
         self.survives(["study", tiny, "--threads", "1", "--quiet", "--out", "PLACE/run", "--trained", "PLACE/trained"], 1,
                       ["run/result.json", "run/results.csv", "run/table.tex", "run/report.html", "run/cells.jsonl"])
 

@@ -207,6 +207,13 @@ class Update(Pair):
 
 
 class Result(Pair):
+    def test_is_computed_as_asked(self):
+        self.refused(2, ["precision: got tf32 on the cpu, expected float32 or a CUDA device"], *self.invert(self.at("u3"), "--precision", "tf32"))
+        self.assertFalse(os.path.exists(self.path("i")), "a refused command leaves no folder")
+        for more, method in (([], "engine, float32"), (["--method", "tensor"], "tensor engine, float32"),
+                             (["--method", "tensor", "--precision", "float64"], "tensor engine, float64")):
+            self.assertEqual(json.loads(self.ok(*self.invert(self.at("u3"), *more, "--json")))["method"], method)
+
     def test_stands_alone_in_its_folder(self):
         self.ok(*self.invert(self.at("u3,5"), "--attack", "ig"))
         self.assertEqual(sorted(os.listdir(self.path("i", "images"))), ["0000.png", "0001.png"])

@@ -6,6 +6,7 @@ import random
 import re
 import resource
 import shutil
+import socket
 import struct
 import subprocess
 import tempfile
@@ -303,6 +304,138 @@ class Study(Case):
             self.assertIn(wanted, done.stderr)
             self.assertLess(time.monotonic() - begin, 60, name)  # a second, on a machine with nothing beside it
             self.assertFalse(os.path.exists(self.path("run")))
+
+
+class SharedStudy(Case):
+    """A grid of tiny trainings and attacks; what is wrong with a file is in tests/gradients."""
+    TOML = """
+title = "Tiny"
+compare = "mode"
+images = 6
+[model]
+data = "digits"
+net = "lenet"
+train_images = 256
+test_images = 100
+judge_images = 10
+[training]
+epochs = 2
+batch_size = 32
+test_attack_images = 0
+[training.attack]
+iterations = 2
+[training.test_attack]
+iterations = 2
+[attack]
+iterations = 60
+restarts = 1
+[[axis]]
+name = "mode"
+levels = [{ label = "standard" }, { label = "adversarial", training.method = "adversarial" }]
+[scale.laptop]
+[scale.smoke]
+images = 1
+"""
+
+    @classmethod
+    def setUpClass(cls):
+        # The controls and one undisturbed run, which the others are held against.
+        cls.shared = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.shared.cleanup)
+        with open(cls.file(), "w") as file:
+            file.write(cls.TOML)
+        cls.arguments = ["study", cls.file(), "--threads", "1", "--quiet"]
+        run(*cls.arguments, "--out", os.path.join(cls.shared.name, "run"), check=True)
+        cls.expected = cls.result(os.path.join(cls.shared.name, "run"))
+
+    @classmethod
+    def file(cls):
+        return os.path.join(cls.shared.name, "tiny.toml")
+
+    @staticmethod
+    def result(folder):
+        """What may not differ: everything but the date, and the table of cells to the byte."""
+        with open(os.path.join(folder, "result.json")) as file:
+            figures = json.load(file)
+        figures["environment"].pop("date")
+        figures.pop("checksum")  # it knows the date
+        with open(os.path.join(folder, "results.csv"), "rb") as file:
+            return figures, file.read()
+
+    def test_killed_at_random_it_ends_with_the_same_bytes(self):
+        random.seed(7)
+        kills = 0
+        while True:
+            process = subprocess.Popen([PROGRAM, *self.arguments, "--out", self.path("run")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            try:
+                _, errors = process.communicate(timeout=random.uniform(0.2, 2.0) if kills < 20 else None)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                kills += 1
+                continue
+            self.assertEqual(process.returncode, 0, errors)
+            if kills >= 20:
+                break
+            for name in ("run", "trained"):  # it got through: from the beginning again, until it was killed often enough
+                shutil.rmtree(self.path(name), ignore_errors=True)
+        self.assertEqual(self.result(self.path("run")), self.expected)
+
+    def test_two_processes_share_a_run_folder(self):
+        both = [subprocess.Popen([PROGRAM, *self.arguments, "--out", self.path("run")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                for _ in range(2)]
+        for process in both:
+            _, errors = process.communicate()
+            self.assertEqual(process.returncode, 0, errors)
+        self.assertEqual(self.result(self.path("run")), self.expected)
+        names = [json.loads(line)["name"] for line in self.lines("run", "cells.jsonl")]
+        self.assertEqual(len(names), len(set(names)), "a cell was computed twice")
+
+    def test_a_launcher_s_processes_split_the_cells(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        both = []
+        for rank in range(2):
+            environment = {**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            both.append(subprocess.Popen([PROGRAM, *self.arguments, "--out", self.path("run"), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                         text=True, env=environment))
+        outputs = []
+        for process in both:
+            output, errors = process.communicate()
+            self.assertEqual(process.returncode, 0, errors)
+            outputs.append(output)
+        self.assertEqual(json.loads(outputs[0])["headline"], self.expected[0]["headline"])
+        self.assertEqual(outputs[1], "", "the first one speaks for all")
+        self.assertEqual(self.result(self.path("run")), self.expected)
+        files = [file for file in os.listdir(self.path("run")) if file.startswith("cells")]
+        self.assertEqual(len(files), 3, "one each beside the one that locks are held on")
+        names = [json.loads(line)["name"] for file in files for line in self.lines("run", file)]
+        self.assertEqual(len(names), 12)
+        self.assertEqual(len(names), len(set(names)), "a cell was computed twice")
+
+    def test_says_what_it_would_do(self):
+        planned = json.loads(self.ok(*self.arguments, "--out", self.path("run"), "--dry-run", "--json"))
+        self.assertEqual([item["total"] for item in planned["readings"]], [6, 6])
+        self.assertEqual(os.listdir(self.folder.name), [])
+        text = self.ok(*self.arguments, "--out", os.path.join(self.shared.name, "run"), "--dry-run")
+        self.assertRegex(text, r"read back standard +6 +6")
+        self.assertIn("About 0 s", text)
+
+    def test_refuses_what_is_no_study(self):
+        self.refused(2, ["got \"epsilom\"", "did you mean epsilon?"], "study", "epsilom")
+        self.refused(2, ["scale: got \"smok\"", "did you mean smoke?"], "study", self.file(), "--scale", "smok")
+        self.refused(2, ["unknown key \"imagse\""], *self.arguments, "--set", "imagse=3", "--out", self.path("run"))
+        self.refused(3, ["none.toml"], "study", self.path("none.toml"))
+
+    def test_prints_a_line_a_cell_and_a_table(self):
+        done = run("study", self.file(), "--scale", "smoke", "--threads", "1", "--out", self.path("run"), "--trained", os.path.join(self.shared.name, "trained"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"standard, seed 0, image [0-9]+: [0-9.]+ dB\n")
+        self.assertIn("adversarial minus standard", done.stdout)
+        self.assertIn("smoke scale", done.stdout)
+        for name in ("report.html", "results.csv", "table.tex"):
+            self.assertTrue(os.path.exists(self.path("run", name)), name)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,22 @@
 Usage: train_test.py PROGRAM [unittest arguments]
 """
 
+import array
 import fcntl
 import json
 import os
 import random
+import resource
 import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
 import unittest
 
 from pictures import folder
-from program import Case, digest, run
+from program import PROGRAM, TINY, Case, digest, run, wait_for
 
 ABC = {"a": (0, 40), "b": (1, 40), "c": (2, 40)}
 ABC_TEST = {"a": (0, 10), "b": (1, 10), "c": (2, 10)}
@@ -190,6 +197,142 @@ class Computing(TrainCase):
         self.assertEqual(more["workers"], [{"processes": 1, "threads": 1}, {"processes": 1, "threads": 2}])
         self.assertIn("differ in their last bits", " ".join(more["notes"]))
         self.assertIn("--threads", " ".join(self.ok("train", "--help").split("Common")[-1].split()))
+
+
+class Training(Case):
+    SMALL = ["train", *TINY, "--epochs", "1", "--test-images", "20"]
+
+    @staticmethod
+    def together(command, ask=lambda processes: None):
+        """Two processes of one run: their exit codes, outputs and errors."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        processes = [
+            subprocess.Popen([PROGRAM, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
+            for rank in range(2)]
+        ask(processes)
+        outputs = [process.communicate(timeout=180) for process in processes]
+        return [process.returncode for process in processes], *zip(*outputs)
+
+    def test_several_processes_end_where_one_does(self):
+        command = [*self.SMALL, "--net", "preact_resnet8", "--method", "adversarial", "--attack.iterations", "1", "--optimiser", "sgd",
+                   "--train-images", "98", "--batch-size", "32", "--flip", "--seed", "3", "--json"]  # the last batch: one image each
+        alone = json.loads(self.ok(*command, "--out", self.path("alone")))
+        codes, outputs, errors = self.together([*command, "--out", self.path("together")])
+        self.assertEqual(codes, [0, 0], errors)
+        self.assertEqual(outputs[1], "", "the second process says nothing")
+        self.assertAlmostEqual(json.loads(outputs[0])["curve"]["train_loss"][0], alone["curve"]["train_loss"][0], delta=1e-3)
+        a, b = (self.weights(self.path(name, "model.safetensors")) for name in ("alone", "together"))
+        self.assertEqual(a.keys(), b.keys())
+        for name in a:
+            largest = max(1e-3, max(map(abs, a[name])))
+            self.assertLess(max(abs(x - y) for x, y in zip(a[name], b[name])), 1e-3 * largest, name)
+
+    def test_several_processes_stop_when_one_is_asked_to_and_go_on(self):
+        command = ["train", *TINY, "--test-images", "20", "--epochs", "2", "--method", "adversarial", "--out", self.path("r")]
+
+        def ask(processes):
+            wait_for(lambda: os.path.exists(self.path("r", "checkpoints", "step-000001.safetensors")))
+            processes[1].send_signal(signal.SIGTERM)
+
+        codes, _, errors = self.together(command, ask)
+        self.assertEqual(codes, [75, 75], errors)
+        self.assertTrue(os.path.exists(self.path("r", "checkpoints", "resume.safetensors")))
+        codes, _, errors = self.together(command)
+        self.assertEqual(codes, [0, 0], errors)
+
+    def test_free_training_takes_one_process(self):
+        codes, _, errors = self.together([*self.SMALL, "--method", "free", "--out", self.path("r")])
+        self.assertEqual(codes, [2, 2])
+        self.assertIn("got method free and 2 processes, expected one", errors[0])
+
+    def test_a_batch_with_fewer_images_than_processes_is_refused(self):
+        codes, _, errors = self.together([*self.SMALL, "--train-images", "33", "--batch-size", "16", "--out", self.path("r")])
+        self.assertEqual(codes, [2, 2])
+        self.assertIn("33 images in batches of 16 leave one of 1 for 2 processes", errors[0])
+
+    @staticmethod
+    def weights(path):
+        """The float32 tensors of a safetensors file, as lists."""
+        with open(path, "rb") as file:
+            content = file.read()
+        size = struct.unpack("<Q", content[:8])[0]
+        header = json.loads(content[8:8 + size])
+        return {name: array.array("f", content[8 + size + entry["data_offsets"][0]:8 + size + entry["data_offsets"][1]]).tolist()
+                for name, entry in header.items() if name != "__metadata__" and entry["dtype"] == "F32"}
+
+    def test_a_process_that_finds_no_other_names_the_variables(self):
+        env = {**os.environ, "RANK": "3", "WORLD_SIZE": "2"}
+        self.refused(2, ["$RANK", "got 3", "$WORLD_SIZE = 2"], *self.SMALL, "--out", self.path("r"), env=env)
+        env["RANK"] = "one"
+        self.refused(2, ["$RANK", 'got "one"'], *self.SMALL, "--out", self.path("r"), env=env)
+
+    def test_an_unknown_or_missing_device_is_refused(self):
+        self.refused(2, ["--device", 'got "gpu"', "cpu, cuda or cuda:N"], *self.SMALL, "--device", "gpu", "--out", self.path("r"))
+        self.refused(2, ['got "cuda:7"', "use --device cpu"], *self.SMALL, "--device", "cuda:7", "--out", self.path("r"))
+
+    def test_normalise_is_the_first_layer(self):
+        for flags, channels in ([], 0), (["--normalise"], 1):
+            self.ok(*self.SMALL, *flags, "--out", self.path("r", *flags))
+            with open(self.path("r", *flags, "model.safetensors"), "rb") as file:
+                content = file.read()
+            header = json.loads(content[8:8 + struct.unpack("<Q", content[:8])[0]])
+            self.assertEqual(len(json.loads(header["__metadata__"]["pellucid.spec"])["mean"]), channels)
+
+    def test_knobs_of_another_method_are_refused(self):
+        self.refused(2, ["adversarial_share", "method adversarial"], *self.SMALL, "--method", "mart", "--adversarial-share", "0.5", "--out",
+                     self.path("r"))
+
+    def test_bench_times_the_plain_way_beside_ours(self):
+        result = json.loads(self.ok("bench", "train", "--nets", "lenet", "--batch", "4", "--repeats", "1", "--threads", "1", "--json"))
+        self.assertEqual([row["mode"] for row in result["rows"]], ["standard", "one step", "PGD-10"])
+        for row in result["rows"]:
+            self.assertAlmostEqual(row["ratio"], row["float32"] / row["plain"])
+            self.assertAlmostEqual(row["mixed_ratio_images_only"], row["mixed"] / row["plain_images_only"])
+
+
+class Resume(Case):
+    LONG = ["train", *TINY, "--epochs", "3", "--method", "adversarial", "--attack.iterations", "2", "--attack.step", "0.15"]
+
+    @classmethod
+    def setUpClass(cls):
+        cls.reference = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.reference.cleanup)
+        run(*cls.LONG, "--out", cls.reference.name, check=True)
+        cls.expected = digest(os.path.join(cls.reference.name, "model.safetensors"))
+
+    def interrupted(self, name, stop):
+        """Starts a training, stops it once the checkpoint `name` is there, and returns its exit code."""
+        process = subprocess.Popen([PROGRAM, *self.LONG, "--out", self.path("r")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: os.path.exists(self.path("r", "checkpoints", name)) or process.poll() is not None)
+        process.send_signal(stop)
+        code = process.wait()
+        self.assertFalse(os.path.exists(self.path("r", "model.safetensors")), "it was over before it was stopped")
+        return code
+
+    def test_killed_at_once_goes_on_to_the_same_bits(self):
+        for name in ["step-000001.safetensors", "epoch-001.safetensors", "epoch-002.safetensors"]:
+            self.interrupted(name, signal.SIGKILL)
+        self.ok(*self.LONG, "--out", self.path("r"))
+        self.assertEqual(digest(self.path("r", "model.safetensors")), self.expected)
+
+    def test_asked_to_stop_saves_and_says_75(self):
+        self.assertEqual(self.interrupted("step-000001.safetensors", signal.SIGTERM), 75)
+        self.assertTrue(os.path.exists(self.path("r", "checkpoints", "resume.safetensors")))
+        self.ok(*self.LONG, "--out", self.path("r"))
+        self.assertEqual(digest(self.path("r", "model.safetensors")), self.expected)
+
+    def test_another_training_is_not_taken_up(self):
+        self.refused(2, ["another training", "epochs"], *self.LONG, "--epochs", "4", "--out", self.reference.name)
+
+    def test_a_full_disk_leaves_no_half_file(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+        self.refused(3, ["cannot write"], *self.LONG, "--out", self.path("r"), preexec_fn=limit, restore_signals=False)
+        self.assertEqual(os.listdir(self.path("r", "checkpoints")), [])
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class CheckLayers(unittest.TestCase):
 
     def test_accepts_includes_of_the_layers_above(self):
         code, output = check({
-            "study/run.cc": '#include "pellucid/metrics/image.h"\n#include <vector>\n',
+            "gradients/run.cc": '#include "pellucid/metrics/image.h"\n#include <vector>\n',
             "inversion/match.h": '#include "pellucid/sharing/update.h"\n#include "pellucid/inversion/prior.h"\n',
         })
         self.assertEqual((code, output), (0, "2 files keep to the layers\n"))
@@ -69,8 +69,8 @@ class CheckLayers(unittest.TestCase):
         self.refuses("helpers/x.h", "#include <vector>", "layer helpers is unknown")
 
     def test_refuses_a_path_that_is_not_from_the_root(self):
-        self.refuses("nets/x.h", '#include "../study/run.h"',
-                     'nets/x.h:1: includes "../study/run.h", expected "pellucid/')
+        self.refuses("nets/x.h", '#include "../gradients/run.h"',
+                     'nets/x.h:1: includes "../gradients/run.h", expected "pellucid/')
 
     def test_comments_strings_and_numbers_are_no_includes(self):
         code, output = check({"inversion/match.cc": """// #include "pellucid/data/x.h"

@@ -2,7 +2,8 @@
 
 #include "pellucid/core/environment.h"
 
-#include <gtest/gtest.h>
+#include <dlfcn.h>
+#include <gmock/gmock.h>
 
 namespace pellucid::core {
 namespace {
@@ -24,6 +25,15 @@ TEST(ToDoubles, ReadsViewsInRowMajorOrder) {
   const Tensor transposed = torch::tensor({{1, 2}, {3, 4}}, torch::kFloat32).t().requires_grad_();
   EXPECT_EQ(to_doubles(transposed), (std::vector<double>{1, 3, 2, 4}));
   EXPECT_EQ(to_doubles(torch::tensor({7}, torch::kInt64)), std::vector<double>{7});
+}
+
+// PyTorch's wheels export an older std::filesystem: see cmake/Dependencies.cmake.
+TEST(StandardLibrary, IsNotThatOfLibtorch) {
+  const void* remove_all = dlsym(RTLD_DEFAULT, "_ZNSt10filesystem10remove_allERKNS_7__cxx114pathE");
+  ASSERT_NE(remove_all, nullptr);
+  Dl_info found{};
+  ASSERT_NE(dladdr(remove_all, &found), 0);
+  EXPECT_THAT(found.dli_fname, testing::Not(testing::HasSubstr("libtorch")));
 }
 
 TEST(Environment, NamesWhatAResultDependsOn) {

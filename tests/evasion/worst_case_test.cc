@@ -40,7 +40,7 @@ core::Json figures(const WorstCase& result) {
   return json;
 }
 
-// Kept in memory what `study::cell` keeps in files.
+// Kept in memory what `record::Store` keeps in files.
 struct Memory {
   std::map<std::string, core::Json> kept = {};
   std::int64_t computed = 0;

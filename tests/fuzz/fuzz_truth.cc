@@ -1,5 +1,5 @@
 // Files of true images.
-#include "pellucid/study/score.h"
+#include "pellucid/gradients/truth.h"
 
 #include "tests/fuzz/fuzz.h"
 
@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace pellucid;
   return read_or_refuse(core::ErrorKind::kModel, [&] {
     const nets::Spec spec{.net = "tiny", .input = {1, 2, 2}, .classes = 2};
-    const auto truth = study::load_truth(nets::SafeTensorsFile({data, data + size}, "input"), spec);
+    const auto truth = gradients::load_truth(nets::SafeTensorsFile({data, data + size}, "input"), spec);
     if (truth.images.size(0) != truth.labels.size(0) || truth.images.max().item<float>() > 1) std::abort();
   });
 }

@@ -1,8 +1,9 @@
-// The engine and double backward in float64 at the same trials, for the tests of the engine.
+// An engine and double backward in float64 at the same trials, for the tests of the engine.
 #pragma once
 
 #include "pellucid/core/tensor.h"
 #include "pellucid/inversion/engine.h"
+#include "pellucid/inversion/tensor_engine.h"
 #include "pellucid/nets/zoo.h"
 
 #include "tests/inversion/observed.h"
@@ -11,6 +12,16 @@ namespace pellucid::inversion::agreement {
 
 inline std::vector<std::int64_t> batch_shape(const nets::Spec& spec, std::int64_t count) {
   return {count, spec.input[0], spec.input[1], spec.input[2]};
+}
+
+// Layers one after the other, with names of their own.
+inline nets::Architecture layers(std::vector<std::int64_t> input, std::vector<nets::Op> ops) {
+  nets::Architecture architecture{.spec = {.net = "test", .input = std::move(input), .classes = 5}, .layers = {}};
+  for (auto& op : ops) {
+    const int index = static_cast<int>(architecture.layers.size());
+    architecture.layers.push_back({std::move(op), fmt::format("layer{}", index), {index - 1}});
+  }
+  return architecture;
 }
 
 // A network whose every tensor is far from 0 and 1, running statistics too.
@@ -77,7 +88,8 @@ inline Tensor trial_images(const Case& c) {
 }
 
 // Whether any ReLU or maximum of the engine's last forward sweep is on another side than in float64, for one trial's images.
-inline bool flips(const Engine& engine, const Case& c, const Tensor& images, std::int64_t trial) {
+template <typename AnyEngine>
+bool flips(const AnyEngine& engine, const Case& c, const Tensor& images, std::int64_t trial) {
   const nets::TensorMap state = nets::converted(c.net.state, torch::kFloat64);
   const auto& layers = c.net.architecture.layers;
   nets::Architecture part = c.net.architecture;
@@ -102,12 +114,15 @@ inline bool flips(const Engine& engine, const Case& c, const Tensor& images, std
   return false;
 }
 
-inline Agreement compare(const Case& c, Precision precision = Precision::kFloat32) {
+// @param device of the tensor engine alone.
+template <typename AnyEngine = Engine, typename... Device>
+Agreement compare(const Case& c, Precision precision = Precision::kFloat32, const Device&... device) {
   const Problem problem = problem_of(c);
   const Tensor images = trial_images(c);
-  Engine engine(problem, c.trials, precision);
+  AnyEngine engine(problem, c.trials, precision, device...);
   std::vector<double> losses(c.trials);
-  const Tensor gradients = engine.evaluate(images, losses);
+  const Tensor gradients =
+      engine.evaluate(precision == Precision::kFloat64 ? images.to(torch::kFloat64) : images, losses);
   const Matching reference(problem, Precision::kFloat64);
   Agreement worst{.loss = 0, .gradient = 0, .reference = 0, .cosine = 1, .distance = INFINITY, .flips = 0};
   for (std::int64_t t = 0; t < c.trials; ++t) {

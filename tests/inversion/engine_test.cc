@@ -10,15 +10,6 @@ namespace {
 using namespace agreement;
 using core::ErrorKind;
 
-nets::Architecture layers(std::vector<std::int64_t> input, std::vector<nets::Op> ops) {
-  nets::Architecture architecture{.spec = {.net = "test", .input = std::move(input), .classes = 5}, .layers = {}};
-  for (auto& op : ops) {
-    const int index = static_cast<int>(architecture.layers.size());
-    architecture.layers.push_back({std::move(op), fmt::format("layer{}", index), {index - 1}});
-  }
-  return architecture;
-}
-
 void expect_agreement(const Case& c, const std::string& what) {
   const Agreement a = compare(c);
   EXPECT_LT(a.loss, 1e-6) << what;

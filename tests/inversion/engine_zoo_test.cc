@@ -32,6 +32,26 @@ TEST_P(EngineZoo, EqualsDoubleBackward) {
   }
 }
 
+TEST_P(EngineZoo, EqualsDoubleBackwardByTensors) {
+  const bool grey = GetParam() == "small_cnn" || GetParam() == "lenet";
+  if (GetParam() == "wide_resnet34_10") GTEST_SKIP() << "minutes, and no layer of its own";
+  const auto architecture = nets::build(
+      {.net = GetParam(), .input = grey ? std::vector<std::int64_t>{1, 28, 28} : std::vector<std::int64_t>{3, 32, 32}});
+  const Case c{.net = network(architecture, 3), .trials = 3};
+  const Agreement a = compare<TensorEngine>(c), exact = compare<TensorEngine>(c, Precision::kFloat64);
+  fmt::print(
+      "{}: gradient {:.1e} (double backward in float32 {:.1e}), loss {:.1e}, {} trials with flips; in float64 {:.1e}, "
+      "{:.1e}\n",
+      GetParam(), a.gradient, a.reference, a.loss, a.flips, exact.gradient, exact.loss);
+  EXPECT_LT(a.gradient, a.tolerance(5));
+  EXPECT_LT(a.loss, 1e-6);
+  EXPECT_GT(a.cosine, 0.9999);
+  EXPECT_LT(a.flips, 3) << "every trial flips, nothing was compared";
+  EXPECT_EQ(exact.flips, 0);
+  EXPECT_LT(exact.gradient, 1e-9);
+  EXPECT_LT(exact.loss, 1e-12);
+}
+
 INSTANTIATE_TEST_SUITE_P(Zoo, EngineZoo,
                          testing::Values("small_cnn", "lenet", "convnet", "preact_resnet18", "preact_resnet8", "resnet18",
                                          "wide_resnet34_10"));

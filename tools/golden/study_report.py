@@ -13,6 +13,8 @@ import statistics
 import struct
 import zlib
 
+MAIN = ["psnr", "gain", "ssim", "mse", "fmse_logits", "fmse_features"]
+COLUMNS = [("label", "Label"), ("p_true", "p(true)"), ("guess_psnr", "PSNR of the mean image"), ("restart", "Restart"), ("restarts", "Restarts")]
 METRICS = [("psnr", "PSNR", "dB", "higher"), ("gain", "Gain", "dB", "higher"), ("ssim", "SSIM", "", "higher"), ("mse", "MSE", "", "lower"),
            ("fmse_logits", "FMSE, logits", "", "lower"), ("fmse_features", "FMSE, features", "", "lower"),
            ("matching_loss", "Matching loss", "", ""), ("margin", "Margin", "", ""), ("gradient_norm", "Gradient norm", "", ""),
@@ -150,8 +152,11 @@ def study():
         "config": {"seed": 0, "images": 5, "seeds": 2, "residual": {"iterations": 300, "restarts": 2}, "training": {"epochs": 4, "batch": 64}},
         "data": {"name": "digits", "source": "made by the generator", "train_images": 6000, "test_images": 1000, "note": "not real"},
         "axes": axes, "x": "epsilon", "compare": "mode",
-        "metrics": [{"key": key, "label": label, "unit": unit, "better": better, "oracle": key == "oracle_psnr"}
+        "words": {"item": "image", "repetition": "training"},
+        "metrics": [{"key": key, "label": label, "unit": unit, "digits": 1 if unit == "dB" else 2 if key == "ssim" else -1, "better": better,
+                     "main": key in MAIN, "oracle": key == "oracle_psnr"}
                     for key, label, unit, better in METRICS],
+        "columns": [{"key": key, "label": label} for key, label in COLUMNS],
         "published": {"source": "Talk on gradient inversion of robust models, slide 12", "note": "One image, another network.",
                       "rows": [{"levels": {"mode": "standard", "attack": "ig"}, "label": "standard model", "values": {"psnr": 4.83, "mse": 0.328}},
                                {"levels": {"mode": "adversarial", "attack": "ig", "epsilon": "0.3"}, "label": "robust model", "values": {"psnr": 17.4}}]},

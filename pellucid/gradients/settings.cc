@@ -1,0 +1,172 @@
+#include "pellucid/gradients/settings.h"
+
+#include "pellucid/core/error.h"
+#include "pellucid/core/text.h"
+#include "pellucid/grid/study.h"
+#include "pellucid/inversion/tensor_engine.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace pellucid::gradients {
+namespace {
+
+namespace fs = std::filesystem;
+using core::Error;
+using core::ErrorKind;
+using core::Json;
+
+// The tables of Settings, each with its fields.
+using Tables = std::vector<std::pair<std::string, core::Fields>>;
+
+Tables tables(Settings& s) {
+  return {
+      {"model",
+       {core::field("data", s.data, "data set"), core::field("data_dir", s.data_dir, "where it lies"),
+        core::field("net", s.net, "network"),
+        core::field("normalise", s.normalise, "standardise in the network's first layer"),
+        core::field("weights", s.weights, "weight file of the network, instead of training it"),
+        core::field("train_images", s.train_images, "train on so many images, drawn from all; 0 is all", 0, INT64_MAX),
+        core::field("test_images", s.test_images, "measure on so many test images, drawn from all; 0 is all", 0,
+                    INT64_MAX),
+        core::field("judge_images", s.judge_images, "test images attacked at the end", 1, INT64_MAX)}},
+      {"training", training::fields(s.training)},
+      {"training.attack", evasion::fields(s.training.attack)},
+      {"training.test_attack", evasion::fields(s.training.test_attack)},
+      {"client",
+       {core::field("checkpoint", s.checkpoint, "whose weights: end, epoch N or step N"),
+        nets::mode_field("mode", s.mode, "how the client evaluates the network"),
+        core::field("logit_scale", s.logit_scale, "the last layer times this", 1e-6, 1e6)}},
+      {"attack", inversion::fields(s.attack)}};
+}
+
+// A value in a message.
+std::string shown(const Json& value) { return core::printable(value.dump(-1, ' ', false, Json::error_handler_t::replace)); }
+
+// What training does not look at must not tell two trainings apart.
+void without_what_does_not_matter(training::TrainingOptions& o) {
+  const training::TrainingOptions defaults;
+  if (o.method == training::Method::kStandard) {
+    o.attack = defaults.attack;
+    o.attack_start = defaults.attack_start;
+    o.epsilon_warmup = defaults.epsilon_warmup;
+    o.attack_mode = defaults.attack_mode;
+    o.guard_images = 0;
+    o.guard_fall = defaults.guard_fall;
+  }
+  if (o.method != training::Method::kTrades && o.method != training::Method::kMart) o.beta = defaults.beta;
+  if (o.method != training::Method::kFree) o.replays = defaults.replays;
+}
+
+void check_checkpoint(const Settings& s, const std::string& where) {
+  const auto& steps = s.training.checkpoint_steps;
+  const auto at = checkpoint(s.checkpoint);
+  if (!s.weights.empty() && s.checkpoint != "end") {
+    throw Error(ErrorKind::kUsage,
+                "{}: client.checkpoint: got {}, expected end: of given weights (model.weights) there is no other",
+                where, core::quoted(s.checkpoint));
+  }
+  if (s.checkpoint == "end" || (at && at->kind == "epoch" && 1 <= at->number && at->number <= s.training.epochs) ||
+      (at && at->kind == "step" && std::find(steps.begin(), steps.end(), at->number) != steps.end())) {
+    return;
+  }
+  throw Error(ErrorKind::kUsage, "{}: client.checkpoint: got {}, expected end, epoch 1 to {}{}", where, core::quoted(s.checkpoint),
+              s.training.epochs, steps.empty() ? "" : fmt::format(", or step {}", fmt::join(steps, ", ")));
+}
+
+// Studies read images back on the CPU.
+void check_attack(const inversion::InversionOptions& attack, const std::string& where) {
+  try {
+    inversion::check_precision(attack.precision, torch::kCPU);
+  } catch (Error& error) {
+    throw error.add_context(where + ": attack");
+  }
+}
+
+// The table called "training.attack" of a document, without the tables in it that have a name of their own; null if there is none.
+Json table_called(const Json& document, const std::string& name, const std::string& where) {
+  const Json* table = &document;
+  std::string path;
+  for (std::size_t begin = 0; begin <= name.size();) {
+    const auto end = std::min(name.find('.', begin), name.size());
+    const auto part = name.substr(begin, end - begin);
+    path += (path.empty() ? "" : ".") + part;
+    const auto found = table->find(part);
+    if (found == table->end()) return {};
+    if (!found->is_object()) throw Error(ErrorKind::kUsage, "{}: {}: got {}, expected a table", where, path, shown(*found));
+    table = &*found;
+    begin = end + 1;
+  }
+  Json own = *table;
+  if (name == "training") own.erase("attack"), own.erase("test_attack");
+  return own;
+}
+
+}  // namespace
+
+const std::vector<std::string>& table_names() {
+  static const std::vector<std::string> names = {"model", "training", "client", "attack"};
+  return names;
+}
+
+std::optional<Checkpoint> checkpoint(const std::string& text) {
+  const auto space = text.find(' ');
+  if (space == std::string::npos) return std::nullopt;
+  Checkpoint found{.kind = text.substr(0, space)};
+  const char *begin = text.data() + space + 1, *end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, found.number);
+  if (error != std::errc() || stop != end || found.number < 0 || (found.kind != "epoch" && found.kind != "step"))
+    return std::nullopt;
+  return found;
+}
+
+Settings read_settings(const Json& document, const fs::path& folder, const std::string& where) {
+  Settings settings;
+  try {
+    const Json attack = table_called(document, "attack", where);
+    const Json preset = attack.is_object() ? attack.value("preset", Json()) : Json();
+    if (!preset.is_null() && !preset.is_string())
+      throw Error(ErrorKind::kUsage, "[attack]: preset: got {}, expected a name", shown(preset));
+    if (!preset.is_null()) settings.preset = preset.get<std::string>();
+    settings.attack = inversion::preset(settings.preset).options;
+  } catch (Error& error) {
+    throw error.add_context(where);
+  }
+  for (auto& [name, fields] : tables(settings)) {
+    Json table = table_called(document, name, where);
+    if (table.is_null()) continue;
+    if (name == "attack") table.erase("preset");
+    core::assign(fields, table, fmt::format("{}: [{}]", where, name));
+  }
+  without_what_does_not_matter(settings.training);
+  if (!settings.weights.empty()) settings.weights = (folder / settings.weights).lexically_normal().string();
+  try {
+    training::check(settings.training);
+  } catch (Error& error) {
+    throw error.add_context(where);
+  }
+  check_checkpoint(settings, where);
+  check_attack(settings.attack, where);
+  return settings;
+}
+
+Json to_json(const Settings& settings) {
+  Settings copy = settings;
+  Json json = Json::object();
+  for (auto& [name, fields] : tables(copy)) json.merge_patch(grid::nested(name, core::to_json(fields)));
+  json["attack"]["preset"] = settings.preset;
+  return json;
+}
+
+Settings settings(const Json& json) {
+  Settings s;
+  s.preset = json.at("attack").at("preset");
+  for (auto& [name, fields] : tables(s)) {
+    Json table = table_called(json, name, "settings");
+    if (name == "attack") table.erase("preset");
+    core::assign(fields, table, name);
+  }
+  return s;
+}
+
+}  // namespace pellucid::gradients
