@@ -34,8 +34,8 @@ void rectify_like(benchmark::State& s) {
 }
 void scale_shift_two(benchmark::State& s) {
   run(s, 3, [](Arrays& a) {
-    scale_shift_two(a.y.data(), a.row.data(), a.x.data(), a.row.data(), a.z.data(), a.row.data(), a.row.data(), kRows, kColumns,
-                    false);
+    scale_shift_two(a.y.data(), a.row.data(), a.x.data(), a.row.data(), a.z.data(), a.row.data(), a.row.data(), kRows,
+                    kColumns, false);
   });
 }
 void compare(benchmark::State& s) {

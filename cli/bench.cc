@@ -30,32 +30,36 @@ void print_engine(const gradients::BenchmarkOptions& options, const core::Json& 
         options.repeats);
     return;
   }
-  std::vector<std::vector<std::string>> table = {{"network", "batch", "restarts", "cores", "double backward, ms", "engine, ms",
-                                                  "ratio", "mixed, ms", "ratio", "of peak", "memory"}};
+  std::vector<std::vector<std::string>> table = {{"network", "batch", "restarts", "cores", "double backward, ms",
+                                                  "engine, ms", "ratio", "mixed, ms", "ratio", "of peak", "memory"}};
   for (const auto& row : result["rows"]) {
-    table.push_back({row["net"], row["batch"].dump(), row["trials"].dump(), row["cores"].dump(), number(row["double_backward_ms"]),
-                     number(row["engine_ms"]), number(row["ratio"], "x"), number(row["mixed_ms"]),
-                     number(row["mixed_ratio"], "x"), fmt::format("{:.0f} %", 100 * row["of_peak"].get<double>()),
+    table.push_back({row["net"], row["batch"].dump(), row["trials"].dump(), row["cores"].dump(),
+                     number(row["double_backward_ms"]), number(row["engine_ms"]), number(row["ratio"], "x"),
+                     number(row["mixed_ms"]), number(row["mixed_ratio"], "x"),
+                     fmt::format("{:.0f} %", 100 * row["of_peak"].get<double>()),
                      fmt::format("{:.0f} MB", 1e-6 * row["memory_bytes"].get<double>())});
   }
   print_table(table);
-  say(
-      "Milliseconds for one image and one iteration, medians, on {}. Peak: the highest float32 rate of one core in this run, {:.0f} GFLOP/s "
+  say("Milliseconds for one image and one iteration, medians, on {}. Peak: the highest float32 rate of one core in "
+      "this run, {:.0f} GFLOP/s "
       "(oneDNN alone, or the engine).\n",
       result["environment"]["processor"].get<std::string>(), result["peak_gflops"].get<double>());
 }
 
 void print_training(const gradients::TrainingBenchmarkOptions& options, const core::Json& result) {
-  std::vector<std::vector<std::string>> table = {
-      {"network", "training", "plain, /s", "images only, /s", "ours, /s", "to plain", "mixed, /s", "to plain", "to images only"}};
+  std::vector<std::vector<std::string>> table = {{"network", "training", "plain, /s", "images only, /s", "ours, /s",
+                                                  "to plain", "mixed, /s", "to plain", "to images only"}};
   for (const auto& row : result["rows"]) {
-    auto number = [&](const char* key, const char* unit = "") { return fmt::format("{:.3g}{}", row[key].get<double>(), unit); };
-    table.push_back({row["net"], row["mode"], number("plain"), number("plain_images_only"), number("float32"), number("ratio", "x"),
-                     number("mixed"), number("mixed_ratio", "x"), number("mixed_ratio_images_only", "x")});
+    auto number = [&](const char* key, const char* unit = "") {
+      return fmt::format("{:.3g}{}", row[key].get<double>(), unit);
+    };
+    table.push_back({row["net"], row["mode"], number("plain"), number("plain_images_only"), number("float32"),
+                     number("ratio", "x"), number("mixed"), number("mixed_ratio", "x"),
+                     number("mixed_ratio_images_only", "x")});
   }
   print_table(table);
-  say(
-      "Images a second, medians of {}, batches of {}, {} cores. Plain: libtorch in float32, the attack by backward() as the published codes "
+  say("Images a second, medians of {}, batches of {}, {} cores. Plain: libtorch in float32, the attack by backward() "
+      "as the published codes "
       "do; images only: the attack asks for the images' gradients alone.\n",
       options.repeats, options.batch, result["rows"][0]["cores"].get<int>());
 }
@@ -94,8 +98,10 @@ void add(CLI::App& verb, const char* name, const char* help, core::Json (*measur
 void add_bench(CLI::App& app) {
   auto* verb = app.add_subcommand("bench", "Times the parts of Pellucid on this machine");
   verb->require_subcommand(1);
-  add(*verb, "engine", "The matching engine beside double backward, in one run", gradients::benchmark_engine, print_engine);
-  add(*verb, "train", "Training beside plain libtorch in float32, in one run", gradients::benchmark_training, print_training);
+  add(*verb, "engine", "The matching engine beside double backward, in one run", gradients::benchmark_engine,
+      print_engine);
+  add(*verb, "train", "Training beside plain libtorch in float32, in one run", gradients::benchmark_training,
+      print_training);
 }
 
 }  // namespace pellucid::cli

@@ -1,9 +1,4 @@
 // pellucid capture: the update that a client would send for given images, as a file.
-#include "cli/network.h"
-#include "cli/settings.h"
-#include "cli/terminal.h"
-#include "cli/verbs.h"
-
 #include "pellucid/core/error.h"
 #include "pellucid/core/text.h"
 #include "pellucid/data/catalog.h"
@@ -11,6 +6,11 @@
 #include "pellucid/gradients/truth.h"
 #include "pellucid/sharing/confidence.h"
 #include "pellucid/sharing/update.h"
+
+#include "cli/network.h"
+#include "cli/settings.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
 
 #include <cmath>
 #include <memory>
@@ -30,16 +30,18 @@ struct Capture {
 
   explicit Capture(CLI::App& app) : settings(app) {
     app.add_option("model", model, "weight file, as `pellucid train` writes it")->required()->option_text("MODEL");
-    settings.add({"",
-                  {core::field("data", data, "data set: mnist, cifar10, digits, or a folder of images"),
-                   core::field("data_dir", data_dir, "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
-                   core::field("images", images, "the client's batch: numbers of test images, the first is 0", 0, INT64_MAX),
-                   nets::mode_field("mode", mode, "how the client evaluates the network"),
-                   core::field("share_labels", share_labels, "the client tells the labels too"),
-                   core::field("seed", seed, "seed of the client's dropout, in training mode"),
-                   core::field("out", out, "the update: all that an attacker is given"),
-                   core::field("truth", truth, "file for the images themselves, to score an attack by; none is none")}},
-                 "What");
+    settings.add(
+        {"",
+         {core::field("data", data, "data set: mnist, cifar10, digits, or a folder of images"),
+          core::field("data_dir", data_dir,
+                      "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
+          core::field("images", images, "the client's batch: numbers of test images, the first is 0", 0, INT64_MAX),
+          nets::mode_field("mode", mode, "how the client evaluates the network"),
+          core::field("share_labels", share_labels, "the client tells the labels too"),
+          core::field("seed", seed, "seed of the client's dropout, in training mode"),
+          core::field("out", out, "the update: all that an attacker is given"),
+          core::field("truth", truth, "file for the images themselves, to score an attack by; none is none")}},
+        "What");
     settings.add({"", cli::fields(foreign)}, "Weights of PyTorch");
     settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
@@ -59,7 +61,10 @@ struct Capture {
                                           mode, core::Stream(seed, "client dropout")),
         .labels = {}};
     const double norm = sharing::gradient_norm(observation.update);
-    if (!std::isfinite(norm)) throw core::Error(core::ErrorKind::kModel, "{}: the gradient is not finite: the network's values overflow float32", core::printable(model, 4096));
+    if (!std::isfinite(norm))
+      throw core::Error(core::ErrorKind::kModel,
+                        "{}: the gradient is not finite: the network's values overflow float32",
+                        core::printable(model, 4096));
     const auto* label = batch.labels.data_ptr<std::int64_t>();
     if (share_labels) observation.labels.assign(label, label + images.size());
     batch.update = sharing::digest(observation.update);
@@ -69,32 +74,43 @@ struct Capture {
     core::Json rows = core::Json::array();
     const auto confidence = sharing::confidence(network, batch.images, batch.labels);
     for (std::size_t i = 0; i < images.size(); ++i) {
-      rows.push_back({{"image", images[i]}, {"label", label[i]}, {"class", test_set.classes.at(static_cast<std::size_t>(label[i]))},
-                      {"margin", confidence[i].margin}, {"p_true", confidence[i].p_true}});
+      rows.push_back({{"image", images[i]},
+                      {"label", label[i]},
+                      {"class", test_set.classes.at(static_cast<std::size_t>(label[i]))},
+                      {"margin", confidence[i].margin},
+                      {"p_true", confidence[i].p_true}});
     }
-    const core::Json result = {{"schema", "pellucid.capture/1"}, {"update", out}, {"observation", sharing::describe(observation)},
-                               {"gradient_norm", norm}, {"images", rows}};
+    const core::Json result = {{"schema", "pellucid.capture/1"},
+                               {"update", out},
+                               {"observation", sharing::describe(observation)},
+                               {"gradient_norm", norm},
+                               {"images", rows}};
     if (print_json(common, result)) return;
     std::vector<std::vector<std::string>> table = {{"image", "label", "class", "logit margin", "1 - p(true)"}};
     bool rounded = false;
     for (const auto& row : rows) {
-      table.push_back({row["image"].dump(), row["label"].dump(), core::printable(row["class"].get<std::string>(), 24), fmt::format("{:.2f}", row["margin"].get<double>()),
+      table.push_back({row["image"].dump(), row["label"].dump(), core::printable(row["class"].get<std::string>(), 24),
+                       fmt::format("{:.2f}", row["margin"].get<double>()),
                        fmt::format("{:.2e}", 1 - row["p_true"].get<double>())});
       rounded = rounded || row["margin"].get<double>() > sharing::kWarningMargin;
     }
     print_table(table);
     say("gradient norm {:.3e}; {}\n", norm, result["observation"].get<std::string>());
     if (norm == 0) say("Note: the gradient is zero everywhere: no attack can read anything back from this update.\n");
-    if (rounded) say("Note: past a margin of {} float32 loses 1 - p(true): a failing attack may be rounding, not privacy.\n", sharing::kWarningMargin);
+    if (rounded)
+      say("Note: past a margin of {} float32 loses 1 - p(true): a failing attack may be rounding, not privacy.\n",
+          sharing::kWarningMargin);
     say("{}\n", core::printable(out, 4096));
   }
 
   // Update, truth and model are three files, whatever their paths look like.
   void check_paths() const {
-    if (images.empty()) throw core::Error(core::ErrorKind::kUsage, "--images: got none, expected the number of at least one test image");
+    if (images.empty())
+      throw core::Error(core::ErrorKind::kUsage, "--images: got none, expected the number of at least one test image");
     if (out.empty()) throw core::Error(core::ErrorKind::kUsage, "--out: got none, expected a file for the update");
     const auto refuse = [](const char* flag, const std::string& path, const char* other) {
-      throw core::Error(core::ErrorKind::kUsage, "{}: got {}, which is {}; name another file", flag, core::quoted(path, 4096), other);
+      throw core::Error(core::ErrorKind::kUsage, "{}: got {}, which is {}; name another file", flag,
+                        core::quoted(path, 4096), other);
     };
     if (same_file(out, model)) refuse("--out", out, "the model itself");
     if (truth.empty()) return;

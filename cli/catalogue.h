@@ -7,10 +7,10 @@
 namespace pellucid::cli {
 
 struct Item {
-  std::string kind;     ///< "nets", "attacks", ...
+  std::string kind;  ///< "nets", "attacks", ...
   std::string name;
-  std::string summary;  ///< one line
-  std::string text;     ///< what explain says beyond it
+  std::string summary;                  ///< one line
+  std::string text;                     ///< what explain says beyond it
   std::string (*measured)() = nullptr;  ///< what explain measures on this machine, a line or more
 };
 

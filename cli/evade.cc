@@ -40,15 +40,18 @@ struct Evade {
 
   explicit Evade(CLI::App& app) : settings(app) {
     app.add_option("model", model, "weight file, as `pellucid train` writes it")->required()->option_text("MODEL");
-    settings.add({"",
-                  {core::field("data", data, "data set: mnist, cifar10, digits, or a folder of images"),
-                   core::field("data_dir", data_dir,
-                               "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
-                   core::field("images", images, "attack so many test images, drawn with the seed from all classes in proportion", 1, INT64_MAX),
-                   core::field("first_image", first_image,
-                               "leave out so many of those drawn: 0, 1000, 2000 ... with 1000 images are parts of one sample", 0, INT64_MAX),
-                   core::field("seed", attacks.seed, "seed of the sample, the random starts and the searches")}},
-                 "What");
+    settings.add(
+        {"",
+         {core::field("data", data, "data set: mnist, cifar10, digits, or a folder of images"),
+          core::field("data_dir", data_dir,
+                      "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
+          core::field("images", images,
+                      "attack so many test images, drawn with the seed from all classes in proportion", 1, INT64_MAX),
+          core::field("first_image", first_image,
+                      "leave out so many of those drawn: 0, 1000, 2000 ... with 1000 images are parts of one sample", 0,
+                      INT64_MAX),
+          core::field("seed", attacks.seed, "seed of the sample, the random starts and the searches")}},
+        "What");
     settings.add({"", cli::fields(foreign)}, "Weights of PyTorch");
     settings.add({"", evasion::fields(options)}, "Attacks");
     settings.add({"",
@@ -83,7 +86,8 @@ struct Evade {
     const auto classes = network.architecture.spec.classes;
     if (!by_name && static_cast<std::int64_t>(whole_set.classes.size()) != classes) {
       findings.push_back({"labels-by-place", evasion::Severity::kWarning,
-                          fmt::format("the weight file does not name its classes: labels are matched by place, though the network has {} classes and the data {}",
+                          fmt::format("the weight file does not name its classes: labels are matched by place, though "
+                                      "the network has {} classes and the data {}",
                                       classes, whole_set.classes.size())});
     }
 
@@ -97,7 +101,9 @@ struct Evade {
       remember = [&store](const auto& named, const auto& compute) { return store->cell(named, compute); };
     }
 
-    const auto add = [&](const std::vector<evasion::Finding>& more) { findings.insert(findings.end(), more.begin(), more.end()); };
+    const auto add = [&](const std::vector<evasion::Finding>& more) {
+      findings.insert(findings.end(), more.begin(), more.end());
+    };
     const Tensor rows = data::sample_order(test_set, attacks.seed).slice(0, 0, lint_images);
     const Tensor looked_at = data::pixels(test_set, rows), wanted = data::labels(test_set, rows);
     if (lint_images > 0) add(evasion::lint(answers, looked_at, wanted, rows, attacks.ball(), attacks.seed));
@@ -116,24 +122,26 @@ struct Evade {
     if (lint_images > 0) add(evasion::lint(judged, answers, looked_at, wanted, rows, attacks.ball()));
 
     if (store) store->sync();
-    const core::Json result = {{"schema", "pellucid.evasion/2"},
-                               {"environment", core::environment(run.threads)},
-                               {"model", model},
-                               {"config", config()},
-                               {"data",
-                                {{"name", whole_set.name},
-                                 {"source", whole_set.source},
-                                 {"images", whole_set.size()},
-                                 {"classes", whole_set.classes},
-                                 {"labels", by_name ? "by name" : "by place"},
-                                 {"attacked", std::vector(numbers.data_ptr<std::int64_t>(), numbers.data_ptr<std::int64_t>() + numbers.numel())}}},
-                               {"findings", evasion::to_json(findings)},
-                               {"natural", evasion::to_json(natural)},
-                               {"commonest_class", {{"name", commonest.name}, {"accuracy", evasion::to_json(commonest.accuracy)}}},
-                               {"attack", judged.attacks.size() == 1 ? judged.attacks[0].description : judged.name},
-                               {"robust", evasion::to_json(judged.worst_case)},
-                               {"evaluation", evasion::to_json(judged)},
-                               {"model_info", model_info(network, natural, judged)}};
+    const core::Json result = {
+        {"schema", "pellucid.evasion/2"},
+        {"environment", core::environment(run.threads)},
+        {"model", model},
+        {"config", config()},
+        {"data",
+         {{"name", whole_set.name},
+          {"source", whole_set.source},
+          {"images", whole_set.size()},
+          {"classes", whole_set.classes},
+          {"labels", by_name ? "by name" : "by place"},
+          {"attacked",
+           std::vector(numbers.data_ptr<std::int64_t>(), numbers.data_ptr<std::int64_t>() + numbers.numel())}}},
+        {"findings", evasion::to_json(findings)},
+        {"natural", evasion::to_json(natural)},
+        {"commonest_class", {{"name", commonest.name}, {"accuracy", evasion::to_json(commonest.accuracy)}}},
+        {"attack", judged.attacks.size() == 1 ? judged.attacks[0].description : judged.name},
+        {"robust", evasion::to_json(judged.worst_case)},
+        {"evaluation", evasion::to_json(judged)},
+        {"model_info", model_info(network, natural, judged)}};
     if (!out.empty()) core::write_file(std::filesystem::path(out) / "result.json", core::to_text(result));
     if (print_json(common, result)) return;
     print(findings, natural, commonest, judged, whole_set);
@@ -150,10 +158,12 @@ struct Evade {
   // The numbers, in the whole set, of the images that are attacked.
   [[nodiscard]] Tensor sample(const data::Dataset& whole) const {
     if (first_image >= whole.size()) {
-      throw core::Error(core::ErrorKind::kUsage, "--first-image: got {}, expected less than the {} test images of {}", first_image, whole.size(),
-                        core::printable(whole.name));
+      throw core::Error(core::ErrorKind::kUsage, "--first-image: got {}, expected less than the {} test images of {}",
+                        first_image, whole.size(), core::printable(whole.name));
     }
-    return data::sample_order(whole, attacks.seed).slice(0, first_image, first_image + std::min(images, whole.size() - first_image)).contiguous();
+    return data::sample_order(whole, attacks.seed)
+        .slice(0, first_image, first_image + std::min(images, whole.size() - first_image))
+        .contiguous();
   }
   static data::Dataset part(data::Dataset whole, const Tensor& numbers) {
     whole.images = whole.images.index_select(0, numbers);
@@ -161,7 +171,8 @@ struct Evade {
     return whole;
   }
 
-  // Leaves out the attacks that the network's few classes do not allow, and says what is wrong with the others' settings.
+  // Leaves out the attacks that the network's few classes do not allow, and says what is wrong with the others'
+  // settings.
   std::vector<evasion::Finding> settle_attacks(const nets::Network& network) {
     std::vector<evasion::Finding> findings;
     const auto asked = options.attacks;
@@ -170,21 +181,24 @@ struct Evade {
     for (const auto& name : asked) {
       if (uses(name)) continue;
       findings.push_back({"not-applicable", evasion::Severity::kWarning,
-                          fmt::format("{} needs {} classes, the network has {}: left out", name, evasion::find_attack(name).least_classes, classes)});
+                          fmt::format("{} needs {} classes, the network has {}: left out", name,
+                                      evasion::find_attack(name).least_classes, classes)});
     }
     if (uses("pgd") || uses("pgd-t") || attacks.pgd.epsilon.value == 0) {
       for (const auto& finding : evasion::lint(attacks.pgd, "pgd")) findings.push_back(finding);
     }
     return findings;
   }
-  [[nodiscard]] bool uses(const std::string& name) const { return std::find(options.attacks.begin(), options.attacks.end(), name) != options.attacks.end(); }
+  [[nodiscard]] bool uses(const std::string& name) const {
+    return std::find(options.attacks.begin(), options.attacks.end(), name) != options.attacks.end();
+  }
 
   // The entry that RobustBench's model_info files hold. "autoattack_acc" is null unless all four attacks ran with their
   // defaults; "reported" is the accuracy under the attacks that were run.
   [[nodiscard]] core::Json model_info(const nets::Network& network, const evasion::Accuracy& natural,
                                       const evasion::WorstCase& judged) const {
-    const bool auto_attack =
-        judged.name.ends_with("AutoAttack");  // of all four with their defaults, maybe among others
+    // Of all four with their defaults, maybe among others.
+    const bool auto_attack = judged.name.ends_with("AutoAttack");
     return {{"link", ""},
             {"name", model},
             {"authors", ""},
@@ -197,17 +211,20 @@ struct Evade {
             {"clean_acc", plain_percent(natural)},
             {"reported", plain_percent(judged.worst_case)},
             {"autoattack_acc", auto_attack ? core::Json(plain_percent(judged.worst_case)) : core::Json()},
-            {"footnote", fmt::format("{}, {}, on {} test images, a sample drawn with seed {} in proportion of the classes{}.", judged.name,
-                                     evasion::to_string(attacks.pgd.norm), judged.worst_case.n, attacks.seed,
-                                     first_image > 0 ? fmt::format(" without its first {}", first_image) : "")}};
+            {"footnote",
+             fmt::format("{}, {}, on {} test images, a sample drawn with seed {} in proportion of the classes{}.",
+                         judged.name, evasion::to_string(attacks.pgd.norm), judged.worst_case.n, attacks.seed,
+                         first_image > 0 ? fmt::format(" without its first {}", first_image) : "")}};
   }
 
-  void print(const std::vector<evasion::Finding>& findings, const evasion::Accuracy& natural, const evasion::Commonest& commonest,
-             const evasion::WorstCase& judged, const data::Dataset& set) const {
+  void print(const std::vector<evasion::Finding>& findings, const evasion::Accuracy& natural,
+             const evasion::Commonest& commonest, const evasion::WorstCase& judged, const data::Dataset& set) const {
     print_findings(findings);
-    std::vector<std::vector<std::string>> rows = {{"accuracy", "on " + core::printable(set.name), "attacked", "broken"},
-                                                  {"natural", percent_of(natural), "", ""},
-                                                  {fmt::format("always {}, the commonest class", core::quoted(commonest.name, 30)), percent_of(commonest.accuracy), "", ""}};
+    std::vector<std::vector<std::string>> rows = {
+        {"accuracy", "on " + core::printable(set.name), "attacked", "broken"},
+        {"natural", percent_of(natural), "", ""},
+        {fmt::format("always {}, the commonest class", core::quoted(commonest.name, 30)),
+         percent_of(commonest.accuracy), "", ""}};
     for (const auto& a : judged.attacks) {
       const bool single = judged.attacks.size() == 1 || !options.early_exit;
       const std::string what = single || &a == &judged.attacks.front() ? a.description : "  then " + a.description;

@@ -1,9 +1,4 @@
 // pellucid invert: reads images back from an update file; with the truth given, scores them.
-#include "cli/network.h"
-#include "cli/settings.h"
-#include "cli/terminal.h"
-#include "cli/verbs.h"
-
 #include "pellucid/core/config.h"
 #include "pellucid/core/environment.h"
 #include "pellucid/core/error.h"
@@ -11,11 +6,16 @@
 #include "pellucid/core/run_folder.h"
 #include "pellucid/core/text.h"
 #include "pellucid/data/image_file.h"
+#include "pellucid/gradients/metrics.h"
 #include "pellucid/inversion/matching.h"
 #include "pellucid/inversion/reconstruct.h"
 #include "pellucid/inversion/tensor_engine.h"
 #include "pellucid/nets/safetensors.h"
-#include "pellucid/gradients/metrics.h"
+
+#include "cli/network.h"
+#include "cli/settings.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
 
 #include <algorithm>
 #include <memory>
@@ -37,13 +37,15 @@ Json class_name(const sharing::Observation& observation, std::int64_t label) {
 // "0007.png"
 bool is_picture(const fs::path& file) {
   const auto stem = file.stem().string();
-  return file.extension() == ".png" && stem.size() >= 4 && std::all_of(stem.begin(), stem.end(), [](char c) { return '0' <= c && c <= '9'; });
+  return file.extension() == ".png" && stem.size() >= 4 &&
+         std::all_of(stem.begin(), stem.end(), [](char c) { return '0' <= c && c <= '9'; });
 }
 
 void remove_file(const fs::path& file) {
   std::error_code error;
   fs::remove(file, error);
-  if (error) throw Error(ErrorKind::kIo, "{}: cannot remove: {}", core::printable(file.string(), 4096), error.message());
+  if (error)
+    throw Error(ErrorKind::kIo, "{}: cannot remove: {}", core::printable(file.string(), 4096), error.message());
 }
 
 struct Invert {
@@ -55,11 +57,17 @@ struct Invert {
 
   explicit Invert(CLI::App& app) : settings(app) {
     app.add_option("update", update, "update file, as `pellucid capture` writes it")->required()->option_text("UPDATE");
-    app.add_option("--model", model, "weight file of the network that the client was given")->required()->option_text("MODEL");
-    app.add_option("--attack", attack, "preset that the settings below start from: residual (one image) or ig [residual]")->option_text("NAME");
+    app.add_option("--model", model, "weight file of the network that the client was given")
+        ->required()
+        ->option_text("MODEL");
+    app.add_option("--attack", attack,
+                   "preset that the settings below start from: residual (one image) or ig [residual]")
+        ->option_text("NAME");
     settings.add({"",
-                  {core::field("out", out, "run folder: result.json, images/*.png in 8 bits, and images.safetensors, the same as float32 (images, channels, height, width) "
-                                           "in [0, 1]"),
+                  {core::field("out", out,
+                               "run folder: result.json, images/*.png in 8 bits, and images.safetensors, the same as "
+                               "float32 (images, channels, height, width) "
+                               "in [0, 1]"),
                    core::field("truth", truth, "file of the true images, to score by; the attack does not see it")}},
                  "What");
     settings.add({"", cli::fields(foreign)}, "Weights of PyTorch");
@@ -82,7 +90,8 @@ struct Invert {
     if (!truth.empty()) static_cast<void>(load_truth(observation));  // that it can be read, and is this update's
     for (const auto& input : {update, model, truth}) {
       if (input.empty() || !same_file(fs::path(out) / kFloats, input)) continue;
-      throw Error(ErrorKind::kUsage, "--out: got {}, where {} would be overwritten; name another folder", core::quoted(out, 4096), core::quoted(input, 4096));
+      throw Error(ErrorKind::kUsage, "--out: got {}, where {} would be overwritten; name another folder",
+                  core::quoted(out, 4096), core::quoted(input, 4096));
     }
     const core::RunFolder folder(out, "invert", core::Workers::kOne);
     const auto reconstruction = inversion::reconstruct(observation, options, run);
@@ -123,13 +132,16 @@ struct Invert {
   }
 
   // The result, but for the scores.
-  [[nodiscard]] Json describe(const sharing::Observation& observation, const inversion::Reconstruction& reconstruction, const core::Run& run) const {
+  [[nodiscard]] Json describe(const sharing::Observation& observation, const inversion::Reconstruction& reconstruction,
+                              const core::Run& run) const {
     const auto& chosen = reconstruction.trials[reconstruction.chosen];
     const auto read = inversion::label_read(observation);
     const auto labels = inversion::infer_labels(observation);
     Json images = Json::array();
     for (std::size_t i = 0; i < labels.size(); ++i) {
-      images.push_back({{"file", (fs::path(out) / fmt::format("images/{:04}.png", i)).string()}, {"label", labels[i]}, {"class", class_name(observation, labels[i])}});
+      images.push_back({{"file", (fs::path(out) / fmt::format("images/{:04}.png", i)).string()},
+                        {"label", labels[i]},
+                        {"class", class_name(observation, labels[i])}});
     }
     return {{"schema", "pellucid.inversion/1"},
             {"environment", core::environment(run.threads)},
@@ -148,8 +160,8 @@ struct Invert {
             {"images", images}};
   }
 
-  // Puts the result in the place of an earlier run's, whose result.json goes first: what lies in the folder is never another
-  // run's than its result.json says.
+  // Puts the result in the place of an earlier run's, whose result.json goes first: what lies in the folder is never
+  // another run's than its result.json says.
   void save(const core::RunFolder& folder, const Json& result, const Tensor& images) const {
     remove_file(folder.path() / kResult);
     remove_file(folder.path() / kFloats);
@@ -163,14 +175,16 @@ struct Invert {
     for (std::int64_t i = 0; i < images.size(0); ++i) {
       core::write_file(folder.path() / fmt::format("images/{:04}.png", i), data::encode_png(images[i]));
     }
-    nets::save_safetensors({.tensors = {{"images", images}}, .metadata = {{"schema", "pellucid.images/1"}}}, folder.path() / kFloats);
+    nets::save_safetensors({.tensors = {{"images", images}}, .metadata = {{"schema", "pellucid.images/1"}}},
+                           folder.path() / kFloats);
     core::write_file(folder.path() / kResult, core::to_text(result));
   }
 
   void print(const Json& result, std::size_t restarts) const {
     say("{}\n", result["observation"].get<std::string>());
-    say("matching loss {:.3g} by {} (restart {} of {}, chosen by it), status {}\n", result["matching_loss"].get<double>(),
-               result["method"].get<std::string>(), result["restart"].get<std::size_t>() + 1, restarts, result["status"].get<std::string>());
+    say("matching loss {:.3g} by {} (restart {} of {}, chosen by it), status {}\n",
+        result["matching_loss"].get<double>(), result["method"].get<std::string>(),
+        result["restart"].get<std::size_t>() + 1, restarts, result["status"].get<std::string>());
     for (const auto& cause : result["diagnoses"]) say("Note: {}\n", cause["sentence"].get<std::string>());
     if (result.contains("truth_names_update") && !result["truth_names_update"].get<bool>()) {
       say("Note: the truth does not say which update it belongs to; the scores hold if it is this one.\n");
@@ -179,9 +193,15 @@ struct Invert {
     std::vector<std::vector<std::string>> table = {{"image", "class"}};
     if (scored) table[0].insert(table[0].end(), {"original", "PSNR, dB", "SSIM", "MSE"});
     for (const auto& row : result["images"]) {
-      const auto number = [&](const char* key, int digits) { return row.at(key).is_number() ? fmt::format("{:.{}f}", row.at(key).get<double>(), digits) : "-"; };
-      table.push_back({core::printable(row["file"].get<std::string>(), 4096), row["class"].is_null() ? row["label"].dump() : core::printable(row["class"].get<std::string>(), 24)});
-      if (scored) table.back().insert(table.back().end(), {row["original"].dump(), number("psnr", 2), number("ssim", 3), fmt::format("{:.2e}", row["mse"].get<double>())});
+      const auto number = [&](const char* key, int digits) {
+        return row.at(key).is_number() ? fmt::format("{:.{}f}", row.at(key).get<double>(), digits) : "-";
+      };
+      table.push_back(
+          {core::printable(row["file"].get<std::string>(), 4096),
+           row["class"].is_null() ? row["label"].dump() : core::printable(row["class"].get<std::string>(), 24)});
+      if (scored)
+        table.back().insert(table.back().end(), {row["original"].dump(), number("psnr", 2), number("ssim", 3),
+                                                 fmt::format("{:.2e}", row["mse"].get<double>())});
     }
     print_table(table, scored ? Columns::kNumbers : Columns::kText);
   }

@@ -1,5 +1,6 @@
-// The program's first half, which needs no library: it tells in a sentence where those of the second half (pellucid-program, beside it) do
-// not fit into the memory that this process is allowed, since the system's loader cannot.
+// The program's first half, which needs no library: it tells in a sentence where those of the second half
+// (pellucid-program, beside it) do not fit into the memory that this process is allowed, since the system's loader
+// cannot.
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>

@@ -1,10 +1,10 @@
 // pellucid list and pellucid explain: what exists, and what each thing is.
+#include "pellucid/core/error.h"
+#include "pellucid/core/text.h"
+
 #include "cli/catalogue.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
-
-#include "pellucid/core/error.h"
-#include "pellucid/core/text.h"
 
 #include <algorithm>
 #include <memory>
@@ -22,7 +22,8 @@ void list(const std::string& kind, const Common& common) {
     result.push_back({{"kind", item.kind}, {"name", item.name}, {"summary", item.summary}});
   }
   if (result.empty()) {
-    throw core::Error(core::ErrorKind::kUsage, "got {}, expected {}{}", core::quoted(kind), core::join_choices(kinds), core::suggestion(kind, kinds));
+    throw core::Error(core::ErrorKind::kUsage, "got {}, expected {}{}", core::quoted(kind), core::join_choices(kinds),
+                      core::suggestion(kind, kinds));
   }
   if (print_json(common, result)) return;
   for (const auto& item : result) {
@@ -41,7 +42,8 @@ void explain(const std::string& name, const Common& common) {
     if (!print_json(common, result)) say("{}: {}\n\n{}", bold(item.name), item.summary, text);
     return;
   }
-  throw core::Error(core::ErrorKind::kUsage, "got {}, expected a name from `pellucid list`{}", core::quoted(name), core::suggestion(name, names));
+  throw core::Error(core::ErrorKind::kUsage, "got {}, expected a name from `pellucid list`{}", core::quoted(name),
+                    core::suggestion(name, names));
 }
 
 struct Lookup {

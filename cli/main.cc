@@ -1,13 +1,13 @@
 // The program: one verb a file, errors as one line, exit codes as core/error.h says.
-#include "cli/shortage.h"
-#include "cli/terminal.h"
-#include "cli/verbs.h"
-
 #include "pellucid/core/environment.h"
 #include "pellucid/core/error.h"
 #include "pellucid/core/stop.h"
 #include "pellucid/core/text.h"
 #include "pellucid/core/torch.h"
+
+#include "cli/shortage.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
 
 #include <cstdio>
 #include <sstream>
@@ -28,7 +28,9 @@ const CLI::App& innermost(const CLI::App& app) {
   return given.empty() ? app : innermost(*given.front());
 }
 
-std::string verb_name(const CLI::App& app) { return app.get_parent() == nullptr ? "" : verb_name(*app.get_parent()) + " " + app.get_name(); }
+std::string verb_name(const CLI::App& app) {
+  return app.get_parent() == nullptr ? "" : verb_name(*app.get_parent()) + " " + app.get_name();
+}
 
 // Says what is wrong with a command line, naming what was probably meant.
 int explain_misuse(const CLI::App& app, const CLI::ParseError& error) {
@@ -38,7 +40,8 @@ int explain_misuse(const CLI::App& app, const CLI::ParseError& error) {
   for (const auto& argument : verb.remaining()) {
     std::vector<std::string> names;
     if (argument.starts_with("-")) {
-      for (const auto* option : verb.get_options()) names.push_back(option->get_name(false, true).substr(0, option->get_name(false, true).find(',')));
+      for (const auto* option : verb.get_options())
+        names.push_back(option->get_name(false, true).substr(0, option->get_name(false, true).find(',')));
       message = "unknown flag " + core::printable(argument.substr(0, argument.find('=')));
     } else {
       for (const auto* other : verb.get_subcommands(nullptr)) names.push_back(other->get_name());
@@ -48,7 +51,8 @@ int explain_misuse(const CLI::App& app, const CLI::ParseError& error) {
     break;
   }
   const std::string where = verb_name(verb);
-  return fail(where, fmt::format("{}{}; see pellucid{} --help", message, near, where), core::exit_code(core::ErrorKind::kUsage));
+  return fail(where, fmt::format("{}{}; see pellucid{} --help", message, near, where),
+              core::exit_code(core::ErrorKind::kUsage));
 }
 
 // Runs the verb, or prints the help.
@@ -65,22 +69,25 @@ void parse(CLI::App& app, int argc, char** argv) {
 int fail_unexpectedly(const CLI::App& app, const std::string& message, const std::exception& error) {
   const std::string where = verb_name(innermost(app));
   if (is_shortage(error)) return fail(where, shortage_message(message), core::exit_code(core::ErrorKind::kIo));
-  return fail(where, fmt::format("a bug of ours, please report it: {}", message), core::exit_code(core::ErrorKind::kInternal));
+  return fail(where, fmt::format("a bug of ours, please report it: {}", message),
+              core::exit_code(core::ErrorKind::kInternal));
 }
 
 int run(int argc, char** argv) {
   prepare_streams();
   catch_termination();
   core::catch_stop_signals();
-  CLI::App app("Pellucid shows how much of a model's training data can be read back from the gradients it shares.", "pellucid");
+  CLI::App app("Pellucid shows how much of a model's training data can be read back from the gradients it shares.",
+               "pellucid");
   app.set_version_flag("--version", core::version());
   app.set_help_flag("-h,--help", "this help, or that of a verb");
   app.require_subcommand(1);
   app.get_formatter()->label("Subcommands", "Verbs");
   app.get_formatter()->label("SUBCOMMAND", "VERB");
   app.get_formatter()->column_width(34);
-  app.footer("\n`pellucid VERB --help` says more. Start with `pellucid demo`.\n"
-             "Exit codes: 0 fine, 2 wrong usage, 3 bad data, model or I/O, 4 a bug of ours, 75 stopped and resumable.");
+  app.footer(
+      "\n`pellucid VERB --help` says more. Start with `pellucid demo`.\n"
+      "Exit codes: 0 fine, 2 wrong usage, 3 bad data, model or I/O, 4 a bug of ours, 75 stopped and resumable.");
   add_demo(app);
   add_train(app);
   add_evade(app);

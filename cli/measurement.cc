@@ -1,11 +1,10 @@
 #include "cli/measurement.h"
 
-#include "cli/terminal.h"
-
 #include "pellucid/core/config.h"
 #include "pellucid/core/error.h"
 #include "pellucid/core/text.h"
 
+#include "cli/terminal.h"
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -35,10 +34,12 @@ void begin(const core::RunFolder& folder, const core::Json& settings) {
 std::string describe_data(const data::Dataset& dataset) {
   constexpr std::size_t kNamed = 12, kLongest = 30;
   std::vector<std::string> names;
-  for (std::size_t c = 0; c < std::min(dataset.classes.size(), kNamed); ++c) names.push_back(core::quoted(dataset.classes[c], kLongest));
+  for (std::size_t c = 0; c < std::min(dataset.classes.size(), kNamed); ++c)
+    names.push_back(core::quoted(dataset.classes[c], kLongest));
   if (dataset.classes.size() > kNamed) names.push_back("...");
-  return fmt::format("{} ({}): {} images of {} classes, {}", core::printable(dataset.name), core::printable(dataset.source, 1000), dataset.size(),
-                     dataset.classes.size(), fmt::join(names, ", "));
+  return fmt::format("{} ({}): {} images of {} classes, {}", core::printable(dataset.name),
+                     core::printable(dataset.source, 1000), dataset.size(), dataset.classes.size(),
+                     fmt::join(names, ", "));
 }
 
 void print_findings(const std::vector<evasion::Finding>& findings) {

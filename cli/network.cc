@@ -1,8 +1,8 @@
 #include "cli/network.h"
 
-#include "cli/terminal.h"
-
 #include "pellucid/core/error.h"
+
+#include "cli/terminal.h"
 
 #include <cmath>
 #include <cstdio>
@@ -36,17 +36,28 @@ core::Field per_channel(std::string name, std::vector<double>& value, std::strin
     }
     return set(list);
   };
-  return {.name = std::move(name), .help = std::move(help), .expected = "numbers, one for each channel: 0.4914,0.4822,0.4465", .metavar = "X,...",
-          .get = [&value] { return Json(value); }, .set = set, .set_text = set_text};
+  return {.name = std::move(name),
+          .help = std::move(help),
+          .expected = "numbers, one for each channel: 0.4914,0.4822,0.4465",
+          .metavar = "X,...",
+          .get = [&value] { return Json(value); },
+          .set = set,
+          .set_text = set_text};
 }
 
 }  // namespace
 
 core::Fields fields(nets::Foreign& foreign) {
-  return {core::field("net", foreign.net, "the network that the weights are of, where the file does not say (a state dict of PyTorch, as safetensors)"),
-          core::field("input", foreign.input, "channels, height and width that it takes; none is 1,28,28 or 3,32,32, by its first layer", 1, 1 << 16),
-          per_channel("mean", foreign.mean, "mean of each channel, in [0, 1], that its images are normalised with; none is no normalisation"),
-          per_channel("deviation", foreign.deviation, "their standard deviation")};
+  return {
+      core::field(
+          "net", foreign.net,
+          "the network that the weights are of, where the file does not say (a state dict of PyTorch, as safetensors)"),
+      core::field("input", foreign.input,
+                  "channels, height and width that it takes; none is 1,28,28 or 3,32,32, by its first layer", 1,
+                  1 << 16),
+      per_channel("mean", foreign.mean,
+                  "mean of each channel, in [0, 1], that its images are normalised with; none is no normalisation"),
+      per_channel("deviation", foreign.deviation, "their standard deviation")};
 }
 
 nets::Network load_network(const std::string& path, const nets::Foreign& foreign) {
@@ -63,7 +74,8 @@ bool same_file(const std::filesystem::path& a, const std::filesystem::path& b) {
   if (fs::equivalent(a, b, error)) return true;
   const auto target = [&](fs::path path) {  // where a link leads, though nothing be there
     path = fs::absolute(path);
-    for (int links = 0; links < 40 && fs::is_symlink(path, error); ++links) path = path.parent_path() / fs::read_symlink(path, error);
+    for (int links = 0; links < 40 && fs::is_symlink(path, error); ++links)
+      path = path.parent_path() / fs::read_symlink(path, error);
     return fs::weakly_canonical(path, error);
   };
   return target(a) == target(b);

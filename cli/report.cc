@@ -1,12 +1,12 @@
 // pellucid report: renders run folders again, and sets two of them side by side.
-#include "cli/terminal.h"
-#include "cli/verbs.h"
-
 #include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
 #include "pellucid/core/sealed.h"
 #include "pellucid/report/html.h"
 #include "pellucid/report/side_by_side.h"
+
+#include "cli/terminal.h"
+#include "cli/verbs.h"
 
 #include <memory>
 
@@ -26,7 +26,8 @@ struct Report {
   }
 
   void compare(const std::filesystem::path& a, const std::filesystem::path& b) const {
-    const report::RunResult left{a, core::read_sealed(a / "result.json")}, right{b, core::read_sealed(b / "result.json")};
+    const report::RunResult left{a, core::read_sealed(a / "result.json")},
+        right{b, core::read_sealed(b / "result.json")};
     for (const auto& table : report::side_by_side(left, right)) {
       say("\n{}\n", bold(table.title));
       print_table(table.rows, Columns::kText);
@@ -42,10 +43,12 @@ struct Report {
 void add_report(CLI::App& app) {
   auto* verb = app.add_subcommand("report", "Renders the report of a run folder again; compares two");
   auto report = std::make_shared<Report>();
-  verb->add_option("folder", report->folders, "run folders, each with a result.json; two of one kind are also set side by side")
+  verb->add_option("folder", report->folders,
+                   "run folders, each with a result.json; two of one kind are also set side by side")
       ->required()
       ->option_text("FOLDER...");
-  verb->add_option("--out", report->out, "the page that sets two runs side by side; comparison.html in the second folder if not given")
+  verb->add_option("--out", report->out,
+                   "the page that sets two runs side by side; comparison.html in the second folder if not given")
       ->option_text("FILE");
   verb->callback([report] { report->run(); });
 }

@@ -27,7 +27,9 @@ std::string shown(const core::Json& value) {
 }  // namespace
 
 Settings::Settings(CLI::App& app, bool takes_config) : app_(app) {
-  if (takes_config) app.add_option("--config", config_path_, "file with these settings, TOML or a run's config.json; flags win over it")->option_text("FILE");
+  if (takes_config)
+    app.add_option("--config", config_path_, "file with these settings, TOML or a run's config.json; flags win over it")
+        ->option_text("FILE");
 }
 
 void Settings::add(Section section, const std::string& heading) {
@@ -37,12 +39,18 @@ void Settings::add(Section section, const std::string& heading) {
     const std::string name = flag_name(kept.table, field);
     CLI::Option* option = nullptr;
     if (field.is_switch) {
-      option = app_.add_flag_callback("--" + name, [this, &field, name] { typed_.push_back({&field, "--" + name, "true"}); });
-      app_.add_flag_callback("--no-" + name, [this, &field, name] { typed_.push_back({&field, "--no-" + name, "false"}); })
+      option = app_.add_flag_callback("--" + name, [this, &field, name] {
+        typed_.push_back({&field, "--" + name, "true"});
+      });
+      app_.add_flag_callback("--no-" + name,
+                             [this, &field, name] {
+                               typed_.push_back({&field, "--no-" + name, "false"});
+                             })
           ->group("");  // works, without doubling the help
     } else {
-      option = app_.add_option_function<std::string>(
-          "--" + name, [this, &field, name](const std::string& text) { typed_.push_back({&field, "--" + name, text}); });
+      option = app_.add_option_function<std::string>("--" + name, [this, &field, name](const std::string& text) {
+        typed_.push_back({&field, "--" + name, text});
+      });
       option->take_last();
     }
     const std::string value = shown(field.get());
@@ -79,17 +87,20 @@ void Settings::apply(const core::Config& config) {
   for (const auto& [key, value] : config.values.items()) {
     if (key == "verb") {  // a run's config.json
       if (value == app_.get_name()) continue;
-      throw core::Error(core::ErrorKind::kUsage, "{}: verb: got {}, expected \"{}\": these are the settings of another verb", place(key),
-                        value.is_string() ? core::quoted(value.get<std::string>()) : value.type_name(), app_.get_name());
+      throw core::Error(
+          core::ErrorKind::kUsage, "{}: verb: got {}, expected \"{}\": these are the settings of another verb",
+          place(key), value.is_string() ? core::quoted(value.get<std::string>()) : value.type_name(), app_.get_name());
     }
     const core::Fields fields = fields_of(value.is_object() ? key : "");
     if (!value.is_object()) {
       core::assign(fields, core::Json::object({{key, value}}), place(key));
     } else if (fields.empty()) {
-      throw core::Error(core::ErrorKind::kUsage, "{}: unknown table [{}]{}", place(key), core::printable(key), core::suggestion(key, tables));
+      throw core::Error(core::ErrorKind::kUsage, "{}: unknown table [{}]{}", place(key), core::printable(key),
+                        core::suggestion(key, tables));
     } else {
       for (const auto& [inner, setting] : value.items()) {
-        core::assign(fields, core::Json::object({{inner, setting}}), fmt::format("{}: [{}]", place(key + "." + inner), key));
+        core::assign(fields, core::Json::object({{inner, setting}}),
+                     fmt::format("{}: [{}]", place(key + "." + inner), key));
       }
     }
   }

@@ -25,8 +25,10 @@ class Settings {
   /// Adds the flags of a section. The structs behind the fields must outlive the parsing.
   void add(Section section, const std::string& heading);
 
-  /// Sets the fields. To be called once the command line is parsed. A file may be a run's config.json, whose "verb" must be this one.
-  /// @throws Error(kUsage) for an unknown key or a value that a field does not take, with the file and, of TOML, the line.
+  /// Sets the fields. To be called once the command line is parsed. A file may be a run's config.json, whose "verb"
+  /// must be this one.
+  /// @throws Error(kUsage) for an unknown key or a value that a field does not take, with the file and, of TOML, the
+  /// line.
   /// @throws Error(kUsage) for the config.json of another verb.
   void apply();
 

@@ -49,7 +49,8 @@ constexpr int kShort = core::exit_code(core::ErrorKind::kIo), kBug = core::exit_
 bool is_shortage(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
   if (const auto* system = dynamic_cast<const std::system_error*>(&error)) {
-    return system->code() == std::errc::resource_unavailable_try_again || system->code() == std::errc::not_enough_memory;
+    return system->code() == std::errc::resource_unavailable_try_again ||
+           system->code() == std::errc::not_enough_memory;
   }
   const std::string_view text = error.what();
   for (const char* said : {"DefaultCPUAllocator", "out of memory", "std::bad_alloc"}) {
@@ -59,7 +60,8 @@ bool is_shortage(const std::exception& error) {
 }
 
 std::string shortage_message(const std::string& what) {
-  return "out of memory: " + what + "; allow this process more (ulimit -v), or take smaller batches, fewer restarts or fewer --threads";
+  return "out of memory: " + what +
+         "; allow this process more (ulimit -v), or take smaller batches, fewer restarts or fewer --threads";
 }
 
 void catch_termination() { std::set_terminate(on_termination); }
@@ -70,17 +72,21 @@ void catch_termination() { std::set_terminate(on_termination); }
 #ifndef PELLUCID_SANITIZED
 
 // OpenBLAS asks for a buffer again and again, for ever, where there is no room for it (0.3.21, blas_memory_alloc).
-extern "C" __attribute__((visibility("default"))) void* mmap(void* address, std::size_t length, int protection, int flags, int file, off_t offset) noexcept {
+extern "C" __attribute__((visibility("default"))) void* mmap(void* address, std::size_t length, int protection,
+                                                             int flags, int file, off_t offset) noexcept {
   void* const got = reinterpret_cast<void*>(::syscall(SYS_mmap, address, length, protection, flags, file, offset));
   if (got == MAP_FAILED && errno == ENOMEM && pellucid::cli::is_in(__builtin_return_address(0), "blas")) {
-    pellucid::cli::end(pellucid::cli::shortage_message("OpenBLAS has no room for a buffer of " + std::to_string(length >> 20) + " MiB"),
+    pellucid::cli::end(pellucid::cli::shortage_message("OpenBLAS has no room for a buffer of " +
+                                                       std::to_string(length >> 20) + " MiB"),
                        pellucid::cli::kShort);
   }
   return got;
 }
 
 // pthreadpool (0.0~git20210507) waits for ever for a thread that could not be started; OpenMP exits with 1.
-extern "C" __attribute__((visibility("default"))) int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument) noexcept {
+extern "C" __attribute__((visibility("default"))) int pthread_create(pthread_t* thread,
+                                                                     const pthread_attr_t* attributes,
+                                                                     void* (*start)(void*), void* argument) noexcept {
   static const auto real = reinterpret_cast<decltype(&pthread_create)>(dlsym(RTLD_NEXT, "pthread_create"));
   const int reason = real(thread, attributes, start, argument);
   const void* caller = __builtin_return_address(0);
@@ -90,10 +96,12 @@ extern "C" __attribute__((visibility("default"))) int pthread_create(pthread_t* 
   return reason;
 }
 
-// OpenMP and OpenBLAS say that they get no memory, and exit with 1; what is to be destroyed then may wait for threads for ever.
+// OpenMP and OpenBLAS say that they get no memory, and exit with 1; what is to be destroyed then may wait for threads
+// for ever.
 extern "C" __attribute__((visibility("default"))) void exit(int code) noexcept {
   const void* caller = __builtin_return_address(0);
-  if (code != 0 && (pellucid::cli::is_in(caller, "gomp") || pellucid::cli::is_in(caller, "blas"))) std::_Exit(pellucid::cli::kShort);
+  if (code != 0 && (pellucid::cli::is_in(caller, "gomp") || pellucid::cli::is_in(caller, "blas")))
+    std::_Exit(pellucid::cli::kShort);
   static const auto real = reinterpret_cast<void (*)(int)>(dlsym(RTLD_NEXT, "exit"));
   real(code);
   __builtin_unreachable();

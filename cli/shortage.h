@@ -12,8 +12,8 @@ namespace pellucid::cli {
 /// "out of memory: X; ..." with what helps.
 [[nodiscard]] std::string shortage_message(const std::string& what);
 
-/// From now on an exception that nobody can catch (in a library's thread, in a destructor) ends the program with a sentence and an exit
-/// code, not with a signal.
+/// From now on an exception that nobody can catch (in a library's thread, in a destructor) ends the program with a
+/// sentence and an exit code, not with a signal.
 void catch_termination();
 
 }  // namespace pellucid::cli

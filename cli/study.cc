@@ -1,13 +1,13 @@
 // pellucid study: a grid of trainings and attacks, to a report.
 #include "cli/study.h"
 
+#include "pellucid/core/environment.h"
 #include "pellucid/core/error.h"
+#include "pellucid/core/processes.h"
 #include "pellucid/core/progress.h"
 #include "pellucid/core/text.h"
-#include "pellucid/report/html.h"
-#include "pellucid/core/environment.h"
-#include "pellucid/core/processes.h"
 #include "pellucid/grid/run.h"
+#include "pellucid/report/html.h"
 
 #include "cli/verbs.h"
 
@@ -35,8 +35,8 @@ std::vector<std::string> studies() {
 
 std::string interval(const Json& value, int digits = 1) {
   if (value.is_null()) return "none";
-  return fmt::format("{:.{}f} [{:.{}f}, {:.{}f}]", value["value"].get<double>(), digits, value["low"].get<double>(), digits,
-                     value["high"].get<double>(), digits);
+  return fmt::format("{:.{}f} [{:.{}f}, {:.{}f}]", value["value"].get<double>(), digits, value["low"].get<double>(),
+                     digits, value["high"].get<double>(), digits);
 }
 
 void print_groups(const Json& result) {
@@ -57,15 +57,17 @@ void print_groups(const Json& result) {
 std::string at_equal(const Json& value) {
   if (value.is_null()) return "";
   const auto note = value["note"].get<std::string>();
-  const auto overlap = fmt::format("{} of {} overlap", value["overlap"].get<std::int64_t>(), value["pairs"].get<std::int64_t>());
+  const auto overlap =
+      fmt::format("{} of {} overlap", value["overlap"].get<std::int64_t>(), value["pairs"].get<std::int64_t>());
   if (value["value"].is_null()) return fmt::format("none: {}", overlap);
   return fmt::format("{} ({}{})", interval(value), note.empty() ? "" : "extrapolated, ", overlap);
 }
 
 void print_contrasts(const Json& result) {
   if (result["contrasts"].empty()) return;
-  std::vector<std::vector<std::string>> rows = {{"difference", "PSNR, dB", "of the mean error", "SSIM", "p, Holm", "effect",
-                                                 "images needed", "loss, ratio", "at equal loss, dB", "at equal margin, dB"}};
+  std::vector<std::vector<std::string>> rows = {{"difference", "PSNR, dB", "of the mean error", "SSIM", "p, Holm",
+                                                 "effect", "images needed", "loss, ratio", "at equal loss, dB",
+                                                 "at equal margin, dB"}};
   for (const auto& c : result["contrasts"]) {
     const auto number = [](const Json& x, const char* format) {
       return x.is_null() ? std::string() : fmt::format(fmt::runtime(format), x.get<double>());
@@ -96,8 +98,8 @@ void print_study(const Json& result) {
   say("\n");
   for (const auto& control : result["controls"]) {
     say("control, {}{}: {}\n", control["kind"].get<std::string>(),
-               control["attack"] == "" ? "" : ", " + control["attack"].get<std::string>(),
-               control["sentence"].get<std::string>());
+        control["attack"] == "" ? "" : ", " + control["attack"].get<std::string>(),
+        control["sentence"].get<std::string>());
   }
   say("\n{}\n", bold(result["headline"].get<std::string>()));
   for (const auto& sentence : result["summary"]) say("{}\n", sentence.get<std::string>());
@@ -120,15 +122,14 @@ void print(const grid::Outline& outline) {
   const auto add = [&](const std::vector<grid::Outline::Part>& items, const char* kind) {
     for (const auto& i : items) {
       seconds += i.seconds;
-      rows.push_back({fmt::format("{} {}", kind, core::printable(i.name)), fmt::format("{}", i.done), fmt::format("{}", i.total),
-                      i.done == i.total ? "" : core::format_duration(i.seconds)});
+      rows.push_back({fmt::format("{} {}", kind, core::printable(i.name)), fmt::format("{}", i.done),
+                      fmt::format("{}", i.total), i.done == i.total ? "" : core::format_duration(i.seconds)});
     }
   };
   add(outline.subjects, "train");
   add(outline.readings, "read back");
   print_table(rows);
-  say(
-      "\nAbout {} on this machine with nothing beside it; controls and what is measured between epochs come on top.\n",
+  say("\nAbout {} on this machine with nothing beside it; controls and what is measured between epochs come on top.\n",
       core::format_duration(seconds));
 }
 

@@ -31,7 +31,8 @@ std::size_t terminal_width() {
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-// One line, rewritten at most ten times a second: "standard: train  [#####....] 512/938 batches, 31/s, 14 s left, loss 0.1".
+// One line, rewritten at most ten times a second: "standard: train  [#####....] 512/938 batches, 31/s, 14 s left, loss
+// 0.1".
 class ProgressLine {
  public:
   void operator()(const core::Progress& progress) {
@@ -49,13 +50,16 @@ class ProgressLine {
     std::string text = progress.task + "  ";
     if (progress.total > 0) {
       const auto filled = static_cast<std::size_t>(20 * std::min(progress.done, progress.total) / progress.total);
-      text += fmt::format("[{:#<{}}{:.<{}}] {}/{} {}", "", filled, "", 20 - filled, progress.done, progress.total, progress.unit);
+      text += fmt::format("[{:#<{}}{:.<{}}] {}/{} {}", "", filled, "", 20 - filled, progress.done, progress.total,
+                          progress.unit);
     }
     if (rate_.rate() > 0) text += fmt::format(", {:.3g}/s", rate_.rate());
-    if (rate_.remaining_s() >= 0 && !finished) text += fmt::format(", {} left", core::format_duration(rate_.remaining_s()));
+    if (rate_.remaining_s() >= 0 && !finished)
+      text += fmt::format(", {} left", core::format_duration(rate_.remaining_s()));
     if (!progress.note.empty()) text += ", " + progress.note;
     constexpr std::size_t kDots = 3;  // of what is cut
-    std::fprintf(stderr, "\r\033[K%s", core::printable(text, std::max(terminal_width(), 2 * kDots) - kDots - 1).c_str());
+    std::fprintf(stderr, "\r\033[K%s",
+                 core::printable(text, std::max(terminal_width(), 2 * kDots) - kDots - 1).c_str());
     std::fflush(stderr);
     line_stands = true;
   }
@@ -71,13 +75,16 @@ std::string styled(const std::string& text, const char* code) {
   return colours ? fmt::format("\033[{}m{}\033[0m", code, text) : text;
 }
 
-[[noreturn]] void fail_output() { throw core::Error(core::ErrorKind::kIo, "standard output: cannot write: {}", std::strerror(errno)); }
+[[noreturn]] void fail_output() {
+  throw core::Error(core::ErrorKind::kIo, "standard output: cannot write: {}", std::strerror(errno));
+}
 
 // As JSON, whose own escapes leave DEL and U+0080 to U+009F as they are.
 std::string without_controls(const std::string& json) {
   std::string text;
   for (std::size_t i = 0; i < json.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(json[i]), next = static_cast<unsigned char>(i + 1 < json.size() ? json[i + 1] : '\0');
+    const auto byte = static_cast<unsigned char>(json[i]),
+               next = static_cast<unsigned char>(i + 1 < json.size() ? json[i + 1] : '\0');
     if (byte == 0x7F || (byte == 0xC2 && next < 0xA0)) {
       text += fmt::format("\\u{:04x}", byte == 0x7F ? byte : next);
       i += byte == 0x7F ? 0 : 1;
@@ -101,7 +108,8 @@ std::size_t width(const std::string& text) {
   return columns;
 }
 
-// Refuses threads whose stacks and buffers do not fit into what `ulimit -v` leaves: the C library and OpenMP crash there.
+// Refuses threads whose stacks and buffers do not fit into what `ulimit -v` leaves: the C library and OpenMP crash
+// there.
 void check_room_for(int threads) {
   constexpr std::uint64_t kEach = 40 << 20;  // a stack of 8 MiB, and what libraries keep for each thread: fewer crashed
   rlimit space{};
@@ -109,10 +117,12 @@ void check_room_for(int threads) {
   std::uint64_t used = 0;  // pages
   std::ifstream("/proc/self/statm") >> used;
   used *= static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-  const std::uint64_t needed = static_cast<std::uint64_t>(threads) * kEach, left = space.rlim_cur > used ? space.rlim_cur - used : 0;
+  const std::uint64_t needed = static_cast<std::uint64_t>(threads) * kEach,
+                      left = space.rlim_cur > used ? space.rlim_cur - used : 0;
   if (needed <= left) return;
   throw core::Error(core::ErrorKind::kIo,
-                    "out of memory: {} threads need {}, and {} of the address space are left; take fewer --threads or allow this process more (ulimit -v)",
+                    "out of memory: {} threads need {}, and {} of the address space are left; take fewer --threads or "
+                    "allow this process more (ulimit -v)",
                     threads, core::format_bytes(needed), core::format_bytes(left));
 }
 
@@ -121,7 +131,8 @@ void check_room_for(int threads) {
 void prepare_streams() {
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(stream, F_GETFD) >= 0 || errno != EBADF) continue;
-    if (open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) != stream) std::_Exit(core::exit_code(core::ErrorKind::kIo));
+    if (open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) != stream)
+      std::_Exit(core::exit_code(core::ErrorKind::kIo));
   }
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
@@ -161,10 +172,13 @@ std::string safe(std::string_view text) {
 core::Fields fields(Common& common) {
   return {
       core::field("threads", common.threads, "cores to use; 0 is all of them", 0, 4096),
-      core::field("device", common.device,
-                  "where networks are trained and attacked and invert computes: cpu, cuda or cuda:N; studies read images "
-                  "back on the cpu"),
-      core::field("memory", common.memory, "memory that this process may use: 4G, 500M; 0 is what the machine allows. Files that claim more are refused"),
+      core::field(
+          "device", common.device,
+          "where networks are trained and attacked and invert computes: cpu, cuda or cuda:N; studies read images "
+          "back on the cpu"),
+      core::field("memory", common.memory,
+                  "memory that this process may use: 4G, 500M; 0 is what the machine allows. Files that claim more are "
+                  "refused"),
       core::field("quiet", common.quiet, "no progress, no hints"),
       core::field("json", common.json, "print the result as JSON"),
   };
@@ -224,7 +238,8 @@ bool print_json(const Common& common, const core::Json& result) {
 
 std::string percent(const core::Json& accuracy) {
   auto number = [&](const char* key) { return 100 * accuracy.at(key).get<double>(); };
-  return fmt::format("{:.2f} % [{:.2f}, {:.2f}] (n = {})", number("value"), number("low"), number("high"), accuracy.at("n").get<std::int64_t>());
+  return fmt::format("{:.2f} % [{:.2f}, {:.2f}] (n = {})", number("value"), number("low"), number("high"),
+                     accuracy.at("n").get<std::int64_t>());
 }
 
 }  // namespace pellucid::cli

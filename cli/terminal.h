@@ -9,8 +9,8 @@
 
 namespace pellucid::cli {
 
-/// Before anything is opened: a closed stdin, stdout or stderr is held by something that refuses what it would do, so that no file of ours
-/// becomes it; a broken pipe and a file-size limit are errors to be told and not signals.
+/// Before anything is opened: a closed stdin, stdout or stderr is held by something that refuses what it would do, so
+/// that no file of ours becomes it; a broken pipe and a file-size limit are errors to be told and not signals.
 void prepare_streams();
 
 /// Prints text to stdout. What others wrote cannot steer the terminal: the text is made `safe`.
@@ -51,7 +51,8 @@ struct Common {
 /// The flags of `Common`.
 [[nodiscard]] core::Fields fields(Common& common);
 
-/// A run on the device and with the threads that were asked for (libtorch's too) and a progress line where stderr is a terminal.
+/// A run on the device and with the threads that were asked for (libtorch's too) and a progress line where stderr is a
+/// terminal.
 /// @param lines what is finished is printed, a line each, where it is none.
 [[nodiscard]] core::Run make_run(const Common& common, bool lines = false);
 

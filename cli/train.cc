@@ -1,8 +1,5 @@
 // pellucid train: trains a network to a run folder.
-#include "cli/measurement.h"
-#include "cli/settings.h"
-#include "cli/terminal.h"
-#include "cli/verbs.h"
+#include "pellucid/training/train.h"
 
 #include "pellucid/core/config.h"
 #include "pellucid/core/environment.h"
@@ -11,7 +8,11 @@
 #include "pellucid/core/text.h"
 #include "pellucid/data/catalog.h"
 #include "pellucid/evasion/lint.h"
-#include "pellucid/training/train.h"
+
+#include "cli/measurement.h"
+#include "cli/settings.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
 
 #include <memory>
 #include <optional>
@@ -29,23 +30,34 @@ struct Train {
   Settings settings;
 
   explicit Train(CLI::App& app) : settings(app) {
-    settings.add({"",
-                  {core::field("data", data, "data set: mnist, cifar10, digits, or a folder of images"),
-                   core::field("data_dir", data_dir, "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
-                   core::field("net", net, "network: see `pellucid list nets`"),
-                   core::field("normalise", normalise, "the network's first layer takes the training images' mean away and divides by their deviation"),
-                   core::field("out", out, "run folder; a training that was interrupted there goes on"),
-                   core::field("train_images", train_images, "train on so many images, drawn with the seed from all classes in proportion; 0 is all", 0, INT64_MAX),
-                   core::field("test_images", test_images, "measure on so many test images, drawn likewise; 0 is all", 0, INT64_MAX),
-                   core::field("judge_images", judge_images, "test images, drawn likewise, that the final attack is run on", 1, INT64_MAX)}},
-                 "What");
+    settings.add(
+        {"",
+         {core::field("data", data, "data set: mnist, cifar10, digits, or a folder of images"),
+          core::field("data_dir", data_dir,
+                      "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
+          core::field("net", net, "network: see `pellucid list nets`"),
+          core::field("normalise", normalise,
+                      "the network's first layer takes the training images' mean away and divides by their deviation"),
+          core::field("out", out, "run folder; a training that was interrupted there goes on"),
+          core::field("train_images", train_images,
+                      "train on so many images, drawn with the seed from all classes in proportion; 0 is all", 0,
+                      INT64_MAX),
+          core::field("test_images", test_images, "measure on so many test images, drawn likewise; 0 is all", 0,
+                      INT64_MAX),
+          core::field("judge_images", judge_images, "test images, drawn likewise, that the final attack is run on", 1,
+                      INT64_MAX)}},
+        "What");
     settings.add({"", training::fields(options)}, "Training");
     settings.add({"attack", evasion::fields(options.attack)}, "Inner attack of adversarial training");
-    settings.add({"test_attack", evasion::fields(options.test_attack)}, "Attack that judges robustness; it may be another when the same training is run again");
+    settings.add({"test_attack", evasion::fields(options.test_attack)},
+                 "Attack that judges robustness; it may be another when the same training is run again");
     settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
-    app.footer("\nThe same command goes on with a training that was interrupted, and judges anew where only the test attack or the test\n"
-               "images differ. With schedule constant or step, more --epochs make a finished training longer. The last bits of the\n"
-               "weights depend on --threads: another number adds up in another order. result.json says which there was.");
+    app.footer(
+        "\nThe same command goes on with a training that was interrupted, and judges anew where only the test attack "
+        "or the test\n"
+        "images differ. With schedule constant or step, more --epochs make a finished training longer. The last bits "
+        "of the\n"
+        "weights depend on --threads: another number adds up in another order. result.json says which there was.");
   }
 
   void run() {
@@ -74,55 +86,63 @@ struct Train {
   }
 
   // Judges what was trained, and says so.
-  void finish(const training::Trained& trained, const data::Dataset& train_set, const data::Dataset& test_set, const core::Run& run) const {
+  void finish(const training::Trained& trained, const data::Dataset& train_set, const data::Dataset& test_set,
+              const core::Run& run) const {
     const auto natural = evasion::natural_accuracy(trained.network, test_set, run);
-    const auto robust =
-        evasion::robust_accuracy(trained.network, data::sample(test_set, judge_images, options.seed), options.test_attack, options.seed, run);
+    const auto robust = evasion::robust_accuracy(trained.network, data::sample(test_set, judge_images, options.seed),
+                                                 options.test_attack, options.seed, run);
     const auto commonest = evasion::commonest_class(test_set);
     auto findings = evasion::lint(natural, test_set);
-    auto add = [&](const std::vector<evasion::Finding>& more) { findings.insert(findings.end(), more.begin(), more.end()); };
+    auto add = [&](const std::vector<evasion::Finding>& more) {
+      findings.insert(findings.end(), more.begin(), more.end());
+    };
     if (options.method != training::Method::kStandard) add(evasion::lint(options.attack, "attack"));
     add(evasion::lint(options.test_attack, "test_attack"));
 
     core::Json workers = core::Json::array();
     for (const auto& w : trained.workers) workers.push_back({{"processes", w.processes}, {"threads", w.threads}});
-    core::Json result = {{"schema", "pellucid.training/1"},
-                         {"environment", core::environment(run.threads)},
-                         {"config", settings.resolved()},
-                         {"data",
-                          {{"name", test_set.name},
-                           {"train_source", train_set.source},
-                           {"test_source", test_set.source},
-                           {"train_images", train_set.size()},
-                           {"test_images", test_set.size()},
-                           {"classes", train_set.classes}}},
-                         {"training", training::describe(trained.options)},
-                         {"precision", training::to_json(trained.options)["precision"]},
-                         {"workers", workers},
-                         {"notes", trained.notes},
-                         {"findings", evasion::to_json(findings)},
-                         {"parameters", nets::count_parameters(trained.network.architecture)},
-                         {"natural", evasion::to_json(natural)},
-                         {"commonest_class", {{"name", commonest.name}, {"accuracy", evasion::to_json(commonest.accuracy)}}},
-                         {"robust", evasion::to_json(robust)},
-                         {"robust_attack", evasion::describe(options.test_attack)},
-                         {"kept_epoch", trained.kept_epoch},
-                         {"curve", training::to_json(trained.curve)}};
+    core::Json result = {
+        {"schema", "pellucid.training/1"},
+        {"environment", core::environment(run.threads)},
+        {"config", settings.resolved()},
+        {"data",
+         {{"name", test_set.name},
+          {"train_source", train_set.source},
+          {"test_source", test_set.source},
+          {"train_images", train_set.size()},
+          {"test_images", test_set.size()},
+          {"classes", train_set.classes}}},
+        {"training", training::describe(trained.options)},
+        {"precision", training::to_json(trained.options)["precision"]},
+        {"workers", workers},
+        {"notes", trained.notes},
+        {"findings", evasion::to_json(findings)},
+        {"parameters", nets::count_parameters(trained.network.architecture)},
+        {"natural", evasion::to_json(natural)},
+        {"commonest_class", {{"name", commonest.name}, {"accuracy", evasion::to_json(commonest.accuracy)}}},
+        {"robust", evasion::to_json(robust)},
+        {"robust_attack", evasion::describe(options.test_attack)},
+        {"kept_epoch", trained.kept_epoch},
+        {"curve", training::to_json(trained.curve)}};
     if (trained.clean_network) {
-      result["clean_route"] = {{"natural", evasion::to_json(evasion::natural_accuracy(*trained.clean_network, test_set, run))}};
+      result["clean_route"] = {
+          {"natural", evasion::to_json(evasion::natural_accuracy(*trained.clean_network, test_set, run))}};
     }
     core::write_file(std::filesystem::path(out) / "result.json", core::to_text(result));
     if (print_json(common, result)) return;
     print_findings(findings);
     print_table({{"accuracy", "on " + core::printable(test_set.name)},
                  {"natural", percent(result["natural"])},
-                 {fmt::format("always {}, the commonest class", core::quoted(commonest.name, 30)), percent(result["commonest_class"]["accuracy"])},
+                 {fmt::format("always {}, the commonest class", core::quoted(commonest.name, 30)),
+                  percent(result["commonest_class"]["accuracy"])},
                  {evasion::describe(options.test_attack), percent(result["robust"])}});
-    if (trained.clean_network) say("  with the clean images' batch norms: natural {}\n", percent(result["clean_route"]["natural"]));
+    if (trained.clean_network)
+      say("  with the clean images' batch norms: natural {}\n", percent(result["clean_route"]["natural"]));
     if (trained.kept_epoch < static_cast<std::int64_t>(trained.curve.size())) {
-      say("  overfitted to its attack after epoch {}: the accuracy under PGD-10 on training images fell from {:.1f} % to {:.1f} %; these are the weights of epoch {}\n",
-                 trained.curve.size(), 100 * trained.curve[trained.kept_epoch - 1].guard.interval().value,
-                 100 * trained.curve.back().guard.interval().value, trained.kept_epoch);
+      say("  overfitted to its attack after epoch {}: the accuracy under PGD-10 on training images fell from {:.1f} % "
+          "to {:.1f} %; these are the weights of epoch {}\n",
+          trained.curve.size(), 100 * trained.curve[trained.kept_epoch - 1].guard.interval().value,
+          100 * trained.curve.back().guard.interval().value, trained.kept_epoch);
     }
     say("{}\n", describe_data(train_set));
     if (train_set.source != test_set.source) say("{}\n", describe_data(test_set));

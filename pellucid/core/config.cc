@@ -7,8 +7,7 @@
 // toml++ 3.3.0 aborts on some malformed input through its assertions. Here, the one file that includes it, they throw.
 #include <stdexcept>
 #define TOML_HEADER_ONLY 1
-#define TOML_ASSERT(expression) \
-  ((expression) ? static_cast<void>(0) : throw std::logic_error("malformed document"))
+#define TOML_ASSERT(expression) ((expression) ? static_cast<void>(0) : throw std::logic_error("malformed document"))
 #if __has_include(<toml++/impl/preprocessor.hpp>)  // its names since 3.4
 #include <toml++/impl/preprocessor.hpp>
 #else
@@ -35,7 +34,8 @@ namespace {
 
 constexpr std::uint64_t kLargestConfig = 16 << 20;
 constexpr std::size_t kDeepest = 100;  // what walks through a document calls itself once per level
-constexpr std::size_t kMostKeys = 1000;  // of one object: `Json` keeps them in order and looks for one by going through all
+// Of one object: `Json` keeps them in order and looks for one by going through all.
+constexpr std::size_t kMostKeys = 1000;
 
 // Looks at a document before it is built: how deep it is nested, and how many keys its objects have.
 class Bounds : public Json::json_sax_t {
@@ -50,11 +50,14 @@ class Bounds : public Json::json_sax_t {
   bool string(std::string&) override { return true; }
   bool binary(Json::binary_t&) override { return true; }
   bool start_object(std::size_t) override { return begin(); }
-  bool key(std::string&) override { return ++keys_.back() <= kMostKeys || fail(fmt::format("an object has more than {} keys", kMostKeys)); }
+  bool key(std::string&) override {
+    return ++keys_.back() <= kMostKeys || fail(fmt::format("an object has more than {} keys", kMostKeys));
+  }
   bool end_object() override { return end(); }
   bool start_array(std::size_t) override { return begin(); }
   bool end_array() override { return end(); }
-  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }  // the parser says it
+  // The parser says it.
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
 
  private:
   bool begin() {
@@ -116,13 +119,15 @@ std::string advice(std::string_view text, std::size_t line) {
   return fmt::format("; a fraction is text: {} = \"{}\"", found[1].str(), found[2].str());
 }
 
-// Refuses a key of very many parts, which toml++ would build and take down by recursion. Strings and comments are passed over.
+// Refuses a key of very many parts, which toml++ would build and take down by recursion. Strings and comments are
+// passed over.
 void check_keys(std::string_view text, const std::string& name) {
   constexpr std::size_t kMostParts = 1000;
   std::size_t dots = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
-    if (c == '.' && ++dots >= kMostParts) throw Error(ErrorKind::kUsage, "{}: not TOML: a key of more than {} parts", name, kMostParts);
+    if (c == '.' && ++dots >= kMostParts)
+      throw Error(ErrorKind::kUsage, "{}: not TOML: a key of more than {} parts", name, kMostParts);
     if (c == '\n' || c == '=' || c == ',' || c == '{' || c == '[') dots = 0;
     if (c == '#') i = std::min(text.find('\n', i), text.size() - 1);
     if (c != '"' && c != '\'') continue;
@@ -142,7 +147,8 @@ toml::table parse(std::string_view text, const std::string& name) {
     return toml::parse(text, name);
   } catch (const toml::parse_error& error) {
     const auto at = error.source().begin;
-    throw Error(ErrorKind::kUsage, "{}:{}:{}: not TOML: {}{}", name, at.line, at.column, printable(error.description(), 200), advice(text, at.line));
+    throw Error(ErrorKind::kUsage, "{}:{}:{}: not TOML: {}{}", name, at.line, at.column,
+                printable(error.description(), 200), advice(text, at.line));
   } catch (const std::logic_error& error) {
     throw Error(ErrorKind::kUsage, "{}: not TOML: {}", name, error.what());
   }

@@ -22,8 +22,10 @@ torch::Device device(const std::string& name) {
   if (!understood) throw Error(ErrorKind::kUsage, "--device: got \"{}\", expected cpu, cuda or cuda:N", name);
   const auto found = static_cast<std::int64_t>(torch::cuda::device_count());
   if (number >= found) {
-    throw Error(ErrorKind::kUsage, "--device: got \"{}\", this libtorch finds {} CUDA device{} and needs number {}; use --device cpu{}", name, found,
-                found == 1 ? "" : "s", number, found == 0 ? ", or build against a libtorch with CUDA" : "");
+    throw Error(ErrorKind::kUsage,
+                "--device: got \"{}\", this libtorch finds {} CUDA device{} and needs number {}; use --device cpu{}",
+                name, found, found == 1 ? "" : "s", number,
+                found == 0 ? ", or build against a libtorch with CUDA" : "");
   }
   at::globalContext().setAllowTF32CuDNN(false);  // float32 is float32: TF32 goes by its name
   at::globalContext().setAllowTF32CuBLAS(false);

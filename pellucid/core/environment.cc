@@ -41,14 +41,9 @@ bool has_bfloat16() {
 }
 
 Json environment(int threads) {
-  return {{"pellucid", version()},
-          {"compiler", __VERSION__},
-          {"build", PELLUCID_BUILD_TYPE},
-          {"libtorch", TORCH_VERSION},
-          {"processor", processor()},
-          {"cores", available_cores()},
-          {"threads", threads},
-          {"date", utc_now()}};
+  return {{"pellucid", version()},     {"compiler", __VERSION__},  {"build", PELLUCID_BUILD_TYPE},
+          {"libtorch", TORCH_VERSION}, {"processor", processor()}, {"cores", available_cores()},
+          {"threads", threads},        {"date", utc_now()}};
 }
 
 }  // namespace pellucid::core

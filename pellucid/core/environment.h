@@ -8,10 +8,12 @@ namespace pellucid::core {
 /// The program's version: "0.1.0 (a1b2c3d)".
 [[nodiscard]] std::string version();
 
-/// Whether this processor multiplies in bfloat16 (AVX-512 BF16). Without, libtorch emulates it, many times slower than float32.
+/// Whether this processor multiplies in bfloat16 (AVX-512 BF16). Without, libtorch emulates it, many times slower than
+/// float32.
 [[nodiscard]] bool has_bfloat16();
 
-/// Version, compiler, build type, libraries, processor, cores, threads used and date, as every result file carries them.
+/// Version, compiler, build type, libraries, processor, cores, threads used and date, as every result file carries
+/// them.
 [[nodiscard]] Json environment(int threads);
 
 }  // namespace pellucid::core

@@ -80,8 +80,8 @@ std::string event_file(const std::vector<EventPoint>& points, double wall_time) 
   return content;
 }
 
-void EventFile::image(const std::string& tag, std::int64_t step, std::span<const std::uint8_t> png, std::int64_t height, std::int64_t width,
-                      std::int64_t channels) {
+void EventFile::image(const std::string& tag, std::int64_t step, std::span<const std::uint8_t> png, std::int64_t height,
+                      std::int64_t width, std::int64_t channels) {
   auto e = event(step);
   auto* v = e.mutable_summary()->add_value();
   v->set_tag(tag);
@@ -94,12 +94,14 @@ void EventFile::image(const std::string& tag, std::int64_t step, std::span<const
 
 void EventFile::write(const std::string& record) {
   if (!file_.is_open()) {
-    const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    const auto now =
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count();
     std::error_code ignored;
     std::filesystem::create_directories(folder_, ignored);  // else the file cannot be opened
     // Milliseconds behind the seconds, in TensorBoard's order of names: two files of one second keep theirs.
-    path_ = folder_ / ("events.out.tfevents." + std::to_string(now / 1000) + "." + std::to_string(1000 + now % 1000) + "." +
-                       std::to_string(getpid()) + ".pellucid");
+    path_ = folder_ / ("events.out.tfevents." + std::to_string(now / 1000) + "." + std::to_string(1000 + now % 1000) +
+                       "." + std::to_string(getpid()) + ".pellucid");
     file_.open(path_, std::ios::binary | std::ios::app);
     auto version = event(0);
     version.set_file_version("brain.Event:2");

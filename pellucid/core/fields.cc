@@ -35,8 +35,7 @@ bool holds(const Json& json) {
 
 // A field whose values are checked by `accept` whether they come from JSON or from a flag's text.
 template <typename T>
-Field scalar(std::string name, T& value, std::string help, std::string expected,
-             std::function<bool(const T&)> accept) {
+Field scalar(std::string name, T& value, std::string help, std::string expected, std::function<bool(const T&)> accept) {
   auto set = [&value, accept](const T& candidate) { return accept(candidate) && (value = candidate, true); };
   return {.name = std::move(name),
           .help = std::move(help),
@@ -145,7 +144,8 @@ Field field(std::string name, Number& value, std::string help, double low, doubl
           .expected = fmt::format("a {}, or a fraction such as 8/255", numbers(low, high)),
           .metavar = "X",
           .get = [&value] { return Json(value.typed); },
-          .set = [set_text](const Json& json) { return set_text(json.is_string() ? json.get<std::string>() : json.dump()); },
+          .set = [set_text](
+                     const Json& json) { return set_text(json.is_string() ? json.get<std::string>() : json.dump()); },
           .set_text = set_text};
 }
 
@@ -163,7 +163,8 @@ Field field(std::string name, Size& value, std::string help) {
           .expected = "a size such as 500M or 4G",
           .metavar = "SIZE",
           .get = [&value] { return Json(value.typed); },
-          .set = [set_text](const Json& json) { return set_text(json.is_string() ? json.get<std::string>() : json.dump()); },
+          .set = [set_text](
+                     const Json& json) { return set_text(json.is_string() ? json.get<std::string>() : json.dump()); },
           .set_text = set_text};
 }
 
@@ -201,7 +202,8 @@ Field field(std::string name, std::vector<std::int64_t>& value, std::string help
 
 std::string join_choices(const std::vector<std::string>& names) {
   std::string text;
-  for (std::size_t i = 0; i < names.size(); ++i) text += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
+  for (std::size_t i = 0; i < names.size(); ++i)
+    text += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
   return text;
 }
 
@@ -222,7 +224,8 @@ void assign(const Fields& fields, const Json& table, const std::string& where) {
       for (const auto& f : fields) names.push_back(f.name);
       throw Error(ErrorKind::kUsage, "{}: unknown key {}{}", where, core::quoted(key), suggestion(key, names));
     }
-    if (!found->set(value)) refuse(*found, printable(value.dump(-1, ' ', false, Json::error_handler_t::replace)), where + ": " + key);
+    if (!found->set(value))
+      refuse(*found, printable(value.dump(-1, ' ', false, Json::error_handler_t::replace)), where + ": " + key);
   }
 }
 
@@ -240,7 +243,8 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
           continue;
         }
         d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
-        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+          d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
       }
     }
     return d[a.size()][b.size()];

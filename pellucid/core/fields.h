@@ -42,10 +42,10 @@ struct Size {
 ///
 /// A field points into the struct it was made from: the struct must outlive it and must not move.
 struct Field {
-  std::string name;      ///< the TOML key; the flag is --name with '-' for '_'
-  std::string help;      ///< one sentence: meaning, unit, what switches it off
-  std::string expected;  ///< the values it takes: "a whole number from 1 to 64"
-  std::string metavar;   ///< how help names a value: "N", "X", "a|b|c"
+  std::string name;        ///< the TOML key; the flag is --name with '-' for '_'
+  std::string help;        ///< one sentence: meaning, unit, what switches it off
+  std::string expected;    ///< the values it takes: "a whole number from 1 to 64"
+  std::string metavar;     ///< how help names a value: "N", "X", "a|b|c"
   bool is_switch = false;  ///< true or false: its flags are --name and --no-name
   std::function<Json()> get;
   std::function<bool(const Json&)> set;              ///< false if the value is not `expected`

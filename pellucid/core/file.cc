@@ -57,8 +57,8 @@ std::span<const std::uint8_t> as_bytes(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
-// The number of a descriptor that this process was given, if the path names one: /dev/stdin, /dev/fd/63. It is used as it is
-// and not opened again: the end of a pipe is seen, and what stands in a file before its position stays.
+// The number of a descriptor that this process was given, if the path names one: /dev/stdin, /dev/fd/63. It is used as
+// it is and not opened again: the end of a pipe is seen, and what stands in a file before its position stays.
 std::optional<int> given_descriptor(const fs::path& path) {
   const std::string& name = path.native();
   constexpr std::string_view kStandard[] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
@@ -119,10 +119,13 @@ void read_stream(const Descriptor& file, const fs::path& path, bool is_pipe, std
     const auto n = ::read(file.fd, content.data() + have, content.size() - have);
     if (n > 0) {
       have += static_cast<std::size_t>(n);
-      if (have > limit) throw Error(ErrorKind::kIo, "{}: size: got more than {} bytes, expected at most {}", path.string(), limit, limit);
+      if (have > limit)
+        throw Error(ErrorKind::kIo, "{}: size: got more than {} bytes, expected at most {}", path.string(), limit,
+                    limit);
     } else if (n == 0) {
       if (!is_pipe || state == Readiness::kClosed || have > 0) break;
-      if (Clock::now() > patience) throw Error(ErrorKind::kIo, "{}: cannot read: it is a pipe that nobody writes to", path.string());
+      if (Clock::now() > patience)
+        throw Error(ErrorKind::kIo, "{}: cannot read: it is a pipe that nobody writes to", path.string());
     } else if (errno == EAGAIN) {
       patience = Clock::now() + kPatience;  // somebody has it open
     } else if (errno != EINTR) {
@@ -152,7 +155,8 @@ int open_to_write(const fs::path& path) {
     const int fd = open_or_copy(path, O_WRONLY);
     std::error_code none;
     if (fd >= 0 || errno != ENXIO || !fs::is_fifo(path, none)) return fd;
-    if (Clock::now() > patience) throw Error(ErrorKind::kIo, "{}: cannot write: it is a pipe that nobody reads", path.string());
+    if (Clock::now() > patience)
+      throw Error(ErrorKind::kIo, "{}: cannot write: it is a pipe that nobody reads", path.string());
     throw_if_stopped();
     ::poll(nullptr, 0, static_cast<int>(kSlice.count()));
   }
@@ -177,7 +181,8 @@ void remove_leftovers(const fs::path& folder) {
   const std::lock_guard guard(mutex);
   if (!seen.insert(folder).second) return;
   std::error_code none;
-  for (auto entry = fs::directory_iterator(folder, none); !none && entry != fs::directory_iterator(); entry.increment(none)) {
+  for (auto entry = fs::directory_iterator(folder, none); !none && entry != fs::directory_iterator();
+       entry.increment(none)) {
     const std::string name = entry->path().filename().string();
     if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) continue;
     const Descriptor file(::open(entry->path().c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
@@ -257,7 +262,8 @@ Bytes read_file(const fs::path& path, std::uint64_t limit) {
   }
 
   const auto size = static_cast<std::uint64_t>(status.st_size);  // a first guess: those of /proc say 0
-  if (size > limit) throw Error(ErrorKind::kIo, "{}: size: got {} bytes, expected at most {}", path.string(), size, limit);
+  if (size > limit)
+    throw Error(ErrorKind::kIo, "{}: size: got {} bytes, expected at most {}", path.string(), size, limit);
   require_memory(size, path.string());
   content.resize(size + 1);
   std::size_t have = 0;
@@ -266,7 +272,8 @@ Bytes read_file(const fs::path& path, std::uint64_t limit) {
     if (n == 0) break;
     if (n < 0 && errno != EINTR) fail("read", path);
     if (n > 0) have += static_cast<std::size_t>(n);
-    if (have > limit) throw Error(ErrorKind::kIo, "{}: size: got more than {} bytes, expected at most {}", path.string(), limit, limit);
+    if (have > limit)
+      throw Error(ErrorKind::kIo, "{}: size: got more than {} bytes, expected at most {}", path.string(), limit, limit);
     if (have == content.size()) content.resize(2 * have);
   }
   content.resize(have);
@@ -291,7 +298,9 @@ void write_file(const fs::path& path, std::span<const std::uint8_t> content, uns
   replace(target, content, mode, exists ? &status : nullptr);
 }
 
-void write_file(const fs::path& path, std::string_view content, unsigned mode) { write_file(path, as_bytes(content), mode); }
+void write_file(const fs::path& path, std::string_view content, unsigned mode) {
+  write_file(path, as_bytes(content), mode);
+}
 
 std::string sha256(std::span<const std::uint8_t> content) {
   std::uint8_t digest[EVP_MAX_MD_SIZE];
@@ -306,7 +315,8 @@ std::string sha256(std::span<const std::uint8_t> content) {
 
 std::string base64(std::span<const std::uint8_t> content) {
   std::string text((content.size() + 2) / 3 * 4 + 1, '\0');
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), content.data(), static_cast<int>(content.size()));
+  const int size =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), content.data(), static_cast<int>(content.size()));
   text.resize(static_cast<std::size_t>(size));
   return text;
 }

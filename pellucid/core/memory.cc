@@ -27,8 +27,10 @@ std::uint64_t machine_budget() {
   std::uint64_t budget = std::numeric_limits<std::uint64_t>::max();
   if (pages > 0 && page > 0) budget = static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page);
   rlimit space{};
-  if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) budget = std::min<std::uint64_t>(budget, space.rlim_cur);
-  return std::min({budget, group_limit("/sys/fs/cgroup/memory.max"), group_limit("/sys/fs/cgroup/memory/memory.limit_in_bytes")});
+  if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
+    budget = std::min<std::uint64_t>(budget, space.rlim_cur);
+  return std::min(
+      {budget, group_limit("/sys/fs/cgroup/memory.max"), group_limit("/sys/fs/cgroup/memory/memory.limit_in_bytes")});
 }
 
 }  // namespace
@@ -43,8 +45,8 @@ void set_memory_budget(std::uint64_t bytes) { declared = bytes; }
 
 void require_memory(std::uint64_t bytes, const std::string& what) {
   if (bytes <= memory_budget()) return;
-  throw Error(ErrorKind::kData, "{}: needs {} of memory, and {} are allowed; --memory allows more", what, format_bytes(bytes),
-              format_bytes(memory_budget()));
+  throw Error(ErrorKind::kData, "{}: needs {} of memory, and {} are allowed; --memory allows more", what,
+              format_bytes(bytes), format_bytes(memory_budget()));
 }
 
 std::string format_bytes(std::uint64_t bytes) {

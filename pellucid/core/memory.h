@@ -1,5 +1,5 @@
-// How much memory this process may use: asked before something large is allocated, so that a file that claims too much is
-// an error and not the end of the process.
+// How much memory this process may use: asked before something large is allocated, so that a file that claims too much
+// is an error and not the end of the process.
 #pragma once
 
 #include <cstdint>

@@ -62,11 +62,13 @@ Place place() {
   struct Names {
     const char *rank, *count;
   };
-  for (const Names names : {Names{"RANK", "WORLD_SIZE"}, Names{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}, Names{"PMI_RANK", "PMI_SIZE"},
-                            Names{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"}}) {
+  for (const Names names : {Names{"RANK", "WORLD_SIZE"}, Names{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+                            Names{"PMI_RANK", "PMI_SIZE"}, Names{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"}}) {
     const auto rank = number(names.rank), count = number(names.count);
     if (!rank || !count) continue;
-    if (*rank >= *count) throw Error(ErrorKind::kUsage, "${}: got {}, expected less than ${} = {}", names.rank, *rank, names.count, *count);
+    if (*rank >= *count)
+      throw Error(ErrorKind::kUsage, "${}: got {}, expected less than ${} = {}", names.rank, *rank, names.count,
+                  *count);
     return {*rank, *count};
   }
   return {};
@@ -117,7 +119,8 @@ struct DifferentiableSum : torch::autograd::Function<DifferentiableSum> {
     context->saved_data["processes"] = reinterpret_cast<std::int64_t>(processes);
     return processes->sum(tensor);
   }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
     const auto* processes = reinterpret_cast<const Processes*>(context->saved_data["processes"].toInt());
     return {processes->sum(gradients[0]), Tensor()};
   }
@@ -157,8 +160,9 @@ Processes Processes::from_environment(const torch::Device& device) {
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    throw Error(ErrorKind::kIo, "process {} of {}: the others are not to be reached at {}:{} ($MASTER_ADDR, $MASTER_PORT): {}", at.rank, at.count,
-                address, port, error.what());
+    throw Error(ErrorKind::kIo,
+                "process {} of {}: the others are not to be reached at {}:{} ($MASTER_ADDR, $MASTER_PORT): {}", at.rank,
+                at.count, address, port, error.what());
   }
   return processes;
 }

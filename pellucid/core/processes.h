@@ -20,8 +20,8 @@ class Processes {
   Processes() = default;
 
   /// What the environment says: RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, as torchrun sets them; or the rank and
-  /// size of Open MPI (OMPI_COMM_WORLD_*), MPICH (PMI_*) or Slurm (SLURM_PROCID, SLURM_NTASKS; only inside a job step). Without any
-  /// of them there is one process. MASTER_ADDR is 127.0.0.1 and MASTER_PORT 29500 where they are missing.
+  /// size of Open MPI (OMPI_COMM_WORLD_*), MPICH (PMI_*) or Slurm (SLURM_PROCID, SLURM_NTASKS; only inside a job step).
+  /// Without any of them there is one process. MASTER_ADDR is 127.0.0.1 and MASTER_PORT 29500 where they are missing.
   /// @param device where this process computes: on CUDA, and if libtorch has NCCL, that is what sums.
   /// @throws Error(kUsage) if a variable is no number, or the rank is not below the size.
   /// @throws Error(kUsage) if there are several and this build has nothing that sums between them: neither Gloo nor,
@@ -42,7 +42,8 @@ class Processes {
   /// The same, differentiable: the gradient of a sum is the sum of the gradients.
   [[nodiscard]] Tensor differentiable_sum(const Tensor& tensor) const;
 
-  /// Shares out work by name: true in the one process that asks first for it, and there again whenever it asks. Threads may share it.
+  /// Shares out work by name: true in the one process that asks first for it, and there again whenever it asks. Threads
+  /// may share it.
   /// @throws Error(kIo) if the process that keeps the list is gone.
   [[nodiscard]] bool claim(const std::string& name) const;
 
@@ -59,8 +60,8 @@ class Processes {
   std::shared_ptr<Group> group_;
 };
 
-/// The number of this process among those of its machine, if a launcher says so: LOCAL_RANK of torchrun, or the local rank of
-/// Open MPI, MPICH or Slurm.
+/// The number of this process among those of its machine, if a launcher says so: LOCAL_RANK of torchrun, or the local
+/// rank of Open MPI, MPICH or Slurm.
 /// @throws Error(kUsage) if it is no number.
 [[nodiscard]] std::optional<int> local_rank();
 

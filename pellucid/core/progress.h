@@ -10,11 +10,11 @@ namespace pellucid::core {
 
 /// One report of a running task.
 struct Progress {
-  std::string task;         ///< what is being done: "train"
-  std::int64_t done = 0;    ///< units finished
-  std::int64_t total = 0;   ///< units in all; 0 where unknown
-  std::string unit;         ///< what a unit is: "batches"
-  std::string note = {};    ///< the newest figures: "loss 0.031"; may be empty
+  std::string task;           ///< what is being done: "train"
+  std::int64_t done = 0;      ///< units finished
+  std::int64_t total = 0;     ///< units in all; 0 where unknown
+  std::string unit;           ///< what a unit is: "batches"
+  std::string note = {};      ///< the newest figures: "loss 0.031"; may be empty
   std::string finished = {};  ///< a line to keep on what was just finished; may be empty
 };
 

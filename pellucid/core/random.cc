@@ -31,8 +31,9 @@ Stream::Stream(std::uint64_t seed, std::string_view purpose, std::uint64_t index
 }
 
 void Stream::refill() {
-  const r123::Philox4x32::ctr_type counter = {{static_cast<std::uint32_t>(block_), static_cast<std::uint32_t>(block_ >> 32),
-                                               static_cast<std::uint32_t>(index_), static_cast<std::uint32_t>(index_ >> 32)}};
+  const r123::Philox4x32::ctr_type counter = {
+      {static_cast<std::uint32_t>(block_), static_cast<std::uint32_t>(block_ >> 32), static_cast<std::uint32_t>(index_),
+       static_cast<std::uint32_t>(index_ >> 32)}};
   const r123::Philox4x32::key_type key = {{key_[0], key_[1]}};
   const auto block = r123::Philox4x32()(counter, key);
   for (int i = 0; i < 4; ++i) buffer_[i] = block[i];

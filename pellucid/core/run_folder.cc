@@ -28,20 +28,25 @@ std::string verb_of(const fs::path& folder) {
 
 }  // namespace
 
-RunFolder::RunFolder(fs::path path, std::string verb, Workers workers) : path_(std::move(path)), verb_(std::move(verb)) {
+RunFolder::RunFolder(fs::path path, std::string verb, Workers workers)
+    : path_(std::move(path)), verb_(std::move(verb)) {
   const std::string there = verb_of(path_);
   if (!there.empty() && there != verb_) {
-    throw Error(ErrorKind::kUsage, "{}: holds a run of `pellucid {}`; name another folder for this one with --out", path_.string(),
-                printable(there));
+    throw Error(ErrorKind::kUsage, "{}: holds a run of `pellucid {}`; name another folder for this one with --out",
+                path_.string(), printable(there));
   }
   std::error_code error;
   fs::create_directories(path_, error);
   if (error) throw Error(ErrorKind::kIo, "{}: cannot make the folder: {}", path_.string(), error.message());
   descriptor_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor_ < 0) throw Error(ErrorKind::kIo, "{}: cannot open the folder: {}", path_.string(), std::strerror(errno));
-  if (::flock(descriptor_, (workers == Workers::kOne ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  if (descriptor_ < 0)
+    throw Error(ErrorKind::kIo, "{}: cannot open the folder: {}", path_.string(), std::strerror(errno));
+  if (::flock(descriptor_, (workers == Workers::kOne ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+    return;
   ::close(descriptor_);
-  throw Error(ErrorKind::kUsage, "{}: another process works in this folder; wait for it, or name another folder with --out", path_.string());
+  throw Error(ErrorKind::kUsage,
+              "{}: another process works in this folder; wait for it, or name another folder with --out",
+              path_.string());
 }
 
 RunFolder::~RunFolder() { ::close(descriptor_); }

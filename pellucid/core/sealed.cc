@@ -41,7 +41,8 @@ Json parse_sealed(std::string_view text, const std::string& name) {
     }
   }
   throw Error(ErrorKind::kData,
-              "{}: checksum: the file is not as it was written; run the command that wrote it again, or, if it was edited on purpose, take the checksum out",
+              "{}: checksum: the file is not as it was written; run the command that wrote it again, or, if it was "
+              "edited on purpose, take the checksum out",
               name);
 }
 

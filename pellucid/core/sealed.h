@@ -1,4 +1,5 @@
-// JSON files that carry a checksum of their own text, so that a figure that changed on the disk is not shown as a result.
+// JSON files that carry a checksum of their own text, so that a figure that changed on the disk is not shown as a
+// result.
 #pragma once
 
 #include "pellucid/core/fields.h"
@@ -7,7 +8,8 @@
 
 namespace pellucid::core {
 
-/// The document with a last field "checksum": the SHA-256 of the text that `to_text` makes of it while that field is "".
+/// The document with a last field "checksum": the SHA-256 of the text that `to_text` makes of it while that field is
+/// "".
 /// @param document an object.
 [[nodiscard]] Json sealed(Json document);
 

@@ -24,12 +24,13 @@ using core::ErrorKind;
 
 constexpr std::size_t kBuffer = std::size_t{1} << 16;
 constexpr std::size_t kMostPadding = std::size_t{1} << 16;
-constexpr std::uint64_t kMostRatio = 1032;  // a match of 258 bytes takes two bits
+constexpr std::uint64_t kMostRatio = 1032;                      // a match of 258 bytes takes two bits
 constexpr std::uint64_t kMostPending = std::uint64_t{1} << 16;  // what zlib holds back, its window included
 
 }  // namespace
 
-InputFile::InputFile(const fs::path& path) : path_(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)), size_(0) {
+InputFile::InputFile(const fs::path& path)
+    : path_(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)), size_(0) {
   if (descriptor_ < 0) throw io_error(path, "open", errno);
   struct stat status;
   const int reason = ::fstat(descriptor_, &status) != 0 ? errno : S_ISDIR(status.st_mode) ? EISDIR : 0;
@@ -118,8 +119,8 @@ struct ByteStream::State {
       if (input.empty()) return false;
       if (input[0] == 0x1f && zeros == 0) return true;
       if (input[0] != 0 || zeros == kMostPadding) {
-        throw Error(ErrorKind::kData, "{}: byte {}: gzip data end here, got {} bytes more, expected none", raw_name, raw_read - zeros,
-                    raw_left + zeros);
+        throw Error(ErrorKind::kData, "{}: byte {}: gzip data end here, got {} bytes more, expected none", raw_name,
+                    raw_read - zeros, raw_left + zeros);
       }
       take(1);
     }
@@ -135,7 +136,8 @@ struct ByteStream::State {
       inflater.next_in = const_cast<Bytef*>(input.data());
       inflater.avail_in = static_cast<uInt>(std::min<std::size_t>(input.size(), std::numeric_limits<uInt>::max()));
       inflater.next_out = out.data() + have;
-      inflater.avail_out = static_cast<uInt>(std::min<std::size_t>(out.size() - have, std::numeric_limits<uInt>::max()));
+      inflater.avail_out =
+          static_cast<uInt>(std::min<std::size_t>(out.size() - have, std::numeric_limits<uInt>::max()));
       const int status = inflate(&inflater, Z_NO_FLUSH);
       have = static_cast<std::size_t>(inflater.next_out - out.data());
       take(static_cast<std::size_t>(inflater.next_in - input.data()));
@@ -143,14 +145,16 @@ struct ByteStream::State {
         between_members = true;
         inflateReset(&inflater);
       } else if (status != Z_OK && status != Z_BUF_ERROR) {
-        throw Error(ErrorKind::kData, "{}: byte {}: damaged gzip data: {}", raw_name, raw_read, inflater.msg ? inflater.msg : "no reason given");
+        throw Error(ErrorKind::kData, "{}: byte {}: damaged gzip data: {}", raw_name, raw_read,
+                    inflater.msg ? inflater.msg : "no reason given");
       }
     }
     return have;
   }
 };
 
-ByteStream::ByteStream(std::span<const std::uint8_t> content, std::string name) : state_(std::make_unique<State>(std::move(name))) {
+ByteStream::ByteStream(std::span<const std::uint8_t> content, std::string name)
+    : state_(std::make_unique<State>(std::move(name))) {
   state_->input = content;
   state_->raw_left = content.size();
   state_->begin();
@@ -189,7 +193,8 @@ fs::path find_file(const fs::path& path) {
       std::error_code error;
       const fs::file_status status = fs::status(candidate, error);
       if (fs::is_regular_file(status)) return candidate;
-      if (status.type() == fs::file_type::none) throw Error(ErrorKind::kIo, "{}: {}", shown(candidate), error.message());
+      if (status.type() == fs::file_type::none)
+        throw Error(ErrorKind::kIo, "{}: {}", shown(candidate), error.message());
     }
   }
   return {};

@@ -1,5 +1,5 @@
-// The bytes of a file or of memory in order, unpacked where they are gzip data: a reader takes what its format says and no
-// more, so that a file of any size costs no more than that.
+// The bytes of a file or of memory in order, unpacked where they are gzip data: a reader takes what its format says and
+// no more, so that a file of any size costs no more than that.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,8 @@ class InputFile {
   std::uint64_t size_;
 };
 
-/// Bytes to be read once, from the first to the last. Gzip data (RFC 1952) are recognised by their first bytes; they may
-/// have several members and be padded with zeros.
+/// Bytes to be read once, from the first to the last. Gzip data (RFC 1952) are recognised by their first bytes; they
+/// may have several members and be padded with zeros.
 class ByteStream {
  public:
   /// Of memory, which must outlive it.

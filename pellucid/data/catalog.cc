@@ -28,17 +28,24 @@ Dataset load_source(const Source& source, Split split, const fs::path& data_dir)
   if (place.folder.empty()) {
     const fs::path folder = data_folder(data_dir);
     if (folder.empty()) throw Error(ErrorKind::kData, "{}: no folder to look in; set PELLUCID_DATA", source.name);
-    throw Error(ErrorKind::kData, "{}: {} files not found: looked in {}, and {}; expected {}/{} (or .gz); get it with `{}`", source.name,
-                to_string(split), shown(folder), contents_of(folder), source.folders.front(), fmt::join(files, " and "), fix(source, data_dir));
+    throw Error(ErrorKind::kData,
+                "{}: {} files not found: looked in {}, and {}; expected {}/{} (or .gz); get it with `{}`", source.name,
+                to_string(split), shown(folder), contents_of(folder), source.folders.front(), fmt::join(files, " and "),
+                fix(source, data_dir));
   }
   const auto missing = missing_files(files, place.folder);
   if (missing.empty()) return source.read(place.folder, split);
-  throw Error(ErrorKind::kData, "{}: {} files not found: {} lacks {}; get it with `{}`", source.name, to_string(split), shown(place.folder),
-              fmt::join(missing, " and "), fix(source, data_dir));
+  throw Error(ErrorKind::kData, "{}: {} files not found: {} lacks {}; get it with `{}`", source.name, to_string(split),
+              shown(place.folder), fmt::join(missing, " and "), fix(source, data_dir));
 }
 
 Found find(const Source& source, const fs::path& data_dir) {
-  Found found{.name = source.name, .summary = source.summary, .where = "", .missing = all_files(source), .fix = fix(source, data_dir), .problem = ""};
+  Found found{.name = source.name,
+              .summary = source.summary,
+              .where = "",
+              .missing = all_files(source),
+              .fix = fix(source, data_dir),
+              .problem = ""};
   try {
     const Place place = locate(source, data_dir);
     found.where = core::printable(place.folder.string(), std::string::npos);
@@ -53,8 +60,8 @@ Found find(const Source& source, const fs::path& data_dir) {
 [[noreturn]] void refuse_name(const std::string& name, const fs::path& data_dir) {
   std::vector<std::string> names;
   for (const Found& found : list(data_dir)) names.push_back(found.name);
-  throw Error(ErrorKind::kUsage, "data set: got {}, expected {}, or the path of a folder of images{}", core::quoted(name),
-              fmt::join(names, ", "), core::suggestion(name, names));
+  throw Error(ErrorKind::kUsage, "data set: got {}, expected {}, or the path of a folder of images{}",
+              core::quoted(name), fmt::join(names, ", "), core::suggestion(name, names));
 }
 
 }  // namespace
@@ -68,7 +75,8 @@ Dataset load(const std::string& name, Split split, const fs::path& data_dir) {
   const fs::file_status status = fs::status(folder, error);
   if (status.type() == fs::file_type::directory) return read_image_folder(folder, split);
   if (status.type() == fs::file_type::none) throw Error(ErrorKind::kIo, "{}: {}", shown(folder), error.message());
-  if (status.type() != fs::file_type::not_found) throw Error(ErrorKind::kData, "{}: not a folder, expected one of images", shown(folder));
+  if (status.type() != fs::file_type::not_found)
+    throw Error(ErrorKind::kData, "{}: not a folder, expected one of images", shown(folder));
   if (one_part) refuse_name(name, data_dir);
   throw Error(ErrorKind::kData, "{}: no such folder", shown(folder));
 }

@@ -20,8 +20,8 @@ constexpr std::int64_t kRecord = 1 + kPixels;
 Dataset parse(ByteStream stream) {
   const std::string& name = stream.name();
   if (!stream.packed() && stream.most_left() > static_cast<std::uint64_t>(kMaxCifarRecords * kRecord)) {
-    throw Error(ErrorKind::kData, "{}: size, got {} bytes, expected at most {}, which are {} records of {}", name, stream.most_left(),
-                kMaxCifarRecords * kRecord, kMaxCifarRecords, kRecord);
+    throw Error(ErrorKind::kData, "{}: size, got {} bytes, expected at most {}, which are {} records of {}", name,
+                stream.most_left(), kMaxCifarRecords * kRecord, kMaxCifarRecords, kRecord);
   }
   const auto room = static_cast<std::int64_t>(std::min<std::uint64_t>(stream.most_left() / kRecord, kMaxCifarRecords));
   Dataset dataset{
@@ -36,18 +36,21 @@ Dataset parse(ByteStream stream) {
   std::int64_t count = 0;
   while (const auto have = static_cast<std::int64_t>(stream.read(record))) {
     if (have < kRecord) {
-      throw Error(ErrorKind::kData, "{}: byte {}: truncated record, got {} bytes, expected {}", name, count * kRecord, have, kRecord);
+      throw Error(ErrorKind::kData, "{}: byte {}: truncated record, got {} bytes, expected {}", name, count * kRecord,
+                  have, kRecord);
     }
-    if (count == room) throw Error(ErrorKind::kData, "{}: got more than {} records of {} bytes", name, kMaxCifarRecords, kRecord);
+    if (count == room)
+      throw Error(ErrorKind::kData, "{}: got more than {} records of {} bytes", name, kMaxCifarRecords, kRecord);
     if (record[0] >= dataset.classes.size()) {
-      throw Error(ErrorKind::kData, "{}: byte {}: class of image {}, got {}, expected 0 to {}", name, count * kRecord, count, record[0],
-                  dataset.classes.size() - 1);
+      throw Error(ErrorKind::kData, "{}: byte {}: class of image {}, got {}, expected 0 to {}", name, count * kRecord,
+                  count, record[0], dataset.classes.size() - 1);
     }
     labels[count] = record[0];
     std::memcpy(images + count * kPixels, record.data() + 1, kPixels);
     ++count;
   }
-  if (count == 0) throw Error(ErrorKind::kData, "{}: byte 0: truncated record, got 0 bytes, expected {}", name, kRecord);
+  if (count == 0)
+    throw Error(ErrorKind::kData, "{}: byte 0: truncated record, got 0 bytes, expected {}", name, kRecord);
   if (count < room) {
     dataset.images = dataset.images.slice(0, 0, count).clone();
     dataset.labels = dataset.labels.slice(0, 0, count).clone();
@@ -57,7 +60,9 @@ Dataset parse(ByteStream stream) {
 
 }  // namespace
 
-Dataset parse_cifar10(std::span<const std::uint8_t> content, const std::string& name) { return parse(ByteStream(content, name)); }
+Dataset parse_cifar10(std::span<const std::uint8_t> content, const std::string& name) {
+  return parse(ByteStream(content, name));
+}
 
 Dataset read_cifar10(const std::filesystem::path& folder, Split split) {
   std::vector<std::string> files{"test_batch.bin"};

@@ -36,7 +36,8 @@ Tensor labels(const Dataset& dataset, const Tensor& indices) {
 
 std::pair<std::vector<double>, std::vector<double>> channel_statistics(const Dataset& dataset) {
   std::vector<double> mean, deviation;
-  for (std::int64_t c = 0; c < dataset.images.size(1); ++c) {  // over a histogram: exact, and no copy of the images as numbers
+  for (std::int64_t c = 0; c < dataset.images.size(1);
+       ++c) {  // over a histogram: exact, and no copy of the images as numbers
     const Tensor counts = torch::bincount(dataset.images.select(1, c).flatten(), {}, 256).to(torch::kFloat64);
     const Tensor values = torch::arange(256, torch::kFloat64) / 255, share = counts / counts.sum();
     mean.push_back((share * values).sum().item<double>());
@@ -47,7 +48,8 @@ std::pair<std::vector<double>, std::vector<double>> channel_statistics(const Dat
 }
 
 Tensor sample_order(const Dataset& dataset, std::uint64_t seed) {
-  std::vector<std::vector<std::int64_t>> members(dataset.size() == 0 ? 0 : static_cast<std::size_t>(dataset.labels.max().item<std::int64_t>()) + 1);
+  std::vector<std::vector<std::int64_t>> members(
+      dataset.size() == 0 ? 0 : static_cast<std::size_t>(dataset.labels.max().item<std::int64_t>()) + 1);
   const auto* label = dataset.labels.data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < dataset.size(); ++i) members.at(static_cast<std::size_t>(label[i])).push_back(i);
 
@@ -59,12 +61,14 @@ Tensor sample_order(const Dataset& dataset, std::uint64_t seed) {
     const auto size = static_cast<std::int64_t>(members[c].size());
     const auto order = core::permutation(stream, size);
     for (std::int64_t k = 0; k < size; ++k) {
-      places.emplace_back((static_cast<double>(k) + start) / static_cast<double>(size), members[c][static_cast<std::size_t>(order[static_cast<std::size_t>(k)])]);
+      places.emplace_back((static_cast<double>(k) + start) / static_cast<double>(size),
+                          members[c][static_cast<std::size_t>(order[static_cast<std::size_t>(k)])]);
     }
   }
   std::sort(places.begin(), places.end());
   Tensor order = torch::empty({dataset.size()}, torch::kInt64);
-  std::transform(places.begin(), places.end(), order.data_ptr<std::int64_t>(), [](const auto& place) { return place.second; });
+  std::transform(places.begin(), places.end(), order.data_ptr<std::int64_t>(),
+                 [](const auto& place) { return place.second; });
   return order;
 }
 
@@ -90,8 +94,10 @@ Dataset relabelled(Dataset dataset, const std::vector<std::string>& classes) {
     for (const auto& name : classes) known.push_back(core::quoted(name));
     if (known.size() > 12) known = {known.begin(), known.begin() + 12}, known.push_back("...");
     const auto name = dataset.classes.at(static_cast<std::size_t>(dataset.labels[unknown[0][0]].item<std::int64_t>()));
-    throw core::Error(core::ErrorKind::kData, "{}: class {}: the network does not know it, expected one of {}; take the images out, or train with them",
-                      dataset.name, core::quoted(name), fmt::join(known, ", "));
+    throw core::Error(
+        core::ErrorKind::kData,
+        "{}: class {}: the network does not know it, expected one of {}; take the images out, or train with them",
+        dataset.name, core::quoted(name), fmt::join(known, ", "));
   }
   dataset.labels = labels;
   dataset.classes = classes;

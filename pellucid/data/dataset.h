@@ -41,7 +41,8 @@ enum class Split { kTrain, kTest };
 /// An order of all images, int64 (N), of which every beginning is a stratified sample: each class has the share that it
 /// has in the whole, as nearly as whole images allow, and within a class every order is as likely. A beginning of n
 /// images is part of one of n + 1, so that more images are the same ones and further ones.
-/// Random in (seed, class). Source: systematic sampling with a random start within each stratum, Cochran 1977, chapter 8.
+/// Random in (seed, class). Source: systematic sampling with a random start within each stratum, Cochran 1977,
+/// chapter 8.
 [[nodiscard]] Tensor sample_order(const Dataset& dataset, std::uint64_t seed);
 
 /// `n` images drawn as `sample_order` says; the whole data set, in its own order, if `n` is 0 or there are no more.

@@ -12,7 +12,8 @@ namespace pellucid::data {
 
 /// What is told of an image before its pixels are unpacked; it throws if the image is not wanted. `channels` are those
 /// of what comes out, 1 or 3, and `memory` the bytes that unpacking takes.
-using Accept = std::function<void(std::int64_t channels, std::int64_t height, std::int64_t width, std::uint64_t memory)>;
+using Accept =
+    std::function<void(std::int64_t channels, std::int64_t height, std::int64_t width, std::uint64_t memory)>;
 
 /// A PNG image as `decode_image` gives it, but (H, W, C). What libpng merely warns of is passed over, for it concerns
 /// what is not read.

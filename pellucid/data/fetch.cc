@@ -39,7 +39,8 @@ class Part {
 
   [[nodiscard]] std::int64_t size() const {
     struct stat status;
-    if (std::fflush(file_.get()) != 0 || ::fstat(fileno(file_.get()), &status) != 0) throw io_error(path_, "write", errno);
+    if (std::fflush(file_.get()) != 0 || ::fstat(fileno(file_.get()), &status) != 0)
+      throw io_error(path_, "write", errno);
     return status.st_size;
   }
   bool add(const char* bytes, std::size_t count) { return std::fwrite(bytes, 1, count, file_.get()) == count; }
@@ -81,16 +82,17 @@ int on_progress(void* data, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
 }
 
 // One transfer from the end of the part to the end of the file at `url`, which holds `bytes`.
-Outcome transfer(const std::string& url, std::int64_t bytes, Part& part, const fs::path& path, const core::ProgressSink& progress,
-                 const Patience& patience, std::string& reason) {
+Outcome transfer(const std::string& url, std::int64_t bytes, Part& part, const fs::path& path,
+                 const core::ProgressSink& progress, const Patience& patience, std::string& reason) {
   static const CURLcode kReady = curl_global_init(CURL_GLOBAL_DEFAULT);
   const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(kReady == CURLE_OK ? curl_easy_init() : nullptr,
                                                                  curl_easy_cleanup);
   if (!curl) throw Error(ErrorKind::kInternal, "libcurl cannot start");
   const std::int64_t offset = part.size();
-  Transfer state{.part = part,
-                 .progress = progress,
-                 .report = {.task = "fetch " + shown(path.stem()), .done = offset, .total = bytes, .unit = "bytes", .note = ""}};
+  Transfer state{
+      .part = part,
+      .progress = progress,
+      .report = {.task = "fetch " + shown(path.stem()), .done = offset, .total = bytes, .unit = "bytes", .note = ""}};
   char message[CURL_ERROR_SIZE] = "";
   auto set = [&](CURLoption option, auto value) { curl_easy_setopt(curl.get(), option, value); };
   set(CURLOPT_URL, url.c_str());
@@ -127,18 +129,21 @@ Outcome transfer(const std::string& url, std::int64_t bytes, Part& part, const f
 void unpack(const Source& source, std::vector<std::string> files, const fs::path& path, const fs::path& folder) {
   TarReader archive{ByteStream(path)};
   while (const auto name = archive.next()) {
-    const auto wanted = std::find_if(files.begin(), files.end(), [&](const std::string& file) { return *name == source.folders.front() + "/" + file; });
+    const auto wanted = std::find_if(files.begin(), files.end(), [&](const std::string& file) {
+      return *name == source.folders.front() + "/" + file;
+    });
     if (wanted == files.end()) continue;
     core::write_file(folder / *wanted, archive.content());
     files.erase(wanted);
   }
-  if (!files.empty()) throw Error(ErrorKind::kData, "{}: no file {}/{} in it", shown(path), source.folders.front(), files.front());
+  if (!files.empty())
+    throw Error(ErrorKind::kData, "{}: no file {}/{} in it", shown(path), source.folders.front(), files.front());
 }
 
 }  // namespace
 
-void download(const std::string& url, const Download& content, const fs::path& target, const core::ProgressSink& progress,
-              const Patience& patience) {
+void download(const std::string& url, const Download& content, const fs::path& target,
+              const core::ProgressSink& progress, const Patience& patience) {
   fs::path part_path = target;
   part_path += ".part";
   std::error_code error;
@@ -150,13 +155,16 @@ void download(const std::string& url, const Download& content, const fs::path& t
     const bool resumed = part.size() > 0;  // what is there may be another file's
     const bool whole = part.size() == static_cast<std::int64_t>(content.bytes);
     std::string reason;
-    const Outcome outcome = whole ? Outcome::kEnded : transfer(url, static_cast<std::int64_t>(content.bytes), part, part_path, progress, patience, reason);
+    const Outcome outcome =
+        whole ? Outcome::kEnded
+              : transfer(url, static_cast<std::int64_t>(content.bytes), part, part_path, progress, patience, reason);
     const std::int64_t size = part.size();
     const bool early = outcome == Outcome::kEnded && size < static_cast<std::int64_t>(content.bytes);
     if (early || outcome == Outcome::kFailed || (outcome == Outcome::kCannotResume && !resumed)) {
       if (size == 0) fs::remove(part_path, error);
       if (early) reason = fmt::format("ended after {} of {} bytes", size, content.bytes);
-      throw Error(ErrorKind::kIo, "{}: {}; try again (it goes on where it stopped), or put the file at {} by hand", url, reason, shown(target));
+      throw Error(ErrorKind::kIo, "{}: {}; try again (it goes on where it stopped), or put the file at {} by hand", url,
+                  reason, shown(target));
     }
     std::string got;
     if (outcome == Outcome::kEnded && (got = core::sha256(core::read_file(part_path))) == content.sha256) break;
@@ -164,12 +172,14 @@ void download(const std::string& url, const Download& content, const fs::path& t
     if (resumed) continue;
     fs::remove(part_path, error);
     if (outcome != Outcome::kEnded) {
-      throw Error(ErrorKind::kData, "{}: got more than the {} bytes that the file holds; it was deleted", url, content.bytes);
+      throw Error(ErrorKind::kData, "{}: got more than the {} bytes that the file holds; it was deleted", url,
+                  content.bytes);
     }
     throw Error(ErrorKind::kData, "{}: SHA-256, got {}, expected {}; it was deleted", url, got, content.sha256);
   }
   fs::rename(part_path, target, error);
-  if (error) throw Error(ErrorKind::kIo, "{}: cannot rename to {}: {}", shown(part_path), shown(target), error.message());
+  if (error)
+    throw Error(ErrorKind::kIo, "{}: cannot rename to {}: {}", shown(part_path), shown(target), error.message());
 }
 
 fs::path fetch(const Source& source, const fs::path& data_dir, const core::ProgressSink& progress) {

@@ -31,13 +31,14 @@ std::filesystem::path fetch(const Source& source, const std::filesystem::path& d
                             const core::ProgressSink& progress);
 
 /// Fetches one file by HTTPS (or any scheme of libcurl) to `target`: into `target`.part, going on from where a part
-/// that is there ends, and renamed once its SHA-256 is right. A part that turns out not to be the beginning of this file,
-/// or that the server does not go on from, is fetched anew.
+/// that is there ends, and renamed once its SHA-256 is right. A part that turns out not to be the beginning of this
+/// file, or that the server does not go on from, is fetched anew.
 /// @param content what the file is known to be.
 /// @throws Error(kIo) if the transfer fails, ends early, or is slower than `patience`; the part stays and the same call
 ///     goes on from there.
 /// @throws Error(kIo) if another process is fetching it.
-/// @throws Error(kData) if the server sends more than the file holds, or something else (naming both hashes); the part is
+/// @throws Error(kData) if the server sends more than the file holds, or something else (naming both hashes); the part
+/// is
 ///     deleted.
 /// @throws Error(kStopped) if a stop was asked for; the part stays.
 void download(const std::string& url, const Download& content, const std::filesystem::path& target,

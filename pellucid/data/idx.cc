@@ -34,14 +34,17 @@ Idx open(ByteStream stream) {
   auto require_header = [&](std::size_t size) {
     have += stream.read(std::span(header).subspan(have, size - have));
     if (have == size) return;
-    throw Error(ErrorKind::kData, "{}: byte {}: truncated header, got {} bytes, expected {}", stream.name(), have, have, size);
+    throw Error(ErrorKind::kData, "{}: byte {}: truncated header, got {} bytes, expected {}", stream.name(), have, have,
+                size);
   };
   require_header(4);
   if (header[0] != 0 || header[1] != 0) {
-    throw Error(ErrorKind::kData, "{}: byte 0: magic number, got 0x{:02x}{:02x}, expected 0x0000 of IDX", stream.name(), header[0], header[1]);
+    throw Error(ErrorKind::kData, "{}: byte 0: magic number, got 0x{:02x}{:02x}, expected 0x0000 of IDX", stream.name(),
+                header[0], header[1]);
   }
   if (header[2] != 0x08) {
-    throw Error(ErrorKind::kData, "{}: byte 2: element type, got 0x{:02x}, expected 0x08 (unsigned byte)", stream.name(), header[2]);
+    throw Error(ErrorKind::kData, "{}: byte 2: element type, got 0x{:02x}, expected 0x08 (unsigned byte)",
+                stream.name(), header[2]);
   }
   const std::size_t rank = header[3];
   if (rank < 1 || rank > 4) {
@@ -51,10 +54,12 @@ Idx open(ByteStream stream) {
 
   Idx idx{.stream = std::move(stream), .shape = {}};
   for (std::size_t at = 4; at < 4 + 4 * rank; at += 4) {
-    const std::uint64_t extent = std::uint64_t{header[at]} << 24 | header[at + 1] << 16 | header[at + 2] << 8 | header[at + 3];
+    const std::uint64_t extent =
+        std::uint64_t{header[at]} << 24 | header[at + 1] << 16 | header[at + 2] << 8 | header[at + 3];
     const std::uint64_t most = kMaxValues / idx.count;
     if (extent < 1 || extent > most) {
-      throw Error(ErrorKind::kData, "{}: byte {}: dimension, got {}, expected 1 to {}", idx.stream.name(), at, extent, most);
+      throw Error(ErrorKind::kData, "{}: byte {}: dimension, got {}, expected 1 to {}", idx.stream.name(), at, extent,
+                  most);
     }
     idx.count *= extent;
     idx.shape.push_back(static_cast<std::int64_t>(extent));
@@ -63,8 +68,8 @@ Idx open(ByteStream stream) {
 }
 
 [[noreturn]] void refuse_size(const Idx& idx, std::uint64_t at, const std::string& got) {
-  throw Error(ErrorKind::kData, "{}: byte {}: size, got {} bytes, expected {} ({} after a header of {})", idx.stream.name(), at, got,
-              idx.size(), fmt::join(idx.shape, " x "), idx.size() - idx.count);
+  throw Error(ErrorKind::kData, "{}: byte {}: size, got {} bytes, expected {} ({} after a header of {})",
+              idx.stream.name(), at, got, idx.size(), fmt::join(idx.shape, " x "), idx.size() - idx.count);
 }
 
 // The values, read into a tensor that is made only where there can be so many.
@@ -87,7 +92,8 @@ Idx open_part(const std::filesystem::path& folder, const std::string& stem, std:
   if (path.empty()) throw Error(ErrorKind::kData, "{}[.gz]: no such file", shown(folder / stem));
   Idx idx = open(ByteStream(path));
   if (idx.shape.size() == rank) return idx;
-  throw Error(ErrorKind::kData, "{}: byte 3: number of dimensions, got {}, expected {}", idx.stream.name(), idx.shape.size(), rank);
+  throw Error(ErrorKind::kData, "{}: byte 3: number of dimensions, got {}, expected {}", idx.stream.name(),
+              idx.shape.size(), rank);
 }
 
 }  // namespace
@@ -108,15 +114,17 @@ Dataset read_mnist(const std::filesystem::path& folder, Split split) {
   Idx label_file = open_part(folder, stem + "-labels-idx1-ubyte", 1);
   check_image_size(image_file.shape[2], image_file.shape[1], image_file.stream.name());
   if (label_file.shape[0] != image_file.shape[0]) {
-    throw Error(ErrorKind::kData, "{}: byte 4: number of labels, got {}, expected {} as there are images", label_file.stream.name(),
-                label_file.shape[0], image_file.shape[0]);
+    throw Error(ErrorKind::kData, "{}: byte 4: number of labels, got {}, expected {} as there are images",
+                label_file.stream.name(), label_file.shape[0], image_file.shape[0]);
   }
   const Tensor labels = values(label_file);
   if (const Tensor bad = (labels >= kClasses).nonzero(); bad.size(0) > 0) {
     const auto at = bad[0][0].item<std::int64_t>();
-    throw Error(ErrorKind::kData, "{}: byte {}: class of image {}, got {}, expected 0 to {}; the file's classes are {} to {}, and these are not digits",
-                label_file.stream.name(), 8 + at, at, labels[at].item<std::int64_t>(), kClasses - 1, labels.min().item<std::int64_t>(),
-                labels.max().item<std::int64_t>());
+    throw Error(ErrorKind::kData,
+                "{}: byte {}: class of image {}, got {}, expected 0 to {}; the file's classes are {} to {}, and these "
+                "are not digits",
+                label_file.stream.name(), 8 + at, at, labels[at].item<std::int64_t>(), kClasses - 1,
+                labels.min().item<std::int64_t>(), labels.max().item<std::int64_t>());
   }
   return {.name = "mnist",
           .source = core::printable(folder.string(), std::string::npos),

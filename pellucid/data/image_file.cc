@@ -38,14 +38,18 @@ Format format_of(std::span<const std::uint8_t> head, const std::string& name) {
   const std::string_view text(reinterpret_cast<const char*>(head.data()), std::min(head.size(), kHead));
   if (text.starts_with("\x89PNG"sv)) return Format::kPng;
   if (text.starts_with("\xff\xd8\xff"sv)) return Format::kJpeg;
-  const auto other = text.starts_with("GIF8"sv)                                         ? "GIF"
+  const auto other = text.starts_with("GIF8"sv)                                                         ? "GIF"
                      : text.starts_with("RIFF"sv) && text.size() >= 12 && text.substr(8, 4) == "WEBP"sv ? "WebP"
-                     : text.starts_with("II*\0"sv) || text.starts_with("MM\0*"sv)       ? "TIFF"
-                     : text.starts_with("BM"sv)                                           ? "BMP"
-                                                                                          : nullptr;
-  if (other != nullptr) throw Error(ErrorKind::kData, "{}: byte 0: neither a PNG nor a JPEG image, but {}; convert it", name, other);
+                     : text.starts_with("II*\0"sv) || text.starts_with("MM\0*"sv)                       ? "TIFF"
+                     : text.starts_with("BM"sv)                                                         ? "BMP"
+                                                                                                        : nullptr;
+  if (other != nullptr)
+    throw Error(ErrorKind::kData, "{}: byte 0: neither a PNG nor a JPEG image, but {}; convert it", name, other);
   if (text.starts_with("version https://git-lfs"sv)) {
-    throw Error(ErrorKind::kData, "{}: byte 0: neither a PNG nor a JPEG image, but the pointer that Git LFS puts in its place; get it with `git lfs pull`", name);
+    throw Error(ErrorKind::kData,
+                "{}: byte 0: neither a PNG nor a JPEG image, but the pointer that Git LFS puts in its place; get it "
+                "with `git lfs pull`",
+                name);
   }
   throw Error(ErrorKind::kData, "{}: byte 0: neither a PNG nor a JPEG image", name);
 }
@@ -62,12 +66,13 @@ void check_image_size(std::int64_t width, std::int64_t height, const std::string
               kMaxImagePixels);
 }
 
-Tensor decode_image(std::span<const std::uint8_t> content, const std::string& name, const std::vector<std::int64_t>& expected) {
+Tensor decode_image(std::span<const std::uint8_t> content, const std::string& name,
+                    const std::vector<std::int64_t>& expected) {
   const Accept accept = [&](std::int64_t channels, std::int64_t height, std::int64_t width, std::uint64_t memory) {
     check_image_size(width, height, name);
     if (!expected.empty() && expected != std::vector{channels, height, width}) {
-      throw Error(ErrorKind::kData, "{}: got {}, expected {} as the other images have", name, describe(channels, height, width),
-                  describe(expected.at(0), expected.at(1), expected.at(2)));
+      throw Error(ErrorKind::kData, "{}: got {}, expected {} as the other images have", name,
+                  describe(channels, height, width), describe(expected.at(0), expected.at(1), expected.at(2)));
     }
     core::require_memory(memory, fmt::format("{}: {}", name, describe(channels, height, width)));
   };
@@ -81,8 +86,8 @@ Tensor read_image(const std::filesystem::path& path, const std::vector<std::int6
   content.resize(file.read(content));
   (void)format_of(content, shown(path));
   if (file.size() > kMaxImageFile) {
-    throw Error(ErrorKind::kData, "{}: size, got {}, expected at most {} of an image", shown(path), core::format_bytes(file.size()),
-                core::format_bytes(kMaxImageFile));
+    throw Error(ErrorKind::kData, "{}: size, got {}, expected at most {} of an image", shown(path),
+                core::format_bytes(file.size()), core::format_bytes(kMaxImageFile));
   }
   const std::size_t have = content.size();
   content.resize(std::max<std::uint64_t>(file.size(), have));

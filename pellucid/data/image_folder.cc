@@ -47,7 +47,8 @@ void for_each_entry(const fs::path& folder, Take take) {
 bool is_folder(const fs::directory_entry& entry) {
   std::error_code error;
   const bool folder = entry.is_directory(error);
-  if (error && error != std::errc::no_such_file_or_directory) throw Error(ErrorKind::kIo, "{}: {}", shown(entry.path()), error.message());
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw Error(ErrorKind::kIo, "{}: {}", shown(entry.path()), error.message());
   return folder;
 }
 
@@ -64,7 +65,8 @@ std::vector<std::string> subfolders(const fs::path& folder) {
 std::optional<fs::path> find_folder(const fs::path& folder, std::initializer_list<const char*> names) {
   const auto present = subfolders(folder);
   for (const char* wanted : names) {
-    const auto found = std::find_if(present.begin(), present.end(), [&](const std::string& name) { return lower(name) == wanted; });
+    const auto found =
+        std::find_if(present.begin(), present.end(), [&](const std::string& name) { return lower(name) == wanted; });
     if (found != present.end()) return folder / *found;
   }
   return std::nullopt;
@@ -75,10 +77,12 @@ std::optional<fs::path> train_folder(const fs::path& folder) { return find_folde
 // The folder of the classes of `split`. Without train/ a folder called val or valid may be a class.
 fs::path split_folder(const fs::path& folder, Split split) {
   const auto train = train_folder(folder);
-  const auto test = train ? find_folder(folder, {"test", "testing", "val", "valid", "validation"}) : find_folder(folder, {"test", "testing"});
+  const auto test = train ? find_folder(folder, {"test", "testing", "val", "valid", "validation"})
+                          : find_folder(folder, {"test", "testing"});
   if (const auto& found = split == Split::kTrain ? train : test) return *found;
   if (split == Split::kTrain && !test) return folder;
-  throw Error(ErrorKind::kData, "{}: no folder {}/ in it, and {}; make train/ and test/ with one subfolder per class each", shown(folder),
+  throw Error(ErrorKind::kData,
+              "{}: no folder {}/ in it, and {}; make train/ and test/ with one subfolder per class each", shown(folder),
               to_string(split), contents_of(folder));
 }
 
@@ -98,7 +102,8 @@ class Room {
   void add(const fs::path& image) {
     if (count_++ == 0) each_ = static_cast<std::uint64_t>(read_image(image).numel()) + sizeof(std::int64_t);
     if (count_ <= core::memory_budget() / each_) return;
-    core::require_memory(count_ * each_, fmt::format("{}: {} images or more of {} bytes", shown(root_), count_, each_ - sizeof(std::int64_t)));
+    core::require_memory(count_ * each_, fmt::format("{}: {} images or more of {} bytes", shown(root_), count_,
+                                                     each_ - sizeof(std::int64_t)));
   }
 
  private:
@@ -108,7 +113,8 @@ class Room {
 
 // Adds each folder at or below `folder` that holds images.
 void find_images(const fs::path& folder, int depth, Room& room, std::vector<ClassImages>& found) {
-  if (depth == kMaxDepth) throw Error(ErrorKind::kData, "{}: folders {} deep, expected one per class", shown(folder), kMaxDepth);
+  if (depth == kMaxDepth)
+    throw Error(ErrorKind::kData, "{}: folders {} deep, expected one per class", shown(folder), kMaxDepth);
   ClassImages images{.folder = folder, .names = {}};
   std::vector<std::string> below;
   for_each_entry(folder, [&](const fs::directory_entry& entry, const std::string& name) {
@@ -118,8 +124,10 @@ void find_images(const fs::path& folder, int depth, Room& room, std::vector<Clas
     } else if (is_one_of(ending, {".png", ".jpg", ".jpeg", ".jpe", ".jfif"})) {
       images.names.push_back(name);
       room.add(entry.path());
-    } else if (is_one_of(ending, {".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2", ".heic", ".avif", ".npy"})) {
-      throw Error(ErrorKind::kData, "{}: an image that is neither PNG nor JPEG; convert it, or take it out", shown(folder / name));
+    } else if (is_one_of(ending, {".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2", ".heic",
+                                  ".avif", ".npy"})) {
+      throw Error(ErrorKind::kData, "{}: an image that is neither PNG nor JPEG; convert it, or take it out",
+                  shown(folder / name));
     }
   });
   std::sort(below.begin(), below.end());
@@ -131,10 +139,13 @@ void find_images(const fs::path& folder, int depth, Room& room, std::vector<Clas
 ClassImages class_images(const fs::path& folder, Room& room) {
   std::vector<ClassImages> found;
   find_images(folder, 0, room, found);
-  if (found.empty()) throw Error(ErrorKind::kData, "{}: no images, expected .png, .jpg or .jpeg files, and {}", shown(folder), contents_of(folder));
+  if (found.empty())
+    throw Error(ErrorKind::kData, "{}: no images, expected .png, .jpg or .jpeg files, and {}", shown(folder),
+                contents_of(folder));
   if (found.size() == 1) return std::move(found.front());
-  throw Error(ErrorKind::kData, "{}: its images lie in several folders, {} and {}; expected one folder per class, with its images in it", shown(folder),
-              shown(found[0].folder), shown(found[1].folder));
+  throw Error(ErrorKind::kData,
+              "{}: its images lie in several folders, {} and {}; expected one folder per class, with its images in it",
+              shown(folder), shown(found[0].folder), shown(found[1].folder));
 }
 
 // The classes of a data set: their names in label order, and the label of each name.
@@ -148,7 +159,8 @@ struct Classes {
     std::unordered_set<std::string> here;
     for (const std::string& folder : folders) {
       const std::string name = core::printable(folder, std::string::npos);
-      if (!here.insert(name).second) throw Error(ErrorKind::kData, "{}: two classes are called {}; rename one", shown(root), core::quoted(name));
+      if (!here.insert(name).second)
+        throw Error(ErrorKind::kData, "{}: two classes are called {}; rename one", shown(root), core::quoted(name));
       const auto [place, is_new] = labels.emplace(name, static_cast<std::int64_t>(names.size()));
       if (is_new) names.push_back(name);
       added.push_back(place->second);
@@ -163,13 +175,16 @@ Dataset read_image_folder(const fs::path& folder, Split split) {
   const fs::path root = split_folder(folder, split);
   const fs::path named = fs::absolute(folder).lexically_normal();
   Dataset dataset;
-  dataset.name = core::printable((named.has_filename() ? named : named.parent_path()).filename().string(), std::string::npos);
+  dataset.name =
+      core::printable((named.has_filename() ? named : named.parent_path()).filename().string(), std::string::npos);
   dataset.source = core::printable(root.string(), std::string::npos);
 
   const std::vector<std::string> folders = subfolders(root);
-  if (folders.empty()) throw Error(ErrorKind::kData, "{}: no subfolders, expected one per class, and {}", shown(root), contents_of(root));
+  if (folders.empty())
+    throw Error(ErrorKind::kData, "{}: no subfolders, expected one per class, and {}", shown(root), contents_of(root));
   Classes classes;
-  if (const auto train = train_folder(folder); train && split == Split::kTest) (void)classes.add(subfolders(*train), *train);
+  if (const auto train = train_folder(folder); train && split == Split::kTest)
+    (void)classes.add(subfolders(*train), *train);
   const std::vector<std::int64_t> label_of = classes.add(folders, root);
   dataset.classes = std::move(classes.names);
 

@@ -9,9 +9,9 @@ namespace pellucid::data {
 
 /// The PNG and JPEG images of a folder, all of one size and number of channels.
 ///
-/// Each subfolder is a class; classes and, within a class, images come in the order of their names. A class's images lie
-/// in one folder: its own, or one at any depth below it (class/images/x.png). Hidden files and files that are no images
-/// are passed over, and so are links to folders below a class.
+/// Each subfolder is a class; classes and, within a class, images come in the order of their names. A class's images
+/// lie in one folder: its own, or one at any depth below it (class/images/x.png). Hidden files and files that are no
+/// images are passed over, and so are links to folders below a class.
 ///
 /// With train/ and test/ below `folder` the split's one is read (in any case; training/, and testing/, val/, valid/ or
 /// validation/ where there is no test/); a folder without them is all training data. The classes of the test split are

@@ -89,9 +89,11 @@ Tensor decode_jpeg(std::span<const std::uint8_t> content, const std::string& nam
     jpeg_calc_output_dimensions(&info);
   }));
   if (info.num_components != 1 && info.num_components != 3 && info.num_components != 4) {
-    throw Error(ErrorKind::kData, "{}: JPEG of {} components, expected 1 (grey), 3 (colour) or 4 (CMYK)", name, info.num_components);
+    throw Error(ErrorKind::kData, "{}: JPEG of {} components, expected 1 (grey), 3 (colour) or 4 (CMYK)", name,
+                info.num_components);
   }
-  const std::int64_t height = info.output_height, width = info.output_width, stored = info.num_components, channels = std::min<std::int64_t>(stored, 3);
+  const std::int64_t height = info.output_height, width = info.output_width, stored = info.num_components,
+                     channels = std::min<std::int64_t>(stored, 3);
   // A progressive image is held as coefficients of two bytes, too.
   const std::int64_t each = (jpeg_has_multiple_scans(&info) ? 3 : 1) * stored + (stored == channels ? 0 : channels);
   accept(channels, height, width, static_cast<std::uint64_t>(height * width * each));

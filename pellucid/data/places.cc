@@ -94,12 +94,14 @@ std::string contents_of(const fs::path& folder) {
   if (error == std::errc::not_a_directory) return "that is a file and not a folder";
   if (error) return "it cannot be read: " + error.message();
   std::vector<std::string> names;
-  for (; !error && it != fs::directory_iterator() && names.size() < kMost; it.increment(error)) names.push_back(it->path().filename().string());
+  for (; !error && it != fs::directory_iterator() && names.size() < kMost; it.increment(error))
+    names.push_back(it->path().filename().string());
   if (names.empty()) return "it is empty";
   std::sort(names.begin(), names.end());
   for (const Kind& kind : kKinds) {
     for (const std::string& name : names) {
-      if (name.starts_with(kind.begin) && name.ends_with(kind.end)) return fmt::format("it holds {} ({})", core::quoted(name), kind.what);
+      if (name.starts_with(kind.begin) && name.ends_with(kind.end))
+        return fmt::format("it holds {} ({})", core::quoted(name), kind.what);
     }
   }
   const bool more = names.size() > kShown;

@@ -9,9 +9,9 @@
 
 namespace pellucid::data {
 
-/// The one folder below which data sets are looked for and fetched to: `data_dir`; if that is empty $PELLUCID_DATA; if that
-/// is not set $XDG_CACHE_HOME/datasets, or else ~/.cache/datasets. Where one of them is given none of the others counts.
-/// Empty if none is known.
+/// The one folder below which data sets are looked for and fetched to: `data_dir`; if that is empty $PELLUCID_DATA; if
+/// that is not set $XDG_CACHE_HOME/datasets, or else ~/.cache/datasets. Where one of them is given none of the others
+/// counts. Empty if none is known.
 [[nodiscard]] std::filesystem::path data_folder(const std::filesystem::path& data_dir);
 
 /// Where a data set lies.
@@ -26,10 +26,11 @@ struct Place {
 
 /// Those of `files` that are not in `folder`.
 /// @throws Error(kIo) if `folder` cannot be looked at.
-[[nodiscard]] std::vector<std::string> missing_files(const std::vector<std::string>& files, const std::filesystem::path& folder);
+[[nodiscard]] std::vector<std::string> missing_files(const std::vector<std::string>& files,
+                                                     const std::filesystem::path& folder);
 
-/// What a folder holds, for a message that something else was expected there: "it holds "cifar-10-batches-py" (the Python
-/// version of CIFAR-10; the binary one is read)".
+/// What a folder holds, for a message that something else was expected there: "it holds "cifar-10-batches-py" (the
+/// Python version of CIFAR-10; the binary one is read)".
 [[nodiscard]] std::string contents_of(const std::filesystem::path& folder);
 
 }  // namespace pellucid::data

@@ -86,7 +86,8 @@ Tensor decode_png(std::span<const std::uint8_t> content, const std::string& name
     passes = png_set_interlace_handling(png);
     png_read_update_info(png, decoder.info);
   }));
-  const std::int64_t height = png_get_image_height(decoder.png, decoder.info), width = png_get_image_width(decoder.png, decoder.info);
+  const std::int64_t height = png_get_image_height(decoder.png, decoder.info),
+                     width = png_get_image_width(decoder.png, decoder.info);
   const std::int64_t stored = png_get_channels(decoder.png, decoder.info), channels = stored >= 3 ? 3 : 1;
   accept(channels, height, width, static_cast<std::uint64_t>(height * width) * (stored + channels));
 

@@ -16,9 +16,10 @@ struct Download {
 
 /// A data set that other people publish.
 struct Source {
-  std::string name;                      ///< as the user types it
-  std::string summary;                   ///< one line for lists
-  std::vector<std::string> folders;      ///< where it lies below a data folder ("" is that folder itself); fetched to the first
+  std::string name;     ///< as the user types it
+  std::string summary;  ///< one line for lists
+  std::vector<std::string>
+      folders;  ///< where it lies below a data folder ("" is that folder itself); fetched to the first
   std::vector<std::string> train_files;  ///< in such a folder, each as `find_file` finds it
   std::vector<std::string> test_files;
   std::string base_url;             ///< ends in '/'

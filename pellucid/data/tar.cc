@@ -36,7 +36,8 @@ void TarReader::skip(std::uint64_t count) {
     const std::size_t have = archive_.read(std::span(unread).first(want));
     count -= have;
     if (have < want) {
-      throw Error(ErrorKind::kData, "{}: byte {}: truncated tar archive, got {} bytes fewer than it says", archive_.name(), archive_.position(), count);
+      throw Error(ErrorKind::kData, "{}: byte {}: truncated tar archive, got {} bytes fewer than it says",
+                  archive_.name(), archive_.position(), count);
     }
   }
 }
@@ -47,30 +48,33 @@ std::optional<std::string> TarReader::next() {
     size_ = padding_ = 0;
     const std::uint64_t at = archive_.position();
     std::array<std::uint8_t, kBlock> header{};
-    if (archive_.read(header) < kBlock) throw Error(ErrorKind::kData, "{}: byte {}: truncated tar archive", archive_.name(), at);
+    if (archive_.read(header) < kBlock)
+      throw Error(ErrorKind::kData, "{}: byte {}: truncated tar archive", archive_.name(), at);
     if (std::all_of(header.begin(), header.end(), [](std::uint8_t byte) { return byte == 0; })) return std::nullopt;
 
     // The checksum counts its own eight bytes as spaces.
     const auto stated = std::span(header).subspan(148, 8);
-    const std::uint64_t sum =
-        std::accumulate(header.begin(), header.end(), std::uint64_t{8 * ' '}) - std::accumulate(stated.begin(), stated.end(), std::uint64_t{0});
+    const std::uint64_t sum = std::accumulate(header.begin(), header.end(), std::uint64_t{8 * ' '}) -
+                              std::accumulate(stated.begin(), stated.end(), std::uint64_t{0});
     if (sum != octal(stated)) {
-      throw Error(ErrorKind::kData, "{}: byte {}: tar header's checksum, got {}, expected {}", archive_.name(), at + 148,
-                  octal(stated).value_or(0), sum);
+      throw Error(ErrorKind::kData, "{}: byte {}: tar header's checksum, got {}, expected {}", archive_.name(),
+                  at + 148, octal(stated).value_or(0), sum);
     }
     const auto size = octal(std::span(header).subspan(124, 12));
     if (!size) throw Error(ErrorKind::kData, "{}: byte {}: size, expected octal digits", archive_.name(), at + 124);
     if (*size > kMaxArchive || archive_.position() + *size > kMaxArchive) {
-      throw Error(ErrorKind::kData, "{}: byte {}: size, got {} bytes, expected at most {} in all", archive_.name(), at + 124, *size, kMaxArchive);
+      throw Error(ErrorKind::kData, "{}: byte {}: size, got {} bytes, expected at most {} in all", archive_.name(),
+                  at + 124, *size, kMaxArchive);
     }
     if (*size > archive_.most_left()) {
-      throw Error(ErrorKind::kData, "{}: byte {}: truncated tar archive, got at most {} bytes, expected {}", archive_.name(), at + kBlock,
-                  archive_.most_left(), *size);
+      throw Error(ErrorKind::kData, "{}: byte {}: truncated tar archive, got at most {} bytes, expected {}",
+                  archive_.name(), at + kBlock, archive_.most_left(), *size);
     }
     size_ = *size;
     padding_ = (kBlock - size_ % kBlock) % kBlock;
     const char type = static_cast<char>(header[156]);
-    if (type == '0' || type == '\0') return std::string(header.begin(), std::find(header.begin(), header.begin() + 100, '\0'));
+    if (type == '0' || type == '\0')
+      return std::string(header.begin(), std::find(header.begin(), header.begin() + 100, '\0'));
   }
 }
 
@@ -78,7 +82,9 @@ core::Bytes TarReader::content() {
   core::require_memory(size_, fmt::format("{}: a file of {} bytes in it", archive_.name(), size_));
   core::Bytes content(size_);
   const std::uint64_t have = archive_.read(content);
-  if (have < size_) throw Error(ErrorKind::kData, "{}: byte {}: truncated tar archive, got {} bytes, expected {}", archive_.name(), archive_.position(), have, size_);
+  if (have < size_)
+    throw Error(ErrorKind::kData, "{}: byte {}: truncated tar archive, got {} bytes, expected {}", archive_.name(),
+                archive_.position(), have, size_);
   size_ = 0;
   return content;
 }

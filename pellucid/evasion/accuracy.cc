@@ -46,7 +46,11 @@ stats::Interval Accuracy::interval() const { return stats::proportion_interval(c
 
 core::Json to_json(const Accuracy& accuracy) {
   const auto interval = accuracy.interval();
-  core::Json json = {{"value", interval.value}, {"low", interval.low}, {"high", interval.high}, {"correct", accuracy.correct}, {"n", accuracy.n}};
+  core::Json json = {{"value", interval.value},
+                     {"low", interval.low},
+                     {"high", interval.high},
+                     {"correct", accuracy.correct},
+                     {"n", accuracy.n}};
   if (accuracy.undefined > 0) json["undefined"] = accuracy.undefined;
   return json;
 }
@@ -65,8 +69,8 @@ Accuracy natural_accuracy(const nets::Network& network, const data::Dataset& dat
   });
 }
 
-Accuracy robust_accuracy(const nets::Network& network, const data::Dataset& dataset, const PgdOptions& options, std::uint64_t seed,
-                         const core::Run& run) {
+Accuracy robust_accuracy(const nets::Network& network, const data::Dataset& dataset, const PgdOptions& options,
+                         std::uint64_t seed, const core::Run& run) {
   return count(fmt::format("accuracy under PGD-{}", options.iterations), dataset, run, [&](const Tensor& indices) {
     const auto device = nets::device_of(network);
     const Tensor images = data::pixels(dataset, indices).to(device), labels = data::labels(dataset, indices).to(device);

@@ -28,12 +28,13 @@ struct Commonest {
 [[nodiscard]] Commonest commonest_class(const data::Dataset& dataset);
 
 /// Accuracy on the data set. Logits that are not numbers are no answer: the image counts as wrong.
-[[nodiscard]] Accuracy natural_accuracy(const nets::Network& network, const data::Dataset& dataset, const core::Run& run = {});
+[[nodiscard]] Accuracy natural_accuracy(const nets::Network& network, const data::Dataset& dataset,
+                                        const core::Run& run = {});
 
 /// Accuracy on the data set under PGD. The random start of image i depends on (seed, i) alone. An image that is
 /// answered wrongly before the attack counts as wrong: the attacker may leave it as it is.
 /// @throws Error(kStopped) between batches if a stop was asked for.
-[[nodiscard]] Accuracy robust_accuracy(const nets::Network& network, const data::Dataset& dataset, const PgdOptions& options,
-                                       std::uint64_t seed, const core::Run& run = {});
+[[nodiscard]] Accuracy robust_accuracy(const nets::Network& network, const data::Dataset& dataset,
+                                       const PgdOptions& options, std::uint64_t seed, const core::Run& run = {});
 
 }  // namespace pellucid::evasion

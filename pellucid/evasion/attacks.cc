@@ -152,8 +152,10 @@ std::vector<std::string> applicable(const std::vector<std::string>& names, std::
     if (classes >= find_attack(name).least_classes) list.push_back(name);
   }
   if (list.empty()) {
-    throw core::Error(core::ErrorKind::kUsage, "attacks: got {} for a model of {} classes, expected one that so few allow: apgd-t needs 4, the others 2",
-                      fmt::join(names, ","), classes);
+    throw core::Error(
+        core::ErrorKind::kUsage,
+        "attacks: got {} for a model of {} classes, expected one that so few allow: apgd-t needs 4, the others 2",
+        fmt::join(names, ","), classes);
   }
   return list;
 }

@@ -17,7 +17,8 @@ Tensor drawn(const Tensor& ids, Draw draw) {
 
 void check(const Ball& ball, const std::string& where) {
   if (ball.norm != Norm::kLinf || ball.epsilon.value <= 1) return;
-  throw core::Error(core::ErrorKind::kUsage, "{}epsilon: got {}, expected at most 1 with norm linf: pixels are in [0, 1]; is {}/255 meant?",
+  throw core::Error(core::ErrorKind::kUsage,
+                    "{}epsilon: got {}, expected at most 1 with norm linf: pixels are in [0, 1]; is {}/255 meant?",
                     where.empty() ? "" : where + ": ", ball.epsilon.typed, ball.epsilon.typed);
 }
 

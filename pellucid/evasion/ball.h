@@ -34,14 +34,15 @@ constexpr double kTiny = 1e-12;  ///< keeps a divisor from zero
 /// The norm of each image's perturbation, (B). @param delta (B, C, H, W).
 [[nodiscard]] Tensor lengths(const Tensor& delta, Norm norm);
 
-/// The direction in which a function with this gradient rises most within the unit ball: its sign for L-infinity, itself
-/// over its length for L2 (zero where it is zero). (B, C, H, W) to the same.
+/// The direction in which a function with this gradient rises most within the unit ball: its sign for L-infinity,
+/// itself over its length for L2 (zero where it is zero). (B, C, H, W) to the same.
 [[nodiscard]] Tensor ascent(const Tensor& gradient, Norm norm);
 
 /// Takes points back into the ball around their images, and then their pixels to [0, 1].
 ///
-/// For L-infinity this is the nearest point of both. For L2 it is one after the other, which lies in both, since clipping
-/// towards an image in [0, 1] only shortens the perturbation, but is not the nearest. Points of both stay where they are.
+/// For L-infinity this is the nearest point of both. For L2 it is one after the other, which lies in both, since
+/// clipping towards an image in [0, 1] only shortens the perturbation, but is not the nearest. Points of both stay
+/// where they are.
 ///
 /// @param points, images (B, C, H, W), the images in [0, 1].
 /// @throws Error(kUsage) as `check`.
@@ -51,9 +52,11 @@ constexpr double kTiny = 1e-12;  ///< keeps a divisor from zero
 [[nodiscard]] Tensor inside_or_image(const Tensor& points, const Tensor& images, const Ball& ball);
 
 /// Noise for random starts: uniform in [-1, 1], (n, C, H, W); row i depends on (seed, purpose, ids[i]) alone.
-[[nodiscard]] Tensor start_noise(std::uint64_t seed, std::string_view purpose, const Tensor& ids, at::IntArrayRef image_shape);
+[[nodiscard]] Tensor start_noise(std::uint64_t seed, std::string_view purpose, const Tensor& ids,
+                                 at::IntArrayRef image_shape);
 
 /// The same with standard normal numbers.
-[[nodiscard]] Tensor normal_noise(std::uint64_t seed, std::string_view purpose, const Tensor& ids, at::IntArrayRef image_shape);
+[[nodiscard]] Tensor normal_noise(std::uint64_t seed, std::string_view purpose, const Tensor& ids,
+                                  at::IntArrayRef image_shape);
 
 }  // namespace pellucid::evasion

@@ -214,16 +214,24 @@ std::vector<Finding> lint(const Model& model, const Tensor& images, const Tensor
 
 std::vector<Finding> lint(const PgdOptions& attack, const std::string& where) {
   const double step = attack.step_size(), radius = attack.epsilon.value;
-  const auto warn = [](const char* code, const std::string& sentence) -> std::vector<Finding> { return {{code, Severity::kWarning, sentence}}; };
-  if (radius == 0) return warn("no-budget", fmt::format("{}: epsilon is 0: the attack moves nothing, and its figures are those without it", where));
+  const auto warn = [](const char* code, const std::string& sentence) -> std::vector<Finding> {
+    return {{code, Severity::kWarning, sentence}};
+  };
+  if (radius == 0)
+    return warn("no-budget",
+                fmt::format("{}: epsilon is 0: the attack moves nothing, and its figures are those without it", where));
   constexpr double kRounding = 1 - 1e-9;  // four steps of 2/255 reach 8/255
   if (step * static_cast<double>(attack.iterations) < radius * kRounding) {
-    return warn("cannot-reach", fmt::format("{}: {} steps of {:.4g} end within {:.4g} of their start, epsilon is {}: most of the ball is out of reach; "
-                                            "set step none, or iterations times step to more than epsilon",
-                                            where, attack.iterations, step, step * static_cast<double>(attack.iterations), attack.epsilon.typed));
+    return warn(
+        "cannot-reach",
+        fmt::format(
+            "{}: {} steps of {:.4g} end within {:.4g} of their start, epsilon is {}: most of the ball is out of reach; "
+            "set step none, or iterations times step to more than epsilon",
+            where, attack.iterations, step, step * static_cast<double>(attack.iterations), attack.epsilon.typed));
   }
   if (step > radius && attack.iterations > 1) {
-    return warn("step-too-large", fmt::format("{}: each step, {:.4g}, is longer than epsilon, {}: the attack jumps across the ball; set step none or a part of epsilon",
+    return warn("step-too-large", fmt::format("{}: each step, {:.4g}, is longer than epsilon, {}: the attack jumps "
+                                              "across the ball; set step none or a part of epsilon",
                                               where, step, attack.epsilon.typed));
   }
   return {};
@@ -233,27 +241,32 @@ std::vector<Finding> lint(const Accuracy& natural, const data::Dataset& dataset)
   std::vector<Finding> findings;
   if (natural.undefined > 0) {
     findings.push_back({"non-finite-logits", Severity::kError,
-                        fmt::format("the answers to {} of {} images are not numbers and count as wrong: the weights or the input's scale are broken",
+                        fmt::format("the answers to {} of {} images are not numbers and count as wrong: the weights or "
+                                    "the input's scale are broken",
                                     natural.undefined, natural.n)});
   }
   if (const auto common = commonest_class(dataset); common.accuracy.interval().value >= natural.interval().low) {
-    findings.push_back({"constant-answer", Severity::kWarning,
-                        fmt::format("{:.1f} % of the images are of the class {}: always answering it might be as accurate as the network, {:.1f} % "
-                                    "[{:.1f}, {:.1f}]",
-                                    100 * common.accuracy.interval().value, core::quoted(common.name), 100 * natural.interval().value,
-                                    100 * natural.interval().low, 100 * natural.interval().high)});
+    findings.push_back(
+        {"constant-answer", Severity::kWarning,
+         fmt::format("{:.1f} % of the images are of the class {}: always answering it might be as accurate as the "
+                     "network, {:.1f} % "
+                     "[{:.1f}, {:.1f}]",
+                     100 * common.accuracy.interval().value, core::quoted(common.name), 100 * natural.interval().value,
+                     100 * natural.interval().low, 100 * natural.interval().high)});
   }
   constexpr std::int64_t kNamed = 3;
   const Tensor counts = torch::bincount(dataset.labels, {}, static_cast<std::int64_t>(dataset.classes.size()));
   std::vector<std::string> missing;
   for (std::size_t c = 0; c < dataset.classes.size(); ++c) {
-    if (counts[static_cast<std::int64_t>(c)].item<std::int64_t>() == 0) missing.push_back(core::quoted(dataset.classes[c]));
+    if (counts[static_cast<std::int64_t>(c)].item<std::int64_t>() == 0)
+      missing.push_back(core::quoted(dataset.classes[c]));
   }
   if (const auto n = static_cast<std::int64_t>(missing.size()); n > 0) {
     missing.resize(static_cast<std::size_t>(std::min(n, kNamed)));
-    findings.push_back({"missing-class", Severity::kWarning,
-                        fmt::format("no image is of the class {}{}: the accuracy says nothing of {}", fmt::join(missing, ", "),
-                                    n > kNamed ? fmt::format(" and {} more", n - kNamed) : "", n > 1 ? "them" : "it")});
+    findings.push_back(
+        {"missing-class", Severity::kWarning,
+         fmt::format("no image is of the class {}{}: the accuracy says nothing of {}", fmt::join(missing, ", "),
+                     n > kNamed ? fmt::format(" and {} more", n - kNamed) : "", n > 1 ? "them" : "it")});
   }
   return worst_first(std::move(findings));
 }
@@ -272,7 +285,8 @@ std::vector<Finding> lint(const WorstCase& result, const Model& model, const Ten
   const auto broken = judge(model, found, left, wanted, ball).broken.sum().item<std::int64_t>();
   if (broken < 2 || static_cast<double>(broken) <= kMasking * static_cast<double>(images.size(0))) return {};
   return {{"weak-attack", Severity::kWarning,
-           fmt::format("ten steps of PGD of epsilon / 4 break {} of {} images that all attacks left standing: they are weak, and the figures "
+           fmt::format("ten steps of PGD of epsilon / 4 break {} of {} images that all attacks left standing: they are "
+                       "weak, and the figures "
                        "too high; raise their iterations, leave step at none, or add apgd-ce and square",
                        broken, standing.size(0))}};
 }

@@ -40,8 +40,8 @@ struct Finding {
 [[nodiscard]] std::vector<Finding> lint(const PgdOptions& attack, const std::string& where);
 
 /// What the accuracy without an attack says: "constant-answer" if answering the commonest class always might be as good
-/// (its share is not below the interval), "non-finite-logits" if answers are not numbers, "missing-class" if a class has
-/// no images.
+/// (its share is not below the interval), "non-finite-logits" if answers are not numbers, "missing-class" if a class
+/// has no images.
 /// @param dataset on which the accuracy was measured.
 [[nodiscard]] std::vector<Finding> lint(const Accuracy& natural, const data::Dataset& dataset);
 

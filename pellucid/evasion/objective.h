@@ -23,9 +23,9 @@ using Objective = std::function<Tensor(const Tensor& logits)>;
 /// Minus the cross-entropy at the target labels, (B) int64: a targeted attack raises it.
 [[nodiscard]] Objective towards(const Tensor& targets);
 
-/// The difference of logits ratio, -(z_y - max_{i != y} z_i) / (z_(1) - z_(3) + 1e-12), z_(k) the k-th largest logit; it
-/// does not change when the logits are scaled or shifted.
-/// Source: Croce and Hein 2020, arXiv:2003.01690, eq. 6; the 1e-12 is from its code.
+/// The difference of logits ratio, -(z_y - max_{i != y} z_i) / (z_(1) - z_(3) + 1e-12), z_(k) the k-th largest logit;
+/// it does not change when the logits are scaled or shifted. Source: Croce and Hein 2020, arXiv:2003.01690, eq. 6; the
+/// 1e-12 is from its code.
 /// @throws Error(kUsage), when called, if there are fewer than 3 classes.
 [[nodiscard]] Objective dlr(const Tensor& labels);
 

@@ -10,7 +10,10 @@ constexpr const char* kNone = "none";
 // A number as any other, or "none".
 core::Field step_field(std::optional<core::Number>& step) {
   const auto number = [](core::Number& value) {
-    return core::field("step", value, "step size, in the same units; none follows from epsilon, iterations and norm: 0.01 for 0.3 in 40 with linf", 0, 100);
+    return core::field(
+        "step", value,
+        "step size, in the same units; none follows from epsilon, iterations and norm: 0.01 for 0.3 in 40 with linf", 0,
+        100);
   };
   core::Number unused;
   core::Field field = number(unused);
@@ -30,7 +33,8 @@ core::Field step_field(std::optional<core::Number>& step) {
 double PgdOptions::step_size() const {
   constexpr double kLinf = 4.0 / 3, kL2 = 2.5;
   if (step) return step->value;
-  return (norm == Norm::kLinf ? kLinf : kL2) * epsilon.value / static_cast<double>(std::max<std::int64_t>(iterations, 1));
+  return (norm == Norm::kLinf ? kLinf : kL2) * epsilon.value /
+         static_cast<double>(std::max<std::int64_t>(iterations, 1));
 }
 
 core::Fields fields(PgdOptions& o) {
@@ -45,7 +49,8 @@ core::Fields fields(PgdOptions& o) {
 
 std::string describe(const PgdOptions& o) {
   return fmt::format("PGD-{}, {}, eps {}, step {}{}", o.iterations, to_string(o.norm), o.epsilon.typed,
-                     o.step ? o.step->typed : fmt::format("{:.4g}", o.step_size()), o.random_start ? ", random start" : "");
+                     o.step ? o.step->typed : fmt::format("{:.4g}", o.step_size()),
+                     o.random_start ? ", random start" : "");
 }
 
 Tensor pgd(const Model& model, const Tensor& images, const Objective& objective, const PgdOptions& options,

@@ -8,10 +8,10 @@
 
 namespace pellucid::evasion {
 
-/// The attack's budget. With one iteration, no random start and step = epsilon it is FGSM (Goodfellow et al. 2015); with
-/// one iteration and a random start it is the one-step attack of Wong et al. 2020 (step 1.25 epsilon there).
+/// The attack's budget. With one iteration, no random start and step = epsilon it is FGSM (Goodfellow et al. 2015);
+/// with one iteration and a random start it is the one-step attack of Wong et al. 2020 (step 1.25 epsilon there).
 struct PgdOptions {
-  core::Number epsilon{"0.3"};  ///< radius of the ball, in pixels' units
+  core::Number epsilon{"0.3"};            ///< radius of the ball, in pixels' units
   std::optional<core::Number> step = {};  ///< step size, in pixels' units; none: as `step_size` says
   std::int64_t iterations = 40;
   bool random_start = true;  ///< begin at a random point of the ball instead of at the image
@@ -37,22 +37,24 @@ struct PgdOptions {
 /// Source: Madry et al. 2018, arXiv:1706.06083, section 2.1. The last iterate is returned.
 ///
 /// @param images (B, C, H, W) in [0, 1].
-/// @param objective of the logits of these B images: `cross_entropy(labels)`, or `towards(targets)` for a targeted attack.
-/// @param noise (B, C, H, W) as from `start_noise`. The start is the image plus epsilon * noise for L-infinity; for L2 the
+/// @param objective of the logits of these B images: `cross_entropy(labels)`, or `towards(targets)` for a targeted
+/// attack.
+/// @param noise (B, C, H, W) as from `start_noise`. The start is the image plus epsilon * noise for L-infinity; for L2
+/// the
 ///   noise is scaled to length epsilon. Not used without a random start.
 /// @return (B, C, H, W), each within epsilon of its image and in [0, 1].
-[[nodiscard]] Tensor pgd(const Model& model, const Tensor& images, const Objective& objective, const PgdOptions& options,
-                         const Tensor& noise);
+[[nodiscard]] Tensor pgd(const Model& model, const Tensor& images, const Objective& objective,
+                         const PgdOptions& options, const Tensor& noise);
 
 /// The same with the cross-entropy of a network evaluated in a mode, as in adversarial training.
 /// @param labels (B) int64.
-[[nodiscard]] Tensor pgd(const nets::Network& network, const Tensor& images, const Tensor& labels, const PgdOptions& options,
-                         const Tensor& noise, nets::Mode mode = nets::Mode::kEvaluation);
+[[nodiscard]] Tensor pgd(const nets::Network& network, const Tensor& images, const Tensor& labels,
+                         const PgdOptions& options, const Tensor& noise, nets::Mode mode = nets::Mode::kEvaluation);
 
 /// PGD from several random starts of each image at once, packed into one batch of restarts * B.
 ///
-/// Start r of image i depends on (seed, r, ids[i]) alone; start 0 is that of `robust_accuracy`. For each image the first
-/// restart at which the model errs is returned, or the one with the highest cross-entropy if there is none.
+/// Start r of image i depends on (seed, r, ids[i]) alone; start 0 is that of `robust_accuracy`. For each image the
+/// first restart at which the model errs is returned, or the one with the highest cross-entropy if there is none.
 /// @param ids (B) int64: the images' numbers.   @param restarts at least 1; without a random start one is enough.
 [[nodiscard]] Tensor pgd_restarts(const Model& model, const Tensor& images, const Tensor& labels, const Tensor& ids,
                                   const PgdOptions& options, std::int64_t restarts, std::uint64_t seed);

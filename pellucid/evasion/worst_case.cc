@@ -92,7 +92,10 @@ Points natural_answers(const Model& model, const data::Dataset& dataset, const c
     undefined[k] = to_bools(logits.isfinite().all(1).logical_not());
   });
   classes = width;
-  Points points{.right = {}, .undefined = {}, .broken = std::vector<bool>(all.size()), .broken_8bit = std::vector<bool>(all.size())};
+  Points points{.right = {},
+                .undefined = {},
+                .broken = std::vector<bool>(all.size()),
+                .broken_8bit = std::vector<bool>(all.size())};
   for (std::size_t k = 0; k < parts.size(); ++k) {
     points.right.insert(points.right.end(), right[k].begin(), right[k].end());
     points.undefined.insert(points.undefined.end(), undefined[k].begin(), undefined[k].end());
@@ -142,7 +145,8 @@ void count(const Json& outcome, const Rows& rows, AttackRecord& record, Points& 
 void check_classes(const std::vector<std::string>& attacks, std::int64_t classes) {
   for (const auto& name : attacks) {
     if (const auto least = find_attack(name).least_classes; classes < least) {
-      throw core::Error(core::ErrorKind::kUsage, "attacks: {} needs {} classes, got a model of {}; leave it out", name, least, classes);
+      throw core::Error(core::ErrorKind::kUsage, "attacks: {} needs {} classes, got a model of {}; leave it out", name,
+                        least, classes);
     }
   }
 }

@@ -46,8 +46,8 @@ struct WorstCase {
   std::string name;                      ///< as `ensemble_name`; never "AutoAttack" if it is not complete
 };
 
-/// By how much PGD alone flatters the model: its accuracy minus the worst case's, in [0, 1]. Nothing if PGD is not among
-/// the attacks, was not run on every image, or is the only one.
+/// By how much PGD alone flatters the model: its accuracy minus the worst case's, in [0, 1]. Nothing if PGD is not
+/// among the attacks, was not run on every image, or is the only one.
 [[nodiscard]] std::optional<double> pgd_gap(const WorstCase& result);
 
 [[nodiscard]] core::Json to_json(const WorstCase& result);

@@ -106,10 +106,13 @@ std::vector<std::int64_t> numbers(const std::string& text) {
     std::int64_t number = 0;
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), number);
     if (error != std::errc() || end != part.data() + part.size() || number < 1 || number > 64)
-      throw core::Error(core::ErrorKind::kUsage, "trials: got \"{}\", expected numbers from 1 to 64 with commas between them", text);
+      throw core::Error(core::ErrorKind::kUsage,
+                        "trials: got \"{}\", expected numbers from 1 to 64 with commas between them", text);
     list.push_back(number);
   }
-  if (list.empty()) throw core::Error(core::ErrorKind::kUsage, "trials: got none, expected numbers from 1 to 64 with commas between them");
+  if (list.empty())
+    throw core::Error(core::ErrorKind::kUsage,
+                      "trials: got none, expected numbers from 1 to 64 with commas between them");
   return list;
 }
 
@@ -166,8 +169,7 @@ void measure(const std::string& net, const BenchmarkOptions& options, std::int64
     return list;
   };
   auto milliseconds = [&](const std::vector<double>& seconds, int cores) {
-    const double one = 1e3 / static_cast<double>(options.batch) / cores,
-                 packed = one / static_cast<double>(trials);
+    const double one = 1e3 / static_cast<double>(options.batch) / cores, packed = one / static_cast<double>(trials);
     return Times{seconds[0] * one, seconds[1] * packed, has_mixed ? seconds[2] * packed : 0};
   };
   using Work = void (Stream::*)();
@@ -363,8 +365,11 @@ Json benchmark_training(const TrainingBenchmarkOptions& options, const core::Run
   const auto names = split(options.nets);
   for (const auto& net : names) {
     for (const auto& mode : kModes) {
-      run.report({.task = "bench", .done = static_cast<std::int64_t>(rows.size()), .total = static_cast<std::int64_t>(3 * names.size()),
-                  .unit = "modes", .note = fmt::format("{}, {}", net, mode.name)});
+      run.report({.task = "bench",
+                  .done = static_cast<std::int64_t>(rows.size()),
+                  .total = static_cast<std::int64_t>(3 * names.size()),
+                  .unit = "modes",
+                  .note = fmt::format("{}, {}", net, mode.name)});
       rows.push_back(time_training(net, mode, options, run));
     }
   }

@@ -16,7 +16,7 @@ namespace {
 
 using core::Json;
 
-constexpr int kControlsVersion = 3;  // 3: images are drawn
+constexpr int kControlsVersion = 3;         // 3: images are drawn
 constexpr double kMustReach = 30;           // dB, the positive control
 constexpr std::int64_t kControlImages = 4;  // at most
 
@@ -25,7 +25,8 @@ Json attack_json(inversion::InversionOptions options) { return core::to_json(inv
 // "residual (residual, l2)": a preset with what makes it another kind of attack.
 std::string kind_name(const Settings& settings) {
   const Json attack = attack_json(settings.attack);
-  return fmt::format("{} ({}, {})", settings.preset, attack["functional"].get<std::string>(), attack["objective"].get<std::string>());
+  return fmt::format("{} ({}, {})", settings.preset, attack["functional"].get<std::string>(),
+                     attack["objective"].get<std::string>());
 }
 
 inversion::InversionOptions strong(inversion::InversionOptions options) {
@@ -39,8 +40,8 @@ Truth truth_of(const data::Dataset& set, std::int64_t index) {
   return {.images = data::pixels(set, at), .labels = data::labels(set, at)};
 }
 
-// An untrained network for a study's images. Through a layer that begins at zero no gradient passes, so it is initialised
-// as any other.
+// An untrained network for a study's images. Through a layer that begins at zero no gradient passes, so it is
+// initialised as any other.
 nets::Network untrained(nets::Spec spec) {
   auto architecture = nets::build(std::move(spec));
   for (auto& layer : architecture.layers) {
@@ -52,9 +53,8 @@ nets::Network untrained(nets::Spec spec) {
 }
 
 nets::Spec spec_of(const std::string& net, const data::Dataset& set) {
-  return {.net = net,
-          .input = set.images.sizes().slice(1).vec(),
-          .classes = static_cast<std::int64_t>(set.classes.size())};
+  return {
+      .net = net, .input = set.images.sizes().slice(1).vec(), .classes = static_cast<std::int64_t>(set.classes.size())};
 }
 
 // What a control is run on.
@@ -111,7 +111,8 @@ std::vector<double> null_gains(const Setting& on, const std::filesystem::path& t
                                      .id = index};
     std::uint64_t number = 0;
     for (auto& [name, tensor] : observation.update.gradient) {
-      const Tensor noise = core::normal(core::Stream(static_cast<std::uint64_t>(index), "null control", number++), tensor.sizes());
+      const Tensor noise =
+          core::normal(core::Stream(static_cast<std::uint64_t>(index), "null control", number++), tensor.sizes());
       tensor = noise * (tensor.norm() / noise.norm());
     }
     const auto read = read_back(observation, truth, s.attack);
@@ -140,19 +141,22 @@ record::Control row_of(const std::string& kind, const std::string& attack, const
   row.n = result["n"].get<std::int64_t>();
   if (kind == "null") {
     row.passed = row.value.value_or(0) <= 0;
-    row.sentence = !row.value ? "From a random gradient nothing was reconstructed, as it should be."
-                              : fmt::format("From a random gradient the attack's image is {:.1f} dB {} than the mean training image.",
-                                            std::abs(*row.value), *row.passed ? "worse" : "BETTER");
+    row.sentence =
+        !row.value
+            ? "From a random gradient nothing was reconstructed, as it should be."
+            : fmt::format("From a random gradient the attack's image is {:.1f} dB {} than the mean training image.",
+                          std::abs(*row.value), *row.passed ? "worse" : "BETTER");
     return row;
   }
   row.passed = row.value.value_or(0) >= kMustReach;
   const auto reached = row.value ? fmt::format("{:.1f} dB", *row.value) : std::string("no image");
-  row.sentence = kind == "positive"
-                     ? fmt::format("From an untrained LeNet the attack reaches {}; {}.", reached,
-                                   *row.passed ? "it works" : "too weak for its failures to be evidence of anything")
-                     : fmt::format("Positive control at this budget: {} on the untrained {}, where {:.0f} dB are asked for; {}.",
-                                   reached, net, kMustReach,
-                                   *row.passed ? "passed" : "failed, so a low score is no evidence of privacy");
+  row.sentence =
+      kind == "positive"
+          ? fmt::format("From an untrained LeNet the attack reaches {}; {}.", reached,
+                        *row.passed ? "it works" : "too weak for its failures to be evidence of anything")
+          : fmt::format("Positive control at this budget: {} on the untrained {}, where {:.0f} dB are asked for; {}.",
+                        reached, net, kMustReach,
+                        *row.passed ? "passed" : "failed, so a low score is no evidence of privacy");
   return row;
 }
 
@@ -164,12 +168,16 @@ std::string attack_name(const grid::Study& study, const Settings& settings) {
   if (attack.restarts > 1) name += fmt::format("{} x ", attack.restarts);
   name += fmt::format("{} iterations", attack.iterations);
   const auto differs = [&](auto member) {
-    return std::any_of(study.groups.begin(), study.groups.end(), [&](const grid::Group& g) { return member(gradients::settings(g.settings)) != member(settings); });
+    return std::any_of(study.groups.begin(), study.groups.end(), [&](const grid::Group& g) {
+      return member(gradients::settings(g.settings)) != member(settings);
+    });
   };
   if (differs([](const Settings& s) { return s.attack.tv; })) name += fmt::format(", TV {}", attack.tv);
-  if (differs([](const Settings& s) { return s.attack.precision; }) && attack.precision != inversion::Precision::kFloat32)
+  if (differs([](const Settings& s) { return s.attack.precision; }) &&
+      attack.precision != inversion::Precision::kFloat32)
     name += attack.precision == inversion::Precision::kFloat64 ? ", float64" : ", mixed";
-  if (differs([](const Settings& s) { return s.mode; }) && settings.mode == nets::Mode::kTraining) name += ", training mode";
+  if (differs([](const Settings& s) { return s.mode; }) && settings.mode == nets::Mode::kTraining)
+    name += ", training mode";
   if (differs([](const Settings& s) { return s.net; })) name += ", " + settings.net;
   return name;
 }
@@ -181,19 +189,24 @@ std::vector<grid::Control> controls(const grid::Study& study, Datasets& datasets
   for (const auto& group : study.groups) {
     const Settings s = settings(group.settings);
     const auto training = training_of(s, 0, datasets);
-    const Setting on{.training = training, .first_image = study.first_item, .images = std::min(study.items, kControlImages)};
+    const Setting on{
+        .training = training, .first_image = study.first_item, .images = std::min(study.items, kControlImages)};
     const Json data = {{"data", datasets.identity(s)}, {"first_image", on.first_image}, {"images", on.images}};
-    const auto add = [&](const std::string& kind, const Json& key, const std::string& attack, const Json& attack_settings, const Json& more) {
+    const auto add = [&](const std::string& kind, const Json& key, const std::string& attack,
+                         const Json& attack_settings, const Json& more) {
       const Json whole = {kind, key};
       if (std::find(known.begin(), known.end(), whole) != known.end()) return;
       known.push_back(whole);
       Json all = {{"control", kind}, {"version", kControlsVersion}, {"attack", attack_settings}, {"on", data}};
       all.update(more);
       grid::Control control;
-      control.subject = {.id = training.id, .determinants = determinants(training), .settings = group.settings, .seed = 0};
+      control.subject = {
+          .id = training.id, .determinants = determinants(training), .settings = group.settings, .seed = 0};
       control.needs_subject = kind == "null";
       control.determinants = std::move(all);
-      control.run = [kind, on, &datasets](const grid::Shared& shared) { return run(kind, on, shared.folder, datasets); };
+      control.run = [kind, on, &datasets](const grid::Shared& shared) {
+        return run(kind, on, shared.folder, datasets);
+      };
       control.row = [kind, attack, net = s.net](const Json& result) { return row_of(kind, attack, net, result); };
       list.push_back(std::move(control));
     };
@@ -228,14 +241,15 @@ std::vector<record::Control> baselines(const grid::Study& study, const std::vect
     }
     if (guesses.empty()) continue;
     const double value = stats::mean(guesses);
-    rows.push_back({.kind = "guess",
-                    .attack = "",
-                    .value = value,
-                    .threshold = {},
-                    .passed = {},
-                    .n = static_cast<std::int64_t>(guesses.size()),
-                    .sentence = fmt::format("Baseline without any gradient: the mean training image of {} scores {:.1f} dB.",
-                                            std::filesystem::path(s.data).filename().string(), value)});
+    rows.push_back(
+        {.kind = "guess",
+         .attack = "",
+         .value = value,
+         .threshold = {},
+         .passed = {},
+         .n = static_cast<std::int64_t>(guesses.size()),
+         .sentence = fmt::format("Baseline without any gradient: the mean training image of {} scores {:.1f} dB.",
+                                 std::filesystem::path(s.data).filename().string(), value)});
   }
   return rows;
 }

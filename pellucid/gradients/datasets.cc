@@ -47,8 +47,9 @@ const data::Dataset& Datasets::all_test(const Settings& s) { return load(s, data
 std::int64_t Datasets::drawn(const Settings& s, std::int64_t place) {
   const auto& set = all_test(s);
   if (place < 0 || place >= set.size()) {
-    throw Error(ErrorKind::kUsage, "first_image and images: got image {} of the order, expected 0 to {}: {} has {} test images here", place,
-                set.size() - 1, core::printable(set.name), set.size());
+    throw Error(ErrorKind::kUsage,
+                "first_image and images: got image {} of the order, expected 0 to {}: {} has {} test images here",
+                place, set.size() - 1, core::printable(set.name), set.size());
   }
   const std::lock_guard guard(mutex_);
   Tensor& order = orders_[s.data + " " + s.data_dir];

@@ -9,8 +9,8 @@
 
 namespace pellucid::gradients {
 
-/// The data sets of a study, each loaded when it is first asked for, and what is known of its given weights. Threads may
-/// share it.
+/// The data sets of a study, each loaded when it is first asked for, and what is known of its given weights. Threads
+/// may share it.
 class Datasets {
  public:
   /// The images that the settings train on, and those that they measure on: all, or so many, drawn with seed 0. Labels

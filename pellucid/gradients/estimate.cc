@@ -22,7 +22,9 @@ double seconds(Work work) {
 }
 
 nets::Architecture architecture(const Settings& s, const data::Dataset& set) {
-  return nets::build({.net = s.net, .input = set.images.sizes().slice(1).vec(), .classes = static_cast<std::int64_t>(set.classes.size())});
+  return nets::build({.net = s.net,
+                      .input = set.images.sizes().slice(1).vec(),
+                      .classes = static_cast<std::int64_t>(set.classes.size())});
 }
 
 }  // namespace
@@ -32,7 +34,8 @@ double training_seconds(const Training& training, Datasets& datasets) {
   const auto& set = datasets.train(s);
   const auto size = std::min(s.training.batch_size, set.size());
   const Tensor ids = torch::arange(size);
-  const training::Batch batch{.images = data::pixels(set, ids), .labels = data::labels(set, ids), .ids = ids, .part = {}};
+  const training::Batch batch{
+      .images = data::pixels(set, ids), .labels = data::labels(set, ids), .ids = ids, .part = {}};
   auto model = training::initial_model(architecture(s, set), s.training);
   training::OptimiserState optimiser;
   const double step = seconds([&] {
@@ -40,7 +43,8 @@ double training_seconds(const Training& training, Datasets& datasets) {
     const auto found = training::gradient(model, batch, points, s.training, {});
     training::step(s.training, 1e-3, training::parameters(model).tensors, found.parameters, optimiser);
   });
-  return step * static_cast<double>(s.training.epochs) * std::ceil(static_cast<double>(set.size()) / static_cast<double>(size));
+  return step * static_cast<double>(s.training.epochs) *
+         std::ceil(static_cast<double>(set.size()) / static_cast<double>(size));
 }
 
 double reading_seconds(const Settings& s, Datasets& datasets) {
@@ -49,15 +53,19 @@ double reading_seconds(const Settings& s, Datasets& datasets) {
   const auto net = architecture(s, set);
   nets::Network network{.architecture = net, .state = nets::initialise(net, 0)};
   for (auto& [name, tensor] : network.state) {  // a last layer that begins at zero would leave nothing to do
-    if (tensor.is_floating_point() && tensor.count_nonzero().item<std::int64_t>() == 0) tensor = core::normal(core::Stream(0, name), tensor.sizes()) * 0.05;
+    if (tensor.is_floating_point() && tensor.count_nonzero().item<std::int64_t>() == 0)
+      tensor = core::normal(core::Stream(0, name), tensor.sizes()) * 0.05;
   }
   const Tensor ids = torch::arange(1);
   const sharing::Observation observation{
-      .network = network, .update = sharing::compute_update(network, data::pixels(set, ids), data::labels(set, ids)), .labels = {}};
+      .network = network,
+      .update = sharing::compute_update(network, data::pixels(set, ids), data::labels(set, ids)),
+      .labels = {}};
   auto options = s.attack;
   options.iterations = kIterations;
   double taken = 0;
-  core::parallel_for(1, 1, [&](std::int64_t) { taken = seconds([&] { (void)inversion::run_trial(observation, options, 0); }); });
+  core::parallel_for(
+      1, 1, [&](std::int64_t) { taken = seconds([&] { (void)inversion::run_trial(observation, options, 0); }); });
   return taken / kIterations * static_cast<double>(s.attack.iterations) * static_cast<double>(s.attack.restarts);
 }
 

@@ -5,7 +5,8 @@
 
 namespace pellucid::gradients {
 
-/// Seconds to train, from one step timed on an untrained network: epochs x batches x that step. What is measured in between comes on top.
+/// Seconds to train, from one step timed on an untrained network: epochs x batches x that step. What is measured in
+/// between comes on top.
 [[nodiscard]] double training_seconds(const Training& training, Datasets& datasets);
 
 /// Seconds on one core to read one image back, from some iterations timed on an untrained network.

@@ -26,11 +26,13 @@ bool has(const Json& json, const std::vector<Part>& parts) {
 }
 
 bool accuracy(const Json& x) {
-  return has(x, {{"value", number}, {"low", number}, {"high", number}, {"correct", whole}, {"n", whole}}) && x["n"] > 0 && 0 <= x["correct"] &&
-         x["correct"] <= x["n"];
+  return has(x, {{"value", number}, {"low", number}, {"high", number}, {"correct", whole}, {"n", whole}}) &&
+         x["n"] > 0 && 0 <= x["correct"] && x["correct"] <= x["n"];
 }
 bool curve(const Json& x) {
-  const auto numbers = [](const Json& list) { return list.is_array() && std::all_of(list.begin(), list.end(), number_or_null); };
+  const auto numbers = [](const Json& list) {
+    return list.is_array() && std::all_of(list.begin(), list.end(), number_or_null);
+  };
   return x.is_null() || (x.is_object() && std::all_of(x.begin(), x.end(), numbers));
 }
 }  // namespace
@@ -38,8 +40,14 @@ bool curve(const Json& x) {
 bool is_measured(const Json& result) {
   if (!has(result, {{"status", text}, {"reason", text}})) return false;
   if (result["status"] == "failed") return result.size() == 2;
-  return has(result, {{"fingerprint", text}, {"natural", accuracy}, {"robust", accuracy}, {"robust_attack", text},
-                      {"description", text}, {"architecture", text}, {"parameters", whole}, {"kept_epoch", whole_or_null},
+  return has(result, {{"fingerprint", text},
+                      {"natural", accuracy},
+                      {"robust", accuracy},
+                      {"robust_attack", text},
+                      {"description", text},
+                      {"architecture", text},
+                      {"parameters", whole},
+                      {"kept_epoch", whole_or_null},
                       {"curve", curve}});
 }
 

@@ -11,9 +11,9 @@ using record::Better;
 
 // A reconstruction beside its original.
 struct Compared {
-  Tensor image, original;                            // (C, H, W)
-  Tensor logits, original_logits;                    // (classes)
-  Tensor features, original_features;                // what the last layer takes
+  Tensor image, original;              // (C, H, W)
+  Tensor logits, original_logits;      // (classes)
+  Tensor features, original_features;  // what the last layer takes
 };
 
 struct Row {
@@ -30,8 +30,9 @@ const std::vector<Row>& rows() {
         .better = Better::kHigher,
         .main = true,
         .summary = "peak signal-to-noise ratio in dB; higher is closer",
-        .source = "Pixels clamped to [0, 1], peak 1, per image: 10 log10(1 / MSE), at most 100. Papers that compute it on "
-                  "normalised pixels without the factor read 10.2 dB lower on MNIST and 12.0 dB lower on CIFAR-10."},
+        .source =
+            "Pixels clamped to [0, 1], peak 1, per image: 10 log10(1 / MSE), at most 100. Papers that compute it on "
+            "normalised pixels without the factor read 10.2 dB lower on MNIST and 12.0 dB lower on CIFAR-10."},
        [](const Compared& c) { return std::optional(pellucid::metrics::psnr(c.image, c.original)); }},
       {{.key = "gain",
         .label = "Gain over the mean image",
@@ -48,10 +49,13 @@ const std::vector<Row>& rows() {
         .main = true,
         .contrast = true,
         .summary = "structural similarity in [-1, 1]; 1 is equal",
-        .source = "Source: Wang et al. 2004. Gaussian window of 11x11, deviation 1.5, K1 = 0.01, K2 = 0.03, range 1; equal to "
+        .source = "Source: Wang et al. 2004. Gaussian window of 11x11, deviation 1.5, K1 = 0.01, K2 = 0.03, range 1; "
+                  "equal to "
                   "scikit-image's. Not of images smaller than the window."},
        [](const Compared& c) {
-         return pellucid::metrics::ssim_applies(c.original) ? std::optional(pellucid::metrics::ssim(c.image, c.original)) : std::nullopt;
+         return pellucid::metrics::ssim_applies(c.original)
+                    ? std::optional(pellucid::metrics::ssim(c.image, c.original))
+                    : std::nullopt;
        }},
       {{.key = "mse",
         .label = "MSE",
@@ -78,7 +82,8 @@ const std::vector<Row>& rows() {
         .label = "Matching loss",
         .better = Better::kLower,
         .summary = "distance of the reconstruction's gradient from the shared one, which the attacker sees",
-        .source = "Of the chosen restart, without the priors. Losses of different functionals or objectives do not compare."}},
+        .source = "Of the chosen restart, without the priors. Losses of different functionals or objectives do not "
+                  "compare."}},
       {{.key = "margin",
         .label = "Logit margin",
         .summary = "the true class's logit minus the largest other one",

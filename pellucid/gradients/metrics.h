@@ -10,8 +10,8 @@
 
 namespace pellucid::gradients {
 
-/// Every score, the one that is tested first. `pellucid list metrics`, cells, result.json, tables and charts follow from
-/// these rows; a new one is a row in metrics.cc and one in its test.
+/// Every score, the one that is tested first. `pellucid list metrics`, cells, result.json, tables and charts follow
+/// from these rows; a new one is a row in metrics.cc and one in its test.
 [[nodiscard]] const std::vector<record::Metric>& metrics();
 
 /// The scores of one image.

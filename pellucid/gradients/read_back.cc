@@ -24,13 +24,13 @@ record::Status status_of(inversion::Status status) {
 
 }  // namespace
 
-ReadBack read_back(const sharing::Observation& observation, const Truth& truth, const inversion::InversionOptions& options, const core::Run& run) {
+ReadBack read_back(const sharing::Observation& observation, const Truth& truth,
+                   const inversion::InversionOptions& options, const core::Run& run) {
   const auto confidence = sharing::confidence(observation.network, truth.images, truth.labels).front();
   const auto reconstruction = inversion::reconstruct(observation, options, run);
   const auto& chosen = reconstruction.trials[reconstruction.chosen];
   const auto label = inversion::label_read(observation);
-  ReadBack back{.reading = {.status = status_of(chosen.status), .reason = chosen.reason},
-                .image = {}};
+  ReadBack back{.reading = {.status = status_of(chosen.status), .reason = chosen.reason}, .image = {}};
   auto& reading = back.reading;
   const auto put = [&](const std::string& key, double value) {
     if (std::isfinite(value)) reading.scores[key] = value;
@@ -44,7 +44,8 @@ ReadBack read_back(const sharing::Observation& observation, const Truth& truth, 
       oracle = std::max(oracle, score(observation.network, trial.images, truth).front().values.at("psnr"));
   }
   put("oracle_psnr", oracle);
-  for (const auto& d : inversion::diagnose(observation, options, reconstruction)) reading.diagnoses.push_back({d.code, d.sentence});
+  for (const auto& d : inversion::diagnose(observation, options, reconstruction))
+    reading.diagnoses.push_back({d.code, d.sentence});
   reading.more = {{"method", chosen.method},
                   {"restart", reconstruction.chosen},
                   {"restarts", reconstruction.trials.size()},
@@ -57,14 +58,16 @@ ReadBack read_back(const sharing::Observation& observation, const Truth& truth, 
   return back;
 }
 
-ReadBack read_back(const nets::Network& network, const Truth& truth, std::int64_t index, const inversion::InversionOptions& options,
-                   const Client& client, const core::Run& run) {
+ReadBack read_back(const nets::Network& network, const Truth& truth, std::int64_t index,
+                   const inversion::InversionOptions& options, const Client& client, const core::Run& run) {
   std::optional<core::Stream> dropout;
-  if (client.mode == nets::Mode::kTraining) dropout = core::Stream(client.seed, "client dropout", static_cast<std::uint64_t>(index));
-  const sharing::Observation observation{.network = network,
-                                         .update = sharing::compute_update(network, truth.images, truth.labels, client.mode, dropout),
-                                         .labels = {},
-                                         .id = index};
+  if (client.mode == nets::Mode::kTraining)
+    dropout = core::Stream(client.seed, "client dropout", static_cast<std::uint64_t>(index));
+  const sharing::Observation observation{
+      .network = network,
+      .update = sharing::compute_update(network, truth.images, truth.labels, client.mode, dropout),
+      .labels = {},
+      .id = index};
   return read_back(observation, truth, options, run);
 }
 

@@ -41,7 +41,9 @@ Tables tables(Settings& s) {
 }
 
 // A value in a message.
-std::string shown(const Json& value) { return core::printable(value.dump(-1, ' ', false, Json::error_handler_t::replace)); }
+std::string shown(const Json& value) {
+  return core::printable(value.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
 
 // What training does not look at must not tell two trainings apart.
 void without_what_does_not_matter(training::TrainingOptions& o) {
@@ -70,8 +72,9 @@ void check_checkpoint(const Settings& s, const std::string& where) {
       (at && at->kind == "step" && std::find(steps.begin(), steps.end(), at->number) != steps.end())) {
     return;
   }
-  throw Error(ErrorKind::kUsage, "{}: client.checkpoint: got {}, expected end, epoch 1 to {}{}", where, core::quoted(s.checkpoint),
-              s.training.epochs, steps.empty() ? "" : fmt::format(", or step {}", fmt::join(steps, ", ")));
+  throw Error(ErrorKind::kUsage, "{}: client.checkpoint: got {}, expected end, epoch 1 to {}{}", where,
+              core::quoted(s.checkpoint), s.training.epochs,
+              steps.empty() ? "" : fmt::format(", or step {}", fmt::join(steps, ", ")));
 }
 
 // Studies read images back on the CPU.
@@ -83,7 +86,8 @@ void check_attack(const inversion::InversionOptions& attack, const std::string& 
   }
 }
 
-// The table called "training.attack" of a document, without the tables in it that have a name of their own; null if there is none.
+// The table called "training.attack" of a document, without the tables in it that have a name of their own; null if
+// there is none.
 Json table_called(const Json& document, const std::string& name, const std::string& where) {
   const Json* table = &document;
   std::string path;
@@ -93,7 +97,8 @@ Json table_called(const Json& document, const std::string& name, const std::stri
     path += (path.empty() ? "" : ".") + part;
     const auto found = table->find(part);
     if (found == table->end()) return {};
-    if (!found->is_object()) throw Error(ErrorKind::kUsage, "{}: {}: got {}, expected a table", where, path, shown(*found));
+    if (!found->is_object())
+      throw Error(ErrorKind::kUsage, "{}: {}: got {}, expected a table", where, path, shown(*found));
     table = &*found;
     begin = end + 1;
   }

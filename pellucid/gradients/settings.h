@@ -21,7 +21,8 @@ struct Settings {
   std::int64_t test_images = 0;   ///< measure accuracy on so many, drawn by `data::sample`; 0: all
   std::int64_t judge_images = 1000;  ///< accuracy under attack is measured on so many of them, drawn likewise
 
-  training::TrainingOptions training;  ///< [training], [training.attack], [training.test_attack]; its seed is added to the study's
+  training::TrainingOptions
+      training;  ///< [training], [training.attack], [training.test_attack]; its seed is added to the study's
 
   // [client]
   std::string checkpoint = "end";  ///< whose weights: "end", "epoch N" or "step N"
@@ -50,7 +51,8 @@ struct Checkpoint {
 /// @throws Error(kUsage) for an unknown key or preset, naming the nearest.
 /// @throws Error(kUsage) for a value of the wrong kind.
 /// @throws Error(kUsage) for a checkpoint that the training does not keep, and for settings that do not go together.
-[[nodiscard]] Settings read_settings(const core::Json& tables, const std::filesystem::path& folder, const std::string& where);
+[[nodiscard]] Settings read_settings(const core::Json& tables, const std::filesystem::path& folder,
+                                     const std::string& where);
 
 /// The settings as JSON, by table.
 [[nodiscard]] core::Json to_json(const Settings& settings);

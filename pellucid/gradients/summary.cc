@@ -16,12 +16,12 @@ Json training_rows(const grid::Study& study, const grid::Finished& finished) {
   for (std::size_t t = 0; t < finished.subjects.size(); ++t) {
     const auto& subject = finished.subjects[t];
     const auto labels = grid::subject_labels(study, finished, t);
-    Json row = {{"id", subject.id},     {"label", labels["label"]},
+    Json row = {{"id", subject.id},           {"label", labels["label"]},
                 {"levels", labels["levels"]}, {"seed", subject.seed},
-                {"natural", Json()},    {"robust", Json()},
-                {"robust_attack", ""},  {"description", ""},
-                {"parameters", Json()}, {"architecture", subject.settings["model"]["net"]},
-                {"kept_epoch", Json()}, {"curve", Json()}};
+                {"natural", Json()},          {"robust", Json()},
+                {"robust_attack", ""},        {"description", ""},
+                {"parameters", Json()},       {"architecture", subject.settings["model"]["net"]},
+                {"kept_epoch", Json()},       {"curve", Json()}};
     row.update(finished.prepared[t]);
     row.erase("fingerprint");
     if (subject.settings["client"]["checkpoint"] != "end") row["curve"] = Json();  // it is the end's
@@ -109,19 +109,26 @@ std::vector<std::size_t> not_robust(const grid::Finished& finished) {
 }
 
 // Warnings of networks that say less than they seem to.
-std::vector<std::string> warnings(const grid::Study& study, const grid::Finished& finished, const std::vector<std::size_t>& untaught) {
+std::vector<std::string> warnings(const grid::Study& study, const grid::Finished& finished,
+                                  const std::vector<std::size_t>& untaught) {
   std::vector<std::string> list;
-  const auto label = [&](std::size_t t) { return grid::subject_labels(study, finished, t)["label"].get<std::string>(); };
-  const auto percent = [&](std::size_t t, const char* kind) { return 100 * finished.prepared[t][kind]["value"].get<double>(); };
+  const auto label = [&](std::size_t t) {
+    return grid::subject_labels(study, finished, t)["label"].get<std::string>();
+  };
+  const auto percent = [&](std::size_t t, const char* kind) {
+    return 100 * finished.prepared[t][kind]["value"].get<double>();
+  };
   for (const auto t : untaught) {
-    list.push_back(fmt::format("{}: this network learnt nothing ({:.2f} % natural, no better than always predicting the "
-                               "commonest class); reconstructions from it say nothing about trained ones.",
-                               label(t), percent(t, "natural")));
+    list.push_back(
+        fmt::format("{}: this network learnt nothing ({:.2f} % natural, no better than always predicting the "
+                    "commonest class); reconstructions from it say nothing about trained ones.",
+                    label(t), percent(t, "natural")));
   }
   for (const auto t : not_robust(finished)) {
     if (std::find(untaught.begin(), untaught.end(), t) != untaught.end()) continue;
     list.push_back(fmt::format(
-        "{}: this network is right on {:.1f} % of the images under attack and on {:.1f} % without: it is not robust, and "
+        "{}: this network is right on {:.1f} % of the images under attack and on {:.1f} % without: it is not robust, "
+        "and "
         "what is compared with it says nothing about robustness. Train it longer, or with more iterations of the inner "
         "attack.",
         label(t), percent(t, "robust"), percent(t, "natural")));
@@ -158,11 +165,13 @@ Words words_of_trainings(const grid::Study& study, const grid::Finished& finishe
     return words;
   }
   const auto shown = [&](std::size_t g) {
-    return fmt::format("{} {:.1f} % ({:.1f} % natural)", grid::describe(study, study.groups[g]), percent(g, "robust"), percent(g, "natural"));
+    return fmt::format("{} {:.1f} % ({:.1f} % natural)", grid::describe(study, study.groups[g]), percent(g, "robust"),
+                       percent(g, "natural"));
   };
   const auto least = by_robustness.begin()->second, most = by_robustness.rbegin()->second;
-  words.headline = fmt::format("Accuracy under attack: {}{}{}; {} training{} each.", shown(least), least == most ? "" : ", ",
-                               least == most ? "" : shown(most), study.seeds, study.seeds == 1 ? "" : "s");
+  words.headline =
+      fmt::format("Accuracy under attack: {}{}{}; {} training{} each.", shown(least), least == most ? "" : ", ",
+                  least == most ? "" : shown(most), study.seeds, study.seeds == 1 ? "" : "s");
   return words;
 }
 

@@ -85,18 +85,21 @@ void System::take_typed(Json& tables) const {
   const Json::json_pointer weights("/model/weights");
   if (!tables.contains(weights) || !tables[weights].is_string()) return;
   std::error_code none;  // an empty name stays one
-  if (const auto typed = fs::absolute(tables[weights].get<std::string>(), none); !none) tables[weights] = typed.string();
+  if (const auto typed = fs::absolute(tables[weights].get<std::string>(), none); !none)
+    tables[weights] = typed.string();
 }
 
 void System::check(const grid::Study& study, const std::string& where) const {
   for (const auto& group : study.groups) {
     if (study.seeds == 1 || group.settings["model"]["weights"] == "") continue;
-    throw Error(ErrorKind::kUsage, "{}: seeds: got {}, expected 1: given weights (model.weights) are not trained anew", where, study.seeds);
+    throw Error(ErrorKind::kUsage, "{}: seeds: got {}, expected 1: given weights (model.weights) are not trained anew",
+                where, study.seeds);
   }
 }
 
 std::string System::source(const Json& settings) const {
-  const auto data = settings["model"]["data"].get<std::string>(), folder = settings["model"]["data_dir"].get<std::string>();
+  const auto data = settings["model"]["data"].get<std::string>(),
+             folder = settings["model"]["data_dir"].get<std::string>();
   return folder.empty() ? data : fmt::format("{} of {}", data, folder);
 }
 
@@ -114,7 +117,9 @@ grid::Subject System::subject(const Json& json, std::int64_t seed) {
   return {.id = training.id, .determinants = gradients::determinants(training), .settings = json, .seed = seed};
 }
 
-Training System::training(const grid::Subject& subject) { return training_of(settings(subject.settings), subject.seed, datasets_); }
+Training System::training(const grid::Subject& subject) {
+  return training_of(settings(subject.settings), subject.seed, datasets_);
+}
 
 std::optional<Json> System::prepare(const grid::Subject& subject, const grid::Shared& shared, const core::Run& run) {
   return measured(training(subject), shared.store, shared.folder, datasets_, run);
@@ -137,7 +142,8 @@ Json System::determinants(const Json& json, const grid::Subject& /*subject*/, co
           {"train_images", s.train_images}};
 }
 
-std::shared_ptr<const nets::Network> System::network(const Training& t, const fs::path& folder, const std::string& fingerprint) {
+std::shared_ptr<const nets::Network> System::network(const Training& t, const fs::path& folder,
+                                                     const std::string& fingerprint) {
   const auto key = fmt::format("{} {} {} {}", t.id, t.settings.checkpoint, t.settings.logit_scale, fingerprint);
   const std::lock_guard guard(mutex_);
   const auto found = std::find_if(networks_.begin(), networks_.end(), [&](const auto& n) { return n.first == key; });
@@ -204,7 +210,8 @@ std::string System::budget(const Json& json, const Json& other) const {
   const Json &a = json["attack"], &b = other["attack"];
   if (a["iterations"] != b["iterations"] || a["restarts"] != b["restarts"]) return {};
   const auto iterations = a["iterations"].get<std::int64_t>(), restarts = a["restarts"].get<std::int64_t>();
-  return restarts == 1 ? fmt::format("{} iterations", iterations) : fmt::format("{} x {} iterations", restarts, iterations);
+  return restarts == 1 ? fmt::format("{} iterations", iterations)
+                       : fmt::format("{} x {} iterations", restarts, iterations);
 }
 
 std::vector<grid::Control> System::controls(const grid::Study& study) { return gradients::controls(study, datasets_); }

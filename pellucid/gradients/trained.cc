@@ -60,15 +60,19 @@ bool reached(const std::string& name, const training::TrainingOptions& o, std::i
 }
 
 [[noreturn]] void weights_are_gone(const fs::path& weights, const fs::path& folder, const char* what) {
-  throw Error(ErrorKind::kModel,
-              "{}: {}; remove {} and {}: the network is trained again, and the others beside it are only measured again", weights.string(), what,
-              folder.string(), (folder.parent_path() / "cells*.jsonl").string());
+  throw Error(
+      ErrorKind::kModel,
+      "{}: {}; remove {} and {}: the network is trained again, and the others beside it are only measured again",
+      weights.string(), what, folder.string(), (folder.parent_path() / "cells*.jsonl").string());
 }
 
-constexpr char kGone[] = "no such weights, though they were trained", kOthers[] = "other weights than those that were measured";
+constexpr char kGone[] = "no such weights, though they were trained",
+               kOthers[] = "other weights than those that were measured";
 
-evasion::Accuracy under_attack(const nets::Network& network, const Settings& s, std::int64_t images, Datasets& datasets, const core::Run& run) {
-  return evasion::robust_accuracy(network, data::sample(datasets.test(s), images, 0), s.training.test_attack, s.training.seed, run);
+evasion::Accuracy under_attack(const nets::Network& network, const Settings& s, std::int64_t images, Datasets& datasets,
+                               const core::Run& run) {
+  return evasion::robust_accuracy(network, data::sample(datasets.test(s), images, 0), s.training.test_attack,
+                                  s.training.seed, run);
 }
 
 nets::Network load_given(const Training& training) {
@@ -119,12 +123,16 @@ nets::Network load_trained(const Training& training, const fs::path& folder, con
   return network;
 }
 
-// The curve of a training, judged as the settings say: the training itself may have been begun by a study that judges otherwise.
-Json judged(std::vector<training::EpochRecord> curve, const Settings& s, const fs::path& folder, Datasets& datasets, const core::Run& run) {
+// The curve of a training, judged as the settings say: the training itself may have been begun by a study that judges
+// otherwise.
+Json judged(std::vector<training::EpochRecord> curve, const Settings& s, const fs::path& folder, Datasets& datasets,
+            const core::Run& run) {
   for (auto& record : curve) {
     const auto network = load_weights(folder, fmt::format("epoch {}", record.epoch), run);
     record.natural = evasion::natural_accuracy(network, datasets.test(s), run);
-    record.robust = s.training.test_attack_images == 0 ? evasion::Accuracy{} : under_attack(network, s, s.training.test_attack_images, datasets, run);
+    record.robust = s.training.test_attack_images == 0
+                        ? evasion::Accuracy{}
+                        : under_attack(network, s, s.training.test_attack_images, datasets, run);
   }
   return training::to_json(curve);
 }
@@ -165,12 +173,13 @@ Json train_and_measure(const Training& training, const fs::path& folder, Dataset
   const auto& train_set = datasets.train(s);
   auto spec = spec_of(s, train_set);
   if (s.normalise) std::tie(spec.mean, spec.deviation) = data::channel_statistics(train_set);
-  const auto trained =
-      training::train(spec, train_set, data::sample(datasets.all_test(s), kWatched, 0), without_judge(s.training), folder, run);
-  if (!all_finite(trained.network)) return grid::failed("the weights are not finite at the end; try a smaller learning rate");
+  const auto trained = training::train(spec, train_set, data::sample(datasets.all_test(s), kWatched, 0),
+                                       without_judge(s.training), folder, run);
+  if (!all_finite(trained.network))
+    return grid::failed("the weights are not finite at the end; try a smaller learning rate");
   if (!reached(s.checkpoint, s.training, train_set.size(), static_cast<std::int64_t>(trained.curve.size()))) {
     return grid::failed(fmt::format("{}: no such weights: the training ended after epoch {} of {}", s.checkpoint,
-                              trained.curve.size(), s.training.epochs));
+                                    trained.curve.size(), s.training.epochs));
   }
   const auto network = load_weights(folder, s.checkpoint, run);
   Json json = measure(network, s, datasets, run);
@@ -190,7 +199,8 @@ Json determinants(const Training& training) {
           {"test_images", training.settings.test_images},
           {"judge_images", training.settings.judge_images},
           {"test_attack", core::to_json(evasion::fields(test_attack))},
-          {"curve_images", training.settings.checkpoint == "end" ? Json(training.settings.training.test_attack_images) : Json()}};
+          {"curve_images",
+           training.settings.checkpoint == "end" ? Json(training.settings.training.test_attack_images) : Json()}};
 }
 
 Training training_of(const Settings& settings, std::int64_t seed, Datasets& datasets) {
@@ -199,35 +209,38 @@ Training training_of(const Settings& settings, std::int64_t seed, Datasets& data
   s.training.seed += static_cast<std::uint64_t>(seed);
   if (!training.given.empty()) {
     training.id = record::cell_name({{"training", kNetworkVersion},
-                             {"data", datasets.identity(s)},
-                             {"given", training.given},
-                             {"seed", s.training.seed}});
+                                     {"data", datasets.identity(s)},
+                                     {"given", training.given},
+                                     {"seed", s.training.seed}});
     return training;
   }
   training.id = record::cell_name({{"training", kNetworkVersion},
-                           {"data", datasets.identity(s)},
-                           {"net", s.net},
-                           {"normalise", s.normalise},
-                           {"train_images", s.train_images},
-                           {"options", training::to_json(without_judge(s.training))}});
+                                   {"data", datasets.identity(s)},
+                                   {"net", s.net},
+                                   {"normalise", s.normalise},
+                                   {"train_images", s.train_images},
+                                   {"options", training::to_json(without_judge(s.training))}});
   return training;
 }
 
 void check_runs(const Settings& s, Datasets& datasets) {
   const auto &train = datasets.train(s), &test = datasets.all_test(s);
-  const auto shape = [](const data::Dataset& set) { return fmt::format("{}", fmt::join(set.images.sizes().slice(1), " x ")); };
+  const auto shape = [](const data::Dataset& set) {
+    return fmt::format("{}", fmt::join(set.images.sizes().slice(1), " x "));
+  };
   if (shape(train) != shape(test)) {
-    throw Error(ErrorKind::kData, "{}: the test images are {}, expected {} as the training images", core::printable(train.name), shape(test),
-                shape(train));
+    throw Error(ErrorKind::kData, "{}: the test images are {}, expected {} as the training images",
+                core::printable(train.name), shape(test), shape(train));
   }
   const auto architecture = nets::build(spec_of(s, train));
   if (s.logit_scale != 1 && !std::holds_alternative<nets::Linear>(architecture.layers.back().op)) {
-    throw Error(ErrorKind::kUsage, "client.logit_scale: got {} for {}, expected 1: its last layer is not linear", s.logit_scale, s.net);
+    throw Error(ErrorKind::kUsage, "client.logit_scale: got {} for {}, expected 1: its last layer is not linear",
+                s.logit_scale, s.net);
   }
   if (!s.weights.empty()) check_given(s, train);
   if (!reached(s.checkpoint, s.training, train.size(), s.training.epochs)) {
-    throw Error(ErrorKind::kUsage, "client.checkpoint: got {}, expected at most step {}: the training ends there", core::quoted(s.checkpoint),
-                steps_of(s.training, train.size(), s.training.epochs));
+    throw Error(ErrorKind::kUsage, "client.checkpoint: got {}, expected at most step {}: the training ends there",
+                core::quoted(s.checkpoint), steps_of(s.training, train.size(), s.training.epochs));
   }
 }
 

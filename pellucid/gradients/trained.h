@@ -9,7 +9,7 @@ namespace pellucid::gradients {
 
 /// One training, or a network that is given: settings and seed.
 struct Training {
-  std::string id;     ///< the hash of all that determines its weights, which what judges them does not: its folder's name
+  std::string id;  ///< the hash of all that determines its weights, which what judges them does not: its folder's name
   Settings settings;  ///< with the seed in them
   std::int64_t seed = 0;
   std::string given;  ///< `Datasets::given`
@@ -21,7 +21,8 @@ struct Training {
 /// @throws Error(kUsage) if there is no such network or data set, or the network does not take the images.
 /// @throws Error(kUsage) if the last layer is to be scaled and is not linear.
 /// @throws Error(kUsage) if the checkpoint comes after the training's end.
-/// @throws Error(kUsage) if given weights are of another network than `net`, for other images or classes than the data's, or
+/// @throws Error(kUsage) if given weights are of another network than `net`, for other images or classes than the
+/// data's, or
 ///   standardise where the settings do not, or the other way round.
 /// @throws Error(kData) if the data are missing or damaged, or the test images have another shape or further classes.
 void check_runs(const Settings& settings, Datasets& datasets);
@@ -46,7 +47,8 @@ void check_runs(const Settings& settings, Datasets& datasets);
 /// @param fingerprint what `measured` says of it; empty: it is not compared.
 /// @throws Error(kModel) if its weights are gone, damaged or others than were measured; of given ones, than
 /// `training_of` found.
-[[nodiscard]] nets::Network load(const Training& training, const std::filesystem::path& folder, const std::string& fingerprint = "");
+[[nodiscard]] nets::Network load(const Training& training, const std::filesystem::path& folder,
+                                 const std::string& fingerprint = "");
 
 /// Runs work that may fail for a reason of its own: settings that do not go together, a training that diverges, an
 /// operation without a result.

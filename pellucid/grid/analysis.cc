@@ -27,7 +27,8 @@ Json group_rows(const System& system, const Study& study, const Groups& cells) {
   Json rows = Json::array();
   const auto pooled = system.pooled();
   for (std::size_t g = 0; g < study.groups.size(); ++g) {
-    const auto failed = std::count_if(cells[g].begin(), cells[g].end(), [&](const Cell* c) { return nothing_came_out(system, *c); });
+    const auto failed =
+        std::count_if(cells[g].begin(), cells[g].end(), [&](const Cell* c) { return nothing_came_out(system, *c); });
     Json row = {{"id", g},
                 {"label", describe(study, study.groups[g])},
                 {"levels", labels(study, study.groups[g])},
@@ -41,7 +42,8 @@ Json group_rows(const System& system, const Study& study, const Groups& cells) {
     }
     if (pooled) {
       const auto sample = pooled_sample(study, cells[g], *pooled);
-      row[pooled->in_group] = empty(sample) ? Json() : through(pooled->transform, stats::mean_interval(sample, kSummary));
+      row[pooled->in_group] =
+          empty(sample) ? Json() : through(pooled->transform, stats::mean_interval(sample, kSummary));
     }
     rows.push_back(std::move(row));
   }
@@ -77,7 +79,8 @@ std::string in_brackets(const record::Metric& m, const Json& i) {
 
 std::string sample(const System& system, const Study& study) {
   const auto& words = system.words();
-  return fmt::format("{} {} x {} {}", study.items, words.items(), study.seeds, study.seeds == 1 ? words.repetition : words.repetitions());
+  return fmt::format("{} {} x {} {}", study.items, words.items(), study.seeds,
+                     study.seeds == 1 ? words.repetition : words.repetitions());
 }
 
 // A contrast as a sentence. @param more in brackets at the end; may be empty.
@@ -85,10 +88,11 @@ std::string verdict(const System& system, const Study& study, const Json& c, con
   const auto name = c["label"].get<std::string>();
   if (c["difference"].is_null())
     return fmt::format("{}: no {} could be reconstructed on both sides.", name, system.words().item);
-  const auto within = system.budget(study.groups[c["group"].get<std::size_t>()].settings, study.groups[c["reference"].get<std::size_t>()].settings);
+  const auto within = system.budget(study.groups[c["group"].get<std::size_t>()].settings,
+                                    study.groups[c["reference"].get<std::size_t>()].settings);
   return fmt::format("{}: {}{}{}{}.", name, in_brackets(system.metrics().front(), c["difference"]),
-                     within.empty() ? "" : fmt::format(" within {}", within), c["significant"] ? "" : ", not significant",
-                     more.empty() ? "" : fmt::format(" ({})", more));
+                     within.empty() ? "" : fmt::format(" within {}", within),
+                     c["significant"] ? "" : ", not significant", more.empty() ? "" : fmt::format(" ({})", more));
 }
 
 constexpr std::size_t kFew = 3;  // contrasts that a summary names one by one
@@ -126,7 +130,8 @@ std::string headline_of_groups(const System& system, const Study& study, const J
   const auto shown = [&](const Json& group) {
     return fmt::format("{}, {}", group["label"].get<std::string>(), record::to_text(tested, mean(group)));
   };
-  return fmt::format("Highest mean {}: {}; lowest: {} ({}).", tested.label, shown(*best), shown(*worst), sample(system, study));
+  return fmt::format("Highest mean {}: {}; lowest: {} ({}).", tested.label, shown(*best), shown(*worst),
+                     sample(system, study));
 }
 
 // What stands below the headline: the other contrasts, or how many there are of each kind, and the main one at equal
@@ -139,10 +144,12 @@ Json summary_of(const System& system, const Study& study, const Json& contrasts,
     for (const auto& c : contrasts) {
       ++(!c["significant"] ? open : c["difference"]["value"].get<double>() > 0 ? more : less);
     }
-    list.push_back(fmt::format("The largest{} of {} differences{}: {} significant and positive, {} significant and negative, {} not significant.",
-                               contrasts[main]["significant"] ? " significant one" : "", contrasts.size(),
-                               meaningless.empty() ? "" : fmt::format(" ({}s that learnt nothing left out)", system.words().subject),
-                               more, less, open));
+    list.push_back(fmt::format(
+        "The largest{} of {} differences{}: {} significant and positive, {} significant and negative, {} not "
+        "significant.",
+        contrasts[main]["significant"] ? " significant one" : "", contrasts.size(),
+        meaningless.empty() ? "" : fmt::format(" ({}s that learnt nothing left out)", system.words().subject), more,
+        less, open));
   } else {
     for (std::size_t c = 0; c < contrasts.size(); ++c) {
       if (c != main) list.push_back(verdict(system, study, contrasts[c], ""));
@@ -152,13 +159,13 @@ Json summary_of(const System& system, const Study& study, const Json& contrasts,
     const Json& equal = contrasts[main][covariate.key];
     if (covariate.label.empty() || equal.is_null() || equal["value"].is_null()) continue;
     const auto note = equal["note"].get<std::string>();
-    list.push_back(fmt::format("At equal {} the difference is {}{}.", covariate.label, in_brackets(system.metrics().front(), equal),
-                               note.empty() ? "" : "; " + note));
+    list.push_back(fmt::format("At equal {} the difference is {}{}.", covariate.label,
+                               in_brackets(system.metrics().front(), equal), note.empty() ? "" : "; " + note));
   }
   const Json& needed = contrasts[main]["needed"];
   if (!needed.is_null())
-    list.push_back(fmt::format("About {} {} would be needed to detect a difference of this size with 80 % power.", needed.get<std::int64_t>(),
-                               system.words().items()));
+    list.push_back(fmt::format("About {} {} would be needed to detect a difference of this size with 80 % power.",
+                               needed.get<std::int64_t>(), system.words().items()));
   return list;
 }
 
@@ -166,9 +173,12 @@ Json summary_of(const System& system, const Study& study, const Json& contrasts,
 
 Json to_json(const stats::Interval& i) { return {{"value", i.value}, {"low", i.low}, {"high", i.high}}; }
 
-bool nothing_came_out(const System& system, const Cell& cell) { return !cell.reading.score(system.metrics().front().key); }
+bool nothing_came_out(const System& system, const Cell& cell) {
+  return !cell.reading.score(system.metrics().front().key);
+}
 
-Json analyse(const System& system, const Study& study, const std::vector<Cell>& cells, const std::set<std::size_t>& meaningless) {
+Json analyse(const System& system, const Study& study, const std::vector<Cell>& cells,
+             const std::set<std::size_t>& meaningless) {
   Groups by_group(study.groups.size());
   for (const auto& cell : cells) by_group[cell.group].push_back(&cell);
   Json groups = Json::array(), contrasts = Json::array(), metrics = Json::array();

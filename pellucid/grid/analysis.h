@@ -9,25 +9,28 @@ namespace pellucid::grid {
 /// {"value", "low", "high"}.
 [[nodiscard]] core::Json to_json(const stats::Interval& interval);
 
-/// True for a cell without the tested score: it failed, or the attack does not apply. One rule for every count of failures.
+/// True for a cell without the tested score: it failed, or the attack does not apply. One rule for every count of
+/// failures.
 [[nodiscard]] bool nothing_came_out(const System& system, const Cell& cell);
 
 /// The parts of result.json that follow from the cells: "metrics", "groups", "contrasts", "main_contrast" (the index of
-/// the one that the headline names, or null), "diagnoses", "headline" (one sentence; empty where no item is read back) and
-/// "summary" (the sentences below it).
+/// the one that the headline names, or null), "diagnoses", "headline" (one sentence; empty where no item is read back)
+/// and "summary" (the sentences below it).
 ///
 /// @param meaningless groups whose subjects say nothing: the headline does not lead with them where there are others.
 ///
-/// Groups: mean and median of each score with intervals over items and seeds (`stats::Crossed`), and, where the system has
-/// it, the tested score of the pooled mean (`Pooled`).
+/// Groups: mean and median of each score with intervals over items and seeds (`stats::Crossed`), and, where the system
+/// has it, the tested score of the pooled mean (`Pooled`).
 ///
 /// Contrasts, if the study compares along an axis: each of its levels against the first one, all else equal, paired by
 /// item and seed.
-/// - "difference" in the mean of the tested score, with Wilcoxon's test over the items' means, Holm's correction over all
+/// - "difference" in the mean of the tested score, with Wilcoxon's test over the items' means, Holm's correction over
+/// all
 ///   contrasts of the study, "significant" where the corrected p is below 0.05 and the interval leaves out zero, and
 ///   "needed", the items that would detect a difference of this size, where more would help;
 /// - of the pooled mean, and of each metric with `contrast`; none of these is tested;
-/// - for each covariate of the system, the difference where both groups have the same value of it, and, where it asks for
+/// - for each covariate of the system, the difference where both groups have the same value of it, and, where it asks
+/// for
 ///   that, the ratio of their means. Each with "pairs", how many of them "overlap", and a "note". Where fewer than 30
 ///   overlap, it is called extrapolated or left out (null), as the covariate says.
 ///

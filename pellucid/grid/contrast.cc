@@ -13,8 +13,8 @@ namespace {
 using core::Json;
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-constexpr double kLevel = 0.05;          // of the tests
-constexpr std::int64_t kOverlap = 30;    // pairs that an interpolation must rest on
+constexpr double kLevel = 0.05;        // of the tests
+constexpr std::int64_t kOverlap = 30;  // pairs that an interpolation must rest on
 
 stats::Crossed minus(stats::Crossed a, const stats::Crossed& b) {
   for (std::size_t i = 0; i < a.values.size(); ++i) a.values[i] -= b.values[i];
@@ -68,10 +68,11 @@ Json at_equal(const Covariate& c, const stats::Crossed& covariate, const stats::
     ++pairs;
     if (std::abs(covariate.values[i]) <= c.near * (1 + 1e-9)) ++overlap;
   }
-  Json json = {{"value", Json()}, {"low", Json()}, {"high", Json()}, {"pairs", pairs}, {"overlap", overlap}, {"note", ""}};
+  Json json = {{"value", Json()}, {"low", Json()},      {"high", Json()},
+               {"pairs", pairs},  {"overlap", overlap}, {"note", ""}};
   if (overlap < kOverlap) {
-    json["note"] = fmt::format("{}: {} of {} pairs {}, fewer than {}", c.needs_overlap ? "left out" : "extrapolated", overlap,
-                               pairs, c.alike, kOverlap);
+    json["note"] = fmt::format("{}: {} of {} pairs {}, fewer than {}", c.needs_overlap ? "left out" : "extrapolated",
+                               overlap, pairs, c.alike, kOverlap);
     if (c.needs_overlap) return json;
   }
   const auto equal = stats::intercept_interval(covariate, difference);
@@ -126,7 +127,8 @@ Json contrast_row(const System& system, const Study& study, const Pair& pair, co
   row["test"] = test.test;
 
   if (pooled) {
-    const auto ratio = stats::mean_ratio_interval(pooled_sample(study, group, *pooled), pooled_sample(study, reference, *pooled));
+    const auto ratio =
+        stats::mean_ratio_interval(pooled_sample(study, group, *pooled), pooled_sample(study, reference, *pooled));
     if (std::isfinite(ratio.value)) row[pooled->in_contrast] = through(pooled->of_ratio, ratio);
   }
   for (const auto& m : system.metrics()) {
@@ -134,10 +136,12 @@ Json contrast_row(const System& system, const Study& study, const Pair& pair, co
     if (const auto of_metric = between(m.key); !empty(of_metric)) row[m.key] = to_json(stats::mean_interval(of_metric));
   }
   for (const auto& c : covariates) {
-    if (c.comparable && !c.comparable(study.groups[pair.group].settings, study.groups[pair.reference].settings)) continue;
+    if (c.comparable && !c.comparable(study.groups[pair.group].settings, study.groups[pair.reference].settings))
+      continue;
     if (!c.ratio.empty()) {
       const auto positive = [](double x) { return x > 0 ? x : kNone; };
-      const auto ratio = stats::mean_ratio_interval(crossed(study, group, c.score, positive), crossed(study, reference, c.score, positive));
+      const auto ratio = stats::mean_ratio_interval(crossed(study, group, c.score, positive),
+                                                    crossed(study, reference, c.score, positive));
       if (std::isfinite(ratio.value)) row[c.ratio] = to_json(ratio);
     }
     row[c.key] = at_equal(c, between(c.score, c.transform), difference);

@@ -35,7 +35,8 @@ Json gallery_of(const Study& study, System& system, const Finished& finished, st
     std::vector<const Cell*> cells;
   };
   std::vector<Row> rows;
-  for (std::int64_t i = 0; i < study.items; ++i) rows.push_back({system.item(settings, study.first_item + i), -1e9, {}});
+  for (std::int64_t i = 0; i < study.items; ++i)
+    rows.push_back({system.item(settings, study.first_item + i), -1e9, {}});
   for (const auto& cell : finished.cells) {
     if (cell.seed != 0 || system.source(study.groups[cell.group].settings) != source) continue;
     auto& row = rows[static_cast<std::size_t>(cell.place)];
@@ -126,20 +127,25 @@ Json warnings(const Study& study, const System& system, const Finished& finished
   for (const auto& c : finished.controls) {
     if (c.kind == "guess" || c.passed == true) continue;
     if (c.kind == "network" && c.passed == false) {
-      weak.push_back(c.value ? fmt::format("{}: {}", c.attack, record::to_text(system.metrics().front(), *c.value)) : c.attack);
+      weak.push_back(c.value ? fmt::format("{}: {}", c.attack, record::to_text(system.metrics().front(), *c.value))
+                             : c.attack);
       continue;
     }
     list.push_back(fmt::format("The {} control of {} {}. {}", c.kind, c.attack,
-                               c.passed == false ? "failed" : "could not be run, so nothing vouches for the attack", c.sentence));
+                               c.passed == false ? "failed" : "could not be run, so nothing vouches for the attack",
+                               c.sentence));
   }
   if (!weak.empty()) {
-    list.push_back(fmt::format("At the study's own budget the positive control on the untrained network fails ({}): there a low "
-                               "score is no evidence of privacy.",
-                               fmt::join(weak, "; ")));
+    list.push_back(
+        fmt::format("At the study's own budget the positive control on the untrained network fails ({}): there a low "
+                    "score is no evidence of privacy.",
+                    fmt::join(weak, "; ")));
   }
-  const auto failed = std::count_if(finished.cells.begin(), finished.cells.end(), [&](const Cell& c) { return nothing_came_out(system, c); });
+  const auto failed = std::count_if(finished.cells.begin(), finished.cells.end(),
+                                    [&](const Cell& c) { return nothing_came_out(system, c); });
   if (failed > 0)
-    list.push_back(fmt::format("Nothing came out of {} of {} cells; the table of all cells says why.", failed, finished.cells.size()));
+    list.push_back(fmt::format("Nothing came out of {} of {} cells; the table of all cells says why.", failed,
+                               finished.cells.size()));
   if (study.scale == "smoke") list.push_back("This is the smoke scale: everything runs, and no figure means anything.");
   return list;
 }
@@ -155,14 +161,16 @@ std::set<std::size_t> groups_of(const Finished& finished, const std::vector<std:
 }  // namespace
 
 std::string inputs(const Study& study, const Finished& finished) {
-  Json results = Json::array(), controls = Json::array();  // the name says what was computed; the scores whether it came out the same
+  Json results = Json::array(),
+       controls = Json::array();  // the name says what was computed; the scores whether it came out the same
   for (const auto& cell : finished.cells) {
     Json reading = record::to_json(cell.reading);
     reading.erase("picture");
     results.push_back({cell.name, reading});
   }
   for (const auto& control : finished.controls) controls.push_back(record::to_json(control));
-  return core::sha256(one_line({kResultVersion, study.name, study.scale, study.document, study.published, finished.prepared, controls, results}));
+  return core::sha256(one_line({kResultVersion, study.name, study.scale, study.document, study.published,
+                                finished.prepared, controls, results}));
 }
 
 Json result_of(const Study& study, System& system, const Finished& finished, const Json& environment) {

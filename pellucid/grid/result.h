@@ -9,6 +9,7 @@ namespace pellucid::grid {
 [[nodiscard]] std::string inputs(const Study& study, const Finished& finished);
 
 /// The result, of schema "pellucid.study/2", with "inputs" and "environment" in it.
-[[nodiscard]] core::Json result_of(const Study& study, System& system, const Finished& finished, const core::Json& environment);
+[[nodiscard]] core::Json result_of(const Study& study, System& system, const Finished& finished,
+                                   const core::Json& environment);
 
 }  // namespace pellucid::grid

@@ -31,8 +31,10 @@ constexpr int kReadingVersion = 3;
 // What a control came to, or that it failed.
 bool is_control_result(const Json& cell, const Json& result) {
   if (!result.is_object() || !result.contains("status") || !result["status"].is_string()) return false;
-  if (result["status"] == "failed") return result.size() == 2 && result.contains("reason") && result["reason"].is_string();
-  return result.contains("value") && (result["value"].is_number() || (result["value"].is_null() && cell["control"] != "positive")) &&
+  if (result["status"] == "failed")
+    return result.size() == 2 && result.contains("reason") && result["reason"].is_string();
+  return result.contains("value") &&
+         (result["value"].is_number() || (result["value"].is_null() && cell["control"] != "positive")) &&
          result.contains("n") && result["n"].is_number_integer();
 }
 
@@ -59,7 +61,8 @@ void lay_out(const Study& study, System& system, Finished& finished) {
 // A study at work: what is finished, and the next step.
 class Work {
  public:
-  Work(const Study& study, System& system, const Folders& folders, const core::Run& run, const Peers& peers, bool read_only = false)
+  Work(const Study& study, System& system, const Folders& folders, const core::Run& run, const Peers& peers,
+       bool read_only = false)
       : study_(study),
         system_(system),
         run_(run),
@@ -144,7 +147,8 @@ class Work {
                                   .reading = *std::move(reading(b, i))});
       }
     }
-    for (std::size_t c = 0; c < controls_.size(); ++c) finished.controls.push_back(controls_[c].row(*control_results_[c]));
+    for (std::size_t c = 0; c < controls_.size(); ++c)
+      finished.controls.push_back(controls_[c].row(*control_results_[c]));
     for (auto& row : system_.baselines(study_, finished.cells)) finished.controls.push_back(std::move(row));
     return finished;
   }
@@ -157,7 +161,9 @@ class Work {
     return {.apart = true, .first_to_ask = peers.claim};
   }
 
-  [[nodiscard]] const Json& settings(std::size_t block) const { return study_.groups[plan_.blocks[block].group].settings; }
+  [[nodiscard]] const Json& settings(std::size_t block) const {
+    return study_.groups[plan_.blocks[block].group].settings;
+  }
   [[nodiscard]] const Subject& subject(std::size_t block) const { return plan_.subjects[plan_.blocks[block].subject]; }
   [[nodiscard]] const Json& prepared(std::size_t block) const { return *prepared_[plan_.blocks[block].subject]; }
   [[nodiscard]] bool ready(std::size_t block) const { return prepared_[plan_.blocks[block].subject].has_value(); }
@@ -167,7 +173,9 @@ class Work {
   std::optional<record::Reading>& reading(std::size_t block, std::int64_t i) { return readings_[index(block, i)]; }
 
   // The number of a block's i-th item.
-  [[nodiscard]] std::int64_t item(std::size_t b, std::int64_t i) const { return system_.item(settings(b), study_.first_item + i); }
+  [[nodiscard]] std::int64_t item(std::size_t b, std::int64_t i) const {
+    return system_.item(settings(b), study_.first_item + i);
+  }
 
   // All that determines a cell. @pre its subject did not fail.
   [[nodiscard]] Json determinants(std::size_t b, std::int64_t i) {
@@ -211,18 +219,21 @@ class Work {
       const auto& subject = plan_.subjects[s];
       if (prepared_[s] || (prepared_[s] = find_prepared(subject))) continue;
       core::Run run = run_;
-      run.label = fmt::format("{} {} of {}, {}", system_.words().subject, s + 1, prepared_.size(), core::printable(describe_subject(s)));
+      run.label = fmt::format("{} {} of {}, {}", system_.words().subject, s + 1, prepared_.size(),
+                              core::printable(describe_subject(s)));
       prepared_[s] = system_.prepare(subject, shared_, run);
       if (!prepared_[s]) continue;
       const Json& done = *prepared_[s];
-      const auto what = done["status"] == "ok" ? system_.describe(done) : "failed: " + done["reason"].get<std::string>();
+      const auto what =
+          done["status"] == "ok" ? system_.describe(done) : "failed: " + done["reason"].get<std::string>();
       run_.report({.task = "prepare", .unit = "", .finished = fmt::format("{}: {}", run.label, what)});
     }
   }
 
   // By the first group that reads it.
   [[nodiscard]] std::string describe_subject(std::size_t s) const {
-    const auto block = std::find_if(plan_.blocks.begin(), plan_.blocks.end(), [&](const Block& b) { return b.subject == s; });
+    const auto block =
+        std::find_if(plan_.blocks.begin(), plan_.blocks.end(), [&](const Block& b) { return b.subject == s; });
     return describe(study_, block->group, block->seed);
   }
 
@@ -253,7 +264,9 @@ class Work {
     run_.report({.task = "read back", .done = done, .total = total, .unit = unit});
     core::parallel_for(static_cast<std::int64_t>(missing.size()), run_.threads, [&](std::int64_t m) {
       core::throw_if_stopped();
-      const auto [b, place] = missing[static_cast<std::size_t>(m)];
+      const auto& next = missing[static_cast<std::size_t>(m)];
+      const std::size_t b = next.block;
+      const std::int64_t place = next.place;
       const auto number = item(b, place);
       const auto result = cells_.try_cell(determinants(b, place), [&] {
         return record::to_json(system_.read(settings(b), subject(b), prepared(b), number, shared_));
@@ -263,9 +276,9 @@ class Work {
       auto read = record::reading(*result);
       const auto& tested = system_.metrics().front();
       const auto score = read->score(tested.key);
-      const auto line = fmt::format("{}, {} {}: {}", core::printable(describe(study_, plan_.blocks[b].group, plan_.blocks[b].seed)),
-                                    system_.words().item, number,
-                                    score ? record::to_text(tested, *score) : record::to_string(read->status));
+      const auto line = fmt::format(
+          "{}, {} {}: {}", core::printable(describe(study_, plan_.blocks[b].group, plan_.blocks[b].seed)),
+          system_.words().item, number, score ? record::to_text(tested, *score) : record::to_string(read->status));
       reading(b, place) = std::move(read);
       run_.report({.task = "read back", .done = ++done, .total = total, .unit = unit, .finished = line});
     });
@@ -317,14 +330,16 @@ Outline Work::outline() {
       for (std::int64_t i = 0; i < study_.items; ++i) part.done += reading(b, i).has_value();
     }
     if (part.done < part.total)
-      part.seconds = system_.reading_seconds(study_.groups[g].settings) * static_cast<double>(part.total - part.done) / run_.threads;
+      part.seconds = system_.reading_seconds(study_.groups[g].settings) * static_cast<double>(part.total - part.done) /
+                     run_.threads;
     result.readings.push_back(std::move(part));
   }
   return result;
 }
 
 // A result that stands: of this study with these inputs, whole, as it was written. Null where there is none.
-Json kept_result(const std::filesystem::path& path, const std::string& inputs, const std::function<void(const std::string&)>& warn) {
+Json kept_result(const std::filesystem::path& path, const std::string& inputs,
+                 const std::function<void(const std::string&)>& warn) {
   std::error_code none;
   if (!std::filesystem::exists(path, none)) return {};
   try {
@@ -345,9 +360,10 @@ void check_owner(const Study& study, const std::filesystem::path& folder) {
   if (!std::filesystem::is_regular_file(path, none)) return;
   const Json config = core::read_json(path);
   if (config.is_object() && config.value("verb", Json()) == "demo") {
-    throw core::Error(core::ErrorKind::kUsage,
-                      "{}: holds the demo of an older version of Pellucid; remove it, or name another folder with --out",
-                      folder.string());
+    throw core::Error(
+        core::ErrorKind::kUsage,
+        "{}: holds the demo of an older version of Pellucid; remove it, or name another folder with --out",
+        folder.string());
   }
   const auto name = config.is_object() ? config.find("study") : config.end();
   if (name == config.end() || !name->is_string() || *name == study.name) return;
@@ -364,8 +380,8 @@ void require_memory(const Study& study) {
 
 }  // namespace
 
-Json run_study(const Study& study, System& system, const Folders& folders, const core::Run& run, const Json& environment,
-               const Peers& peers, const std::function<void(const std::string&)>& warn) {
+Json run_study(const Study& study, System& system, const Folders& folders, const core::Run& run,
+               const Json& environment, const Peers& peers, const std::function<void(const std::string&)>& warn) {
   require_memory(study);
   check_owner(study, folders.run);
   {

@@ -39,14 +39,14 @@ struct Outline {
 
 /// Runs the study, or goes on with what the folders hold.
 ///
-/// Every (group, seed, item) is a cell: all groups get the same items and seeds. Whatever fails for a reason of its own is
-/// a row of the result with its reason; a full disk or a stop ends the run.
+/// Every (group, seed, item) is a cell: all groups get the same items and seeds. Whatever fails for a reason of its own
+/// is a row of the result with its reason; a full disk or a stop ends the run.
 ///
 /// Everything is checked before any work is done or any file written: a refused study leaves the folders as they were.
 /// What is damaged in the folders is said, left out and computed again.
 ///
-/// Several processes on the same folders share the cells. Results do not depend on how many there are, nor on the order,
-/// nor on how often the run was killed.
+/// Several processes on the same folders share the cells. Results do not depend on how many there are, nor on the
+/// order, nor on how often the run was killed.
 ///
 /// @param environment what result.json says of where it was made.
 /// @param warn takes sentences on what was damaged, also where progress is off; may be empty.

@@ -47,15 +47,19 @@ Json take(Json& table, const char* key) {
 std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 // A value in a message.
-std::string shown(const Json& value) { return core::printable(value.dump(-1, ' ', false, Json::error_handler_t::replace)); }
+std::string shown(const Json& value) {
+  return core::printable(value.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
 
 // A document that is not too deep for what walks through it, and whose numbers are numbers.
 void check_tree(const Json& json, const std::string& where, int depth = 0) {
-  if (depth > kDeepest) throw Error(ErrorKind::kUsage, "{}: tables and lists are nested more than {} deep", where, kDeepest);
+  if (depth > kDeepest)
+    throw Error(ErrorKind::kUsage, "{}: tables and lists are nested more than {} deep", where, kDeepest);
   if (json.is_number_float() && !std::isfinite(json.get<double>()))
     throw Error(ErrorKind::kUsage, "{}: got inf or nan, expected a number", where);
   if (json.is_object()) {
-    for (const auto& [key, value] : json.items()) check_tree(value, fmt::format("{}: {}", where, core::printable(key)), depth + 1);
+    for (const auto& [key, value] : json.items())
+      check_tree(value, fmt::format("{}: {}", where, core::printable(key)), depth + 1);
   } else if (json.is_array()) {
     for (const auto& value : json) check_tree(value, where, depth + 1);
   }
@@ -76,7 +80,8 @@ Json read_with_base(const fs::path& file, std::vector<fs::path> extended = {}) {
     throw Error(ErrorKind::kUsage, "{}: extends: got a file that extends itself, expected an end", file.string());
   }
   if (extended.size() == kMostBases)
-    throw Error(ErrorKind::kUsage, "{}: extends: got a chain of more than {} files, expected an end", file.string(), kMostBases);
+    throw Error(ErrorKind::kUsage, "{}: extends: got a chain of more than {} files, expected an end", file.string(),
+                kMostBases);
   extended.push_back(itself);
   Json document = read_document(file);
   const Json base = take(document, "extends");
@@ -100,12 +105,14 @@ std::optional<double> number_of(const Json& value) {
 }
 
 Level read_level(Json table, const std::string& where) {
-  if (!table.is_object()) throw Error(ErrorKind::kUsage, "{}: got a level {}, expected a table with a label", where, shown(table));
+  if (!table.is_object())
+    throw Error(ErrorKind::kUsage, "{}: got a level {}, expected a table with a label", where, shown(table));
   const Json label = take(table, "label"), x = take(table, "x");
   if (label.is_null()) throw Error(ErrorKind::kUsage, "{}: got a level without label, expected one", where);
   if (!label.is_string() && !label.is_number())
     throw Error(ErrorKind::kUsage, "{}: label: got {}, expected text or a number", where, shown(label));
-  if (!x.is_null() && !number_of(x)) throw Error(ErrorKind::kUsage, "{}: x: got {}, expected a number", where, shown(x));
+  if (!x.is_null() && !number_of(x))
+    throw Error(ErrorKind::kUsage, "{}: x: got {}, expected a number", where, shown(x));
   return {text_of(label), number_of(x.is_null() ? label : x), std::move(table)};
 }
 
@@ -120,7 +127,8 @@ Axis read_axis(Json table, const std::string& where) {
   if (key.is_string() && values.is_array() && levels.is_null()) {
     const auto& name = key.get_ref<const std::string&>();
     if (std::count(name.begin(), name.end(), '.') >= kDeepest)
-      throw Error(ErrorKind::kUsage, "{}: key: got {}, expected a key such as training.attack.epsilon", here, core::quoted(name));
+      throw Error(ErrorKind::kUsage, "{}: key: got {}, expected a key such as training.attack.epsilon", here,
+                  core::quoted(name));
     for (const auto& value : values) axis.levels.push_back({text_of(value), number_of(value), nested(name, value)});
   } else if (levels.is_array() && key.is_null() && values.is_null()) {
     for (const auto& level : levels) axis.levels.push_back(read_level(level, here));
@@ -143,7 +151,8 @@ void check_published(const Json& published, const std::string& where) {
   };
   const auto check_texts = [&](const Json& table, const std::vector<const char*>& keys, const std::string& in) {
     for (const char* key : keys) {
-      if (!table.contains(key) || !table[key].is_string()) refuse(fmt::format("{}.{}", in, key), table.value(key, Json()), "text");
+      if (!table.contains(key) || !table[key].is_string())
+        refuse(fmt::format("{}.{}", in, key), table.value(key, Json()), "text");
     }
   };
   if (published.is_null()) return;
@@ -189,7 +198,9 @@ void check_pairs(const Study& study, const System& system, const std::string& wh
 }
 
 // The product, or one more than `most` where it is larger.
-std::int64_t product(std::int64_t a, std::int64_t b, std::int64_t most) { return b == 0 ? 0 : a > most / b ? most + 1 : a * b; }
+std::int64_t product(std::int64_t a, std::int64_t b, std::int64_t most) {
+  return b == 0 ? 0 : a > most / b ? most + 1 : a * b;
+}
 
 // Counts a study before it is built.
 // @return the number of groups.
@@ -198,14 +209,16 @@ std::size_t check_size(const Study& study, const System& system, const std::stri
     if (count <= most) return;
     std::vector<std::string> axes;
     for (const auto& axis : study.axes) axes.push_back(fmt::format("{}", axis.levels.size()));
-    throw Error(ErrorKind::kUsage, "{}: got more than {} {} ({} levels x {} seeds x {} {}), expected at most {}: {}", where, most, what,
-                fmt::join(axes, " x "), study.seeds, study.items, system.words().items(), most, fix);
+    throw Error(ErrorKind::kUsage, "{}: got more than {} {} ({} levels x {} seeds x {} {}), expected at most {}: {}",
+                where, most, what, fmt::join(axes, " x "), study.seeds, study.items, system.words().items(), most, fix);
   };
   const auto& words = system.words();
   std::int64_t groups = 1;
-  for (const auto& axis : study.axes) groups = product(groups, static_cast<std::int64_t>(axis.levels.size()), kMostGroups);
+  for (const auto& axis : study.axes)
+    groups = product(groups, static_cast<std::int64_t>(axis.levels.size()), kMostGroups);
   refuse("groups", groups, kMostGroups, "take levels out, or split the study");
-  refuse(words.repetitions(), product(groups, study.seeds, kMostRepetitions), kMostRepetitions, "take levels or seeds out");
+  refuse(words.repetitions(), product(groups, study.seeds, kMostRepetitions), kMostRepetitions,
+         "take levels or seeds out");
   refuse("cells", product(groups * study.seeds, study.items, kMostCells), kMostCells,
          fmt::format("take levels, seeds or {} out", words.items()));
   return static_cast<std::size_t>(groups);
@@ -214,7 +227,8 @@ std::size_t check_size(const Study& study, const System& system, const std::stri
 void check_tables(const Json& settings, const std::vector<std::string>& tables, const std::string& where) {
   for (const auto& [key, unused] : settings.items()) {
     if (std::find(tables.begin(), tables.end(), key) != tables.end()) continue;
-    throw Error(ErrorKind::kUsage, "{}: unknown table [{}]{}", where, core::printable(key), core::suggestion(key.substr(0, 80), tables));
+    throw Error(ErrorKind::kUsage, "{}: unknown table [{}]{}", where, core::printable(key),
+                core::suggestion(key.substr(0, 80), tables));
   }
 }
 
@@ -229,12 +243,14 @@ Json nested(const std::string& key, const Json& value) {
 std::vector<std::string> scales(const fs::path& file) {
   std::vector<std::string> names;
   const Json scales = read_with_base(file).value("scale", Json::object());
-  if (!scales.is_object()) throw Error(ErrorKind::kUsage, "{}: scale: got {}, expected tables [scale.NAME]", file.string(), shown(scales));
+  if (!scales.is_object())
+    throw Error(ErrorKind::kUsage, "{}: scale: got {}, expected tables [scale.NAME]", file.string(), shown(scales));
   for (const auto& [name, unused] : scales.items()) names.push_back(name);
   return names;
 }
 
-Study read_study(const System& system, const fs::path& file, const std::string& scale, const std::vector<std::string>& changes) {
+Study read_study(const System& system, const fs::path& file, const std::string& scale,
+                 const std::vector<std::string>& changes) {
   const std::string where = core::printable(file.string(), 200);
   Json document = read_with_base(file);
   const Json by_scale = take(document, "scale");
@@ -249,7 +265,8 @@ Study read_study(const System& system, const fs::path& file, const std::string& 
                   core::suggestion(scale, names));
     }
     if (!by_scale[scale].is_object())
-      throw Error(ErrorKind::kUsage, "{}: scale.{}: got {}, expected a table", where, core::printable(scale), shown(by_scale[scale]));
+      throw Error(ErrorKind::kUsage, "{}: scale.{}: got {}, expected a table", where, core::printable(scale),
+                  shown(by_scale[scale]));
     document.merge_patch(by_scale[scale]);
   }
   for (const auto& change : changes) {
@@ -267,8 +284,10 @@ Study read_study(const System& system, const fs::path& file, const std::string& 
   study.document = document;
   check_published(study.published, where);
   const Json axes = take(document, "axis");
-  if (!axes.is_null() && !axes.is_array()) throw Error(ErrorKind::kUsage, "{}: axis: got {}, expected [[axis]] tables", where, shown(axes));
-  if (axes.size() > kMostAxes) throw Error(ErrorKind::kUsage, "{}: got {} axes, expected at most {}", where, axes.size(), kMostAxes);
+  if (!axes.is_null() && !axes.is_array())
+    throw Error(ErrorKind::kUsage, "{}: axis: got {}, expected [[axis]] tables", where, shown(axes));
+  if (axes.size() > kMostAxes)
+    throw Error(ErrorKind::kUsage, "{}: got {} axes, expected at most {}", where, axes.size(), kMostAxes);
   for (const auto& table : axes) {
     auto axis = read_axis(table, where + ": [[axis]]");
     const auto same = [&](const Axis& other) { return other.name == axis.name; };
@@ -279,7 +298,8 @@ Study read_study(const System& system, const fs::path& file, const std::string& 
   Json tables_of = Json::object(), top = Json::object();
   for (const auto& [key, value] : document.items()) (value.is_object() ? tables_of : top)[key] = value;
   for (const auto& table : system.tables()) {
-    if (top.contains(table)) throw Error(ErrorKind::kUsage, "{}: {}: got {}, expected a table", where, table, shown(top[table]));
+    if (top.contains(table))
+      throw Error(ErrorKind::kUsage, "{}: {}: got {}, expected a table", where, table, shown(top[table]));
   }
   core::assign(study_fields(study, system), top, where);
   check_axis(study, "compare", study.compare, where);
@@ -289,7 +309,8 @@ Study read_study(const System& system, const fs::path& file, const std::string& 
   const auto groups = check_size(study, system, where);
   for (const auto& axis : study.axes) {
     for (const auto& level : axis.levels)
-      check_tables(level.settings, system.tables(), fmt::format("{}: {} = {}", where, core::printable(axis.name), core::printable(level.label)));
+      check_tables(level.settings, system.tables(),
+                   fmt::format("{}: {} = {}", where, core::printable(axis.name), core::printable(level.label)));
   }
   for (std::size_t g = 0; g < groups; ++g) {
     Group group{.levels = std::vector<std::size_t>(study.axes.size()), .settings = {}};

@@ -1,8 +1,8 @@
 // What a study is of: everything that the grid itself does not know.
 //
-// A system prepares a subject once for each repetition (trains a network), reads items back from it (images), and scores
-// each with the truth in hand. The grid does the rest: axes, scales, seeds, resumption, several processes, intervals,
-// contrasts, controls and the result. tests/grid/ has a system of a page.
+// A system prepares a subject once for each repetition (trains a network), reads items back from it (images), and
+// scores each with the truth in hand. The grid does the rest: axes, scales, seeds, resumption, several processes,
+// intervals, contrasts, controls and the result. tests/grid/ has a system of a page.
 #pragma once
 
 #include "pellucid/core/run.h"
@@ -27,9 +27,9 @@ struct Words {
 
 /// What is prepared once and read back from many times.
 struct Subject {
-  std::string id;             ///< names it in the folder of what studies share
-  core::Json determinants;    ///< all that its preparation depends on: names its cell in the shared store
-  core::Json settings;        ///< of the first group that reads it
+  std::string id;           ///< names it in the folder of what studies share
+  core::Json determinants;  ///< all that its preparation depends on: names its cell in the shared store
+  core::Json settings;      ///< of the first group that reads it
   std::int64_t seed = 0;
 };
 
@@ -51,9 +51,9 @@ struct Cell {
 
 /// A control to run: a cell of the shared store, so that studies share it.
 struct Control {
-  Subject subject = {};        ///< it is run once this is prepared ...
-  bool needs_subject = false;  ///< ... and not at all where that failed
-  core::Json determinants = {};  ///< with "control": its kind
+  Subject subject = {};                               ///< it is run once this is prepared ...
+  bool needs_subject = false;                         ///< ... and not at all where that failed
+  core::Json determinants = {};                       ///< with "control": its kind
   std::function<core::Json(const Shared&)> run = {};  ///< {"status", "value": number or null, "n"}, or `failed`
   std::function<record::Control(const core::Json& result)> row = {};  ///< what the result says
 };
@@ -77,10 +77,10 @@ struct Finished {
 /// How the mean of the tested metric is also taken: of another score, before the transformation. For PSNR, the PSNR of
 /// the mean squared error.
 struct Pooled {
-  std::string of;         ///< the score that is averaged: "mse"; lower is better
-  std::string in_group;   ///< the key in a group's row: "psnr_of_mean_error"
-  std::string in_contrast;  ///< the key in a contrast's row: "of_mean_error"
-  double least = 0;         ///< smaller scores count as this
+  std::string of;                         ///< the score that is averaged: "mse"; lower is better
+  std::string in_group;                   ///< the key in a group's row: "psnr_of_mean_error"
+  std::string in_contrast;                ///< the key in a contrast's row: "of_mean_error"
+  double least = 0;                       ///< smaller scores count as this
   double (*transform)(double) = nullptr;  ///< of the mean, to the tested metric; decreasing
   /// The difference in the tested metric between groups, from the ratio of their means; decreasing.
   double (*of_ratio)(double) = nullptr;
@@ -89,12 +89,12 @@ struct Pooled {
 /// A score at whose equal values a difference is also given: the intercept of the regression of the differences in the
 /// tested metric on those in the covariate.
 struct Covariate {
-  std::string key;    ///< in a contrast's row: "at_equal_loss"
-  std::string score;  ///< "matching_loss"
-  std::string label;  ///< "matching loss", for the summary; empty: not in the summary
+  std::string key;                          ///< in a contrast's row: "at_equal_loss"
+  std::string score;                        ///< "matching_loss"
+  std::string label;                        ///< "matching loss", for the summary; empty: not in the summary
   std::function<double(double)> transform;  ///< NaN: the pair is left out
   double near = 0;                          ///< transformed differences up to which a pair counts as overlapping
-  std::string alike;                        ///< that in words: "have matching losses within a factor of 2 of each other"
+  std::string alike;           ///< that in words: "have matching losses within a factor of 2 of each other"
   bool needs_overlap = false;  ///< left out where fewer than 30 pairs overlap; else it is called extrapolated
   std::string ratio;           ///< the key of the ratio of the groups' means; empty: none
   /// Whether two groups' values measure the same thing.
@@ -140,17 +140,20 @@ class System {
   /// @throws Error(kUsage) if there are fewer.
   [[nodiscard]] virtual std::int64_t item(const core::Json& /*settings*/, std::int64_t place) { return place; }
   [[nodiscard]] virtual Subject subject(const core::Json& settings, std::int64_t seed) = 0;
-  /// Prepares a subject, or finds it. @return {"status": "ok", ...} or `failed`; nothing while another process is at it.
-  [[nodiscard]] virtual std::optional<core::Json> prepare(const Subject& subject, const Shared& shared, const core::Run& run);
+  /// Prepares a subject, or finds it. @return {"status": "ok", ...} or `failed`; nothing while another process is at
+  /// it.
+  [[nodiscard]] virtual std::optional<core::Json> prepare(const Subject& subject, const Shared& shared,
+                                                          const core::Run& run);
   /// What was prepared, for a line of progress.
   [[nodiscard]] virtual std::string describe(const core::Json& /*prepared*/) const { return "ready"; }
   /// Whether a kept result is one of `prepare`. It may be of any form.
   [[nodiscard]] virtual bool is_prepared(const core::Json& result) const;
   /// All that determines the readings of a group's items in one repetition, but for the item.
-  [[nodiscard]] virtual core::Json determinants(const core::Json& settings, const Subject& subject, const core::Json& prepared) = 0;
+  [[nodiscard]] virtual core::Json determinants(const core::Json& settings, const Subject& subject,
+                                                const core::Json& prepared) = 0;
   /// Reads one item back and scores it. What fails for a reason of its own is a reading with that status.
-  [[nodiscard]] virtual record::Reading read(const core::Json& settings, const Subject& subject, const core::Json& prepared,
-                                             std::int64_t item, const Shared& shared) = 0;
+  [[nodiscard]] virtual record::Reading read(const core::Json& settings, const Subject& subject,
+                                             const core::Json& prepared, std::int64_t item, const Shared& shared) = 0;
   /// Loads, before threads begin, what all readings of a group need.
   virtual void warm_up(const core::Json& /*settings*/) {}
 
@@ -158,23 +161,28 @@ class System {
 
   [[nodiscard]] virtual std::vector<Control> controls(const Study& /*study*/) { return {}; }
   /// Controls that follow from the cells: the score of who guesses without an observation.
-  [[nodiscard]] virtual std::vector<record::Control> baselines(const Study& /*study*/, const std::vector<Cell>& /*cells*/) {
+  [[nodiscard]] virtual std::vector<record::Control> baselines(const Study& /*study*/,
+                                                               const std::vector<Cell>& /*cells*/) {
     return {};
   }
 
   // Estimates for `outline`, in seconds on one core.
 
-  [[nodiscard]] virtual double preparing_seconds(const Subject& /*subject*/, const std::filesystem::path& /*shared*/) { return 0; }
+  [[nodiscard]] virtual double preparing_seconds(const Subject& /*subject*/, const std::filesystem::path& /*shared*/) {
+    return 0;
+  }
   [[nodiscard]] virtual double reading_seconds(const core::Json& /*settings*/) { return 0; }
 
   // The result.
 
   /// The budget that two groups share, for a sentence: "600 iterations"; empty where they differ.
-  [[nodiscard]] virtual std::string budget(const core::Json& /*settings*/, const core::Json& /*other*/) const { return ""; }
+  [[nodiscard]] virtual std::string budget(const core::Json& /*settings*/, const core::Json& /*other*/) const {
+    return "";
+  }
   /// Subjects that say nothing (networks that learnt nothing): the headline does not lead with their groups.
   [[nodiscard]] virtual std::vector<std::size_t> meaningless(const Finished& /*finished*/) { return {}; }
-  /// An item as it is in truth, for the gallery: {"class", "original": PNG in base64}. Null: it is no picture, and there is
-  /// no gallery.
+  /// An item as it is in truth, for the gallery: {"class", "original": PNG in base64}. Null: it is no picture, and
+  /// there is no gallery.
   [[nodiscard]] virtual core::Json original(const core::Json& /*settings*/, std::int64_t /*item*/) { return {}; }
   /// Adds what only the system can say: "data", "trainings", "conventions", warnings.
   /// @param result as `result_of` made it so far.

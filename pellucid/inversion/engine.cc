@@ -148,7 +148,7 @@ struct Engine::State {
   Objective objective;
   double observed_square = 0;                  // |g*|^2 with the weights
   std::vector<std::unique_ptr<Value>> values;  // the first is the images
-  std::vector<Value*> outputs;  // of each layer
+  std::vector<Value*> outputs;                 // of each layer
   std::vector<std::unique_ptr<Step>> steps;
   std::unique_ptr<Head> head;
   Tensor gradient, label_gradient;
@@ -415,7 +415,9 @@ Tensor Engine::output(std::size_t layer) const {
     to_planes(planes.data_ptr<float>(), value.primal, value, images);
     return value.pixels() == 1 ? planes.flatten(1) : planes;
   }
-  return torch::from_blob(value.primal, {images, pixels, value.channels / pixels}).transpose(1, 2).reshape({images, value.channels});
+  return torch::from_blob(value.primal, {images, pixels, value.channels / pixels})
+      .transpose(1, 2)
+      .reshape({images, value.channels});
 }
 
 std::int64_t Engine::macs() const {

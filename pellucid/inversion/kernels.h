@@ -40,8 +40,8 @@ void sum_rows(double* y, const float* x, std::int64_t rows, std::int64_t columns
 void sum_product_rows(double* y, const float* x, const float* x_centre, const float* z, const float* z_centre,
                       std::int64_t rows, std::int64_t columns);
 /// y = scale[c] (x - centre[c]) + shift[c]; x and y may be the same array
-void scale_shift(float* y, const float* x, const float* centre, const float* scale, const float* shift, std::int64_t rows,
-                 std::int64_t columns);
+void scale_shift(float* y, const float* x, const float* centre, const float* scale, const float* shift,
+                 std::int64_t rows, std::int64_t columns);
 /// y = a[c] x + b[c] (z - centre[c]) + shift[c]; `add`: y += that
 void scale_shift_two(float* y, const float* a, const float* x, const float* b, const float* z, const float* centre,
                      const float* shift, std::int64_t rows, std::int64_t columns, bool add);

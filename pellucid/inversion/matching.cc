@@ -29,41 +29,51 @@ Tensor largest(const std::vector<Tensor>& tensors) {
 
 }  // namespace
 
-Problem make_problem(const sharing::Observation& observation, const InversionOptions& options, const std::vector<std::int64_t>& labels) {
+Problem make_problem(const sharing::Observation& observation, const InversionOptions& options,
+                     const std::vector<std::int64_t>& labels) {
   const double norm = sharing::gradient_norm(observation.update);
-  if (!std::isfinite(norm)) throw Error(ErrorKind::kModel, "the observed gradient: got values that are not finite, nothing can be matched");
+  if (!std::isfinite(norm))
+    throw Error(ErrorKind::kModel, "the observed gradient: got values that are not finite, nothing can be matched");
   if (norm == 0) throw Error(ErrorKind::kModel, "the observed gradient is zero everywhere: nothing can be matched");
   auto scaled = [&](const Tensor& tensor) { return tensor.to(torch::kFloat64) / norm; };
   const auto& architecture = observation.network.architecture;
-  core::require_memory(labels.size() * static_cast<std::uint64_t>(architecture.spec.classes) * 2 * sizeof(double),
-                       fmt::format("the labels of a batch of {} with {} classes", labels.size(), architecture.spec.classes));
-  Problem problem{.architecture = architecture,
-                  .state = observation.network.state,
-                  .mode = observation.update.mode,
-                  .batch_size = observation.update.batch_size,
-                  .functional = options.functional,
-                  .objective = options.objective,
-                  .observed = {},
-                  .weights = {},
-                  .scale = 1 / norm,
-                  .labels = torch::one_hot(torch::tensor(labels, torch::kInt64), architecture.spec.classes).to(torch::kFloat64),
-                  .residual = {}};
-  for (const auto& name : nets::parameter_names(architecture)) problem.observed.push_back(scaled(observation.update.gradient.at(name)));
+  core::require_memory(
+      labels.size() * static_cast<std::uint64_t>(architecture.spec.classes) * 2 * sizeof(double),
+      fmt::format("the labels of a batch of {} with {} classes", labels.size(), architecture.spec.classes));
+  Problem problem{
+      .architecture = architecture,
+      .state = observation.network.state,
+      .mode = observation.update.mode,
+      .batch_size = observation.update.batch_size,
+      .functional = options.functional,
+      .objective = options.objective,
+      .observed = {},
+      .weights = {},
+      .scale = 1 / norm,
+      .labels = torch::one_hot(torch::tensor(labels, torch::kInt64), architecture.spec.classes).to(torch::kFloat64),
+      .residual = {}};
+  for (const auto& name : nets::parameter_names(architecture))
+    problem.observed.push_back(scaled(observation.update.gradient.at(name)));
   problem.weights.assign(problem.observed.size(), 1);
   if (options.functional == Functional::kResidual) {
     if (problem.batch_size != 1) {
-      throw Error(ErrorKind::kUsage, "the residual attack: got a batch of {}, expected one image; use ig", problem.batch_size);
+      throw Error(ErrorKind::kUsage, "the residual attack: got a batch of {}, expected one image; use ig",
+                  problem.batch_size);
     }
     problem.residual = scaled(residual_at_logits(observation)).unsqueeze(0);
   }
   if (options.features > 0) {
     if (problem.batch_size != 1) {
-      throw Error(ErrorKind::kUsage, "features: a linear layer's input can be read off a batch of one only (got {}); expected features = 0",
-                  problem.batch_size);
+      throw Error(
+          ErrorKind::kUsage,
+          "features: a linear layer's input can be read off a batch of one only (got {}); expected features = 0",
+          problem.batch_size);
     }
     const auto& layers = architecture.layers;
-    const auto linear = std::find_if(layers.begin(), layers.end(), [](const nets::Layer& l) { return std::holds_alternative<nets::Linear>(l.op); });
-    if (linear == layers.end()) throw Error(ErrorKind::kUsage, "features: {} has no linear layer; expected features = 0", architecture.spec.net);
+    const auto linear = std::find_if(layers.begin(), layers.end(),
+                                     [](const nets::Layer& l) { return std::holds_alternative<nets::Linear>(l.op); });
+    if (linear == layers.end())
+      throw Error(ErrorKind::kUsage, "features: {} has no linear layer; expected features = 0", architecture.spec.net);
     problem.features_of = linear->name;
     problem.features = linear_input(observation.update, linear->name);
     problem.features_weight = options.features;
@@ -82,17 +92,25 @@ Problem on(Problem problem, const torch::Device& device) {
 }
 
 Tensor linear_input(const sharing::Update& update, const std::string& layer) {
-  const Tensor weight = update.gradient.at(layer + ".weight").to(torch::kFloat64), bias = update.gradient.at(layer + ".bias").to(torch::kFloat64);
+  const Tensor weight = update.gradient.at(layer + ".weight").to(torch::kFloat64),
+               bias = update.gradient.at(layer + ".bias").to(torch::kFloat64);
   const double square = bias.square().sum().item<double>();
-  if (square == 0) throw Error(ErrorKind::kModel, "the gradient of {}.bias is zero everywhere: the layer's input cannot be read off", layer);
+  if (square == 0)
+    throw Error(ErrorKind::kModel, "the gradient of {}.bias is zero everywhere: the layer's input cannot be read off",
+                layer);
   return weight.t().mv(bias) / square;
 }
 
 Matching::Matching(const Problem& problem, Precision precision)
-    : architecture_(problem.architecture), mode_(problem.mode), functional_(problem.functional), objective_(problem.objective),
-      weights_(problem.weights), scale_(problem.scale) {
+    : architecture_(problem.architecture),
+      mode_(problem.mode),
+      functional_(problem.functional),
+      objective_(problem.objective),
+      weights_(problem.weights),
+      scale_(problem.scale) {
   const auto type = precision == Precision::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  const auto leaves = nets::with_gradients({.architecture = architecture_, .state = nets::converted(problem.state, type)});
+  const auto leaves =
+      nets::with_gradients({.architecture = architecture_, .state = nets::converted(problem.state, type)});
   state_ = leaves.state;
   parameters_ = leaves.parameters;
   for (const auto& tensor : problem.observed) observed_.push_back(tensor.to(type));
@@ -101,14 +119,18 @@ Matching::Matching(const Problem& problem, Precision precision)
   features_weight_ = 0;
   if (!problem.features_of.empty()) {
     const auto& layers = architecture_.layers;
-    const auto linear = std::find_if(layers.begin(), layers.end(), [&](const nets::Layer& l) { return l.name == problem.features_of; });
-    before_features_ = {.spec = architecture_.spec, .layers = {layers.begin(), layers.begin() + linear->inputs.front() + 1}};
+    const auto linear =
+        std::find_if(layers.begin(), layers.end(), [&](const nets::Layer& l) { return l.name == problem.features_of; });
+    before_features_ = {.spec = architecture_.spec,
+                        .layers = {layers.begin(), layers.begin() + linear->inputs.front() + 1}};
     features_ = problem.features.to(type);
-    features_weight_ = problem.features_weight / std::max(problem.features.square().sum().item<double>(), std::numeric_limits<double>::min());
+    features_weight_ = problem.features_weight /
+                       std::max(problem.features.square().sum().item<double>(), std::numeric_limits<double>::min());
   }
 }
 
-Matching::Matching(const sharing::Observation& observation, const InversionOptions& options, const std::vector<std::int64_t>& labels)
+Matching::Matching(const sharing::Observation& observation, const InversionOptions& options,
+                   const std::vector<std::int64_t>& labels)
     : Matching(make_problem(observation, options, labels), options.precision) {}
 
 Tensor Matching::functional(const Tensor& logits) const {
@@ -121,7 +143,8 @@ Tensor Matching::distance(const std::vector<Tensor>& gradients) const {
     const Tensor unit = largest(gradients);
     std::vector<Tensor> scaled;
     for (const auto& gradient : gradients) scaled.push_back(gradient / unit);
-    return 1 - inner(scaled, observed_, weights_) / (inner(scaled, scaled, weights_).sqrt() * inner(observed_, observed_, weights_).sqrt());
+    return 1 - inner(scaled, observed_, weights_) /
+                   (inner(scaled, scaled, weights_).sqrt() * inner(observed_, observed_, weights_).sqrt());
   }
   std::vector<Tensor> difference;
   for (std::size_t i = 0; i < gradients.size(); ++i) difference.push_back(gradients[i] - observed_[i]);
@@ -161,7 +184,9 @@ std::optional<std::int64_t> label_read(const sharing::Observation& observation) 
 std::vector<std::int64_t> infer_labels(const sharing::Observation& observation) {
   if (!observation.labels.empty()) return observation.labels;
   if (observation.update.batch_size != 1) {
-    throw Error(ErrorKind::kUsage, "labels: not shared, and they can be read off a batch of one only (got {}); take an update whose labels are shared",
+    throw Error(ErrorKind::kUsage,
+                "labels: not shared, and they can be read off a batch of one only (got {}); take an update whose "
+                "labels are shared",
                 observation.update.batch_size);
   }
   return {residual_at_logits(observation).argmin().item<std::int64_t>()};

@@ -26,9 +26,9 @@ struct Problem {
   double features_weight = 0;    ///< of |h - h*|^2 / |h*|^2 in the matching loss
 };
 
-/// What a linear layer took, read off the update of one image exactly: its weight's gradient is d h^T and its bias's is d, so
-/// h = (grad W)^T d / |d|^2, least squares over the rows.
-/// Source: Phong et al. 2017, section 3; Geiping et al. 2020, proposition 3.1.
+/// What a linear layer took, read off the update of one image exactly: its weight's gradient is d h^T and its bias's is
+/// d, so h = (grad W)^T d / |d|^2, least squares over the rows. Source: Phong et al. 2017, section 3; Geiping et al.
+/// 2020, proposition 3.1.
 /// @return (in) float64. @throws Error(kModel) if the bias's gradient is zero everywhere.
 [[nodiscard]] Tensor linear_input(const sharing::Update& update, const std::string& layer);
 
@@ -45,15 +45,17 @@ struct Problem {
 
 /// The objective at one trial.
 struct Matched {
-  double matching_loss;  ///< the distance of the gradients, and of the features where they are matched; comparable between restarts of one attack
+  double matching_loss;  ///< the distance of the gradients, and of the features where they are matched; comparable
+                         ///< between restarts of one attack
   Tensor gradient;       ///< its gradient by the images, (B, C, H, W), in pixels' units
 };
 
-/// The matching loss and its gradient by double backward: the reference for the engine (engine.h), and what runs where the
-/// engine cannot.
+/// The matching loss and its gradient by double backward: the reference for the engine (engine.h), and what runs where
+/// the engine cannot.
 ///
-/// Scaled arithmetic: the observed gradient is divided by its norm and so is what is differentiated at the trial, so that
-/// gradients of norm 1e-30 are matched as well as those of norm 1; norms are taken after dividing by the largest entry.
+/// Scaled arithmetic: the observed gradient is divided by its norm and so is what is differentiated at the trial, so
+/// that gradients of norm 1e-30 are matched as well as those of norm 1; norms are taken after dividing by the largest
+/// entry.
 ///
 /// Holds no state that `operator()` changes: threads may share it.
 class Matching {
@@ -61,7 +63,8 @@ class Matching {
   /// @param precision kFloat32 or kFloat64.
   Matching(const Problem& problem, Precision precision);
   /// @throws as `make_problem`.
-  Matching(const sharing::Observation& observation, const InversionOptions& options, const std::vector<std::int64_t>& labels);
+  Matching(const sharing::Observation& observation, const InversionOptions& options,
+           const std::vector<std::int64_t>& labels);
 
   [[nodiscard]] Matched operator()(const Tensor& images) const;
 
@@ -77,9 +80,9 @@ class Matching {
   std::vector<Tensor> parameters_;
   std::vector<Tensor> observed_;  // over the norm
   std::vector<double> weights_;
-  double scale_;     // 1 / norm
-  Tensor labels_;    // (B, classes)
-  Tensor residual_;  // (1, classes), over the norm
+  double scale_;                        // 1 / norm
+  Tensor labels_;                       // (B, classes)
+  Tensor residual_;                     // (1, classes), over the norm
   nets::Architecture before_features_;  // the layers up to the features
   Tensor features_;
   double features_weight_;  // over |h*|^2

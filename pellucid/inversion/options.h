@@ -48,7 +48,8 @@ enum class Precision {
 struct InversionOptions {
   Functional functional = Functional::kResidual;
   Objective objective = Objective::kL2;
-  double features = 1;         ///< weight of |h - h*|^2 / |h*|^2, h* the first linear layer's input read off its gradient; one image only
+  /// Weight of |h - h*|^2 / |h*|^2, h* the first linear layer's input read off its gradient; one image only.
+  double features = 1;
   std::int64_t iterations = 1000;
   std::int64_t restarts = 8;
   double tv = 1e-2;            ///< weight of the total variation, mean|dx| + mean|dy|; 0: none

@@ -39,14 +39,15 @@ double convolution_rate(std::int64_t channels, std::int64_t size, double (*secon
   const memory::desc in({kImages, channels, size + 2, size + 2}, memory::data_type::f32, memory::format_tag::nhwc);
   const memory::desc out({kImages, channels, size, size}, memory::data_type::f32, memory::format_tag::nhwc);
   const memory::desc weight({channels, channels, kKernel, kKernel}, memory::data_type::f32, memory::format_tag::any);
-  const auto description = described<dnnl::convolution_forward>(
-      dnn.engine(), Onednn::attributes(), dnnl::prop_kind::forward_training, dnnl::algorithm::convolution_direct, in,
-      weight, out, one, none, none);
+  const auto description =
+      described<dnnl::convolution_forward>(dnn.engine(), Onednn::attributes(), dnnl::prop_kind::forward_training,
+                                           dnnl::algorithm::convolution_direct, in, weight, out, one, none, none);
   const auto zeros = [](const memory::desc& d) { return std::vector<float>(d.get_size() / sizeof(float)); };
   std::vector<float> x = zeros(in), w = zeros(description.weights_desc()), y = zeros(out), scratch;
-  const Call call = dnn.call<dnnl::convolution_forward>(description, {{DNNL_ARG_SRC, dnn.view(in, x.data())},
-                                                                     {DNNL_ARG_WEIGHTS, dnn.view(description.weights_desc(), w.data())},
-                                                                     {DNNL_ARG_DST, dnn.view(out, y.data())}});
+  const Call call = dnn.call<dnnl::convolution_forward>(
+      description, {{DNNL_ARG_SRC, dnn.view(in, x.data())},
+                    {DNNL_ARG_WEIGHTS, dnn.view(description.weights_desc(), w.data())},
+                    {DNNL_ARG_DST, dnn.view(out, y.data())}});
   dnn.bind_scratchpad([&](std::size_t bytes) {
     scratch.resize(bytes / sizeof(float) + 1);
     return scratch.data();

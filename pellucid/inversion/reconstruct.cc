@@ -19,11 +19,12 @@ namespace pellucid::inversion {
 namespace {
 
 constexpr double kGreyNoise = 0.01;
-constexpr double kLastRate = 1e-3;  // of the first, at the end of a cosine
-constexpr std::int64_t kPack = 4;   // trials in one engine, at most: each adds memory
+constexpr double kLastRate = 1e-3;        // of the first, at the end of a cosine
+constexpr std::int64_t kPack = 4;         // trials in one engine, at most: each adds memory
 constexpr std::int64_t kDevicePack = 64;  // on a device, where more trials keep it busy
 
-Tensor start(const sharing::Observation& observation, const InversionOptions& options, const Units& units, std::int64_t restart) {
+Tensor start(const sharing::Observation& observation, const InversionOptions& options, const Units& units,
+             std::int64_t restart) {
   std::vector<std::int64_t> shape = {observation.update.batch_size};
   for (auto n : observation.network.architecture.spec.input) shape.push_back(n);
   const core::Stream stream(options.seed, fmt::format("inversion start {}", observation.id), restart);
@@ -97,12 +98,14 @@ std::optional<std::string> not_converged(const Trial& trial) {
   const double loss = trial.matching_loss;
   if (!(loss > kRounding)) return std::nullopt;
   if (loss > kAbovePriors * trial.prior) {
-    return fmt::format("the matching loss is {:.2g} where the priors cost {:.2g}, and on the true image it is about 0", loss, trial.prior);
+    return fmt::format("the matching loss is {:.2g} where the priors cost {:.2g}, and on the true image it is about 0",
+                       loss, trial.prior);
   }
   const auto& along = trial.curve.matching_loss;
   const auto before = along.empty() ? loss : along[(along.size() - 1) * 9 / 10];
   if (along.size() >= 10 && loss < kFalling * before) {
-    return fmt::format("the matching loss fell from {:.2g} to {:.2g} in the last tenth of the iterations", before, loss);
+    return fmt::format("the matching loss fell from {:.2g} to {:.2g} in the last tenth of the iterations", before,
+                       loss);
   }
   return std::nullopt;
 }
@@ -117,7 +120,8 @@ double learning_rate(const InversionOptions& options, std::int64_t iteration) {
     case Decay::kCosine: return rate * ((1 + std::cos(std::numbers::pi * i / n)) / 2 + kLastRate);
     case Decay::kStep:
       for (const double share : {2.667, 1.6, 1.142}) {
-        const double milestone = std::round((n - std::fmod(n, share)) / share);  // Python's n // share: 4800 // 1.6 is 2999
+        // Python's n // share: 4800 // 1.6 is 2999.
+        const double milestone = std::round((n - std::fmod(n, share)) / share);
         if (i >= milestone) rate *= 0.1;
       }
   }
@@ -185,7 +189,8 @@ void check_applies(const sharing::Observation& observation, const InversionOptio
   static_cast<void>(make_problem(observation, options, infer_labels(observation)));
 }
 
-Reconstruction reconstruct(const sharing::Observation& observation, const InversionOptions& options, const core::Run& run) {
+Reconstruction reconstruct(const sharing::Observation& observation, const InversionOptions& options,
+                           const core::Run& run) {
   sharing::require_memory(observation.network.architecture, observation.update.batch_size);
   const torch::Device device(run.device);
   check_precision(options.precision, device);
@@ -202,7 +207,11 @@ Reconstruction reconstruct(const sharing::Observation& observation, const Invers
     const double loss = packed.front().matching_loss;
     done += static_cast<std::int64_t>(packed.size());
     std::move(packed.begin(), packed.end(), trials.begin() + first);
-    run.report({.task = "invert", .done = done, .total = options.restarts, .unit = "restarts", .note = fmt::format("matching loss {:.3g}", loss)});
+    run.report({.task = "invert",
+                .done = done,
+                .total = options.restarts,
+                .unit = "restarts",
+                .note = fmt::format("matching loss {:.3g}", loss)});
   });
   return choose(std::move(trials));
 }
@@ -220,28 +229,34 @@ std::string class_name(const sharing::Observation& observation, std::int64_t lab
   return names.empty() ? std::to_string(label) : core::quoted(names.at(static_cast<std::size_t>(label)));
 }
 
-// What the last bias's gradient says of the labels. It is the mean over the images of p - onehot(label): for a class of n of
-// B images, -n/B plus a mean probability. Only these classes can be negative, none below -n/B, and the sum is zero.
+// What the last bias's gradient says of the labels. It is the mean over the images of p - onehot(label): for a class of
+// n of B images, -n/B plus a mean probability. Only these classes can be negative, none below -n/B, and the sum is
+// zero.
 std::vector<Diagnosis> check_labels(const sharing::Observation& observation, Functional functional) {
   const Tensor residual = residual_at_logits(observation).to(torch::kFloat64);
   const auto batch = static_cast<double>(observation.update.batch_size);
-  const double rounding = 1e-6 + 1e-5 * residual.abs().max().item<double>();  // float32's, of probabilities and of their mean
+  // Float32's, of probabilities and of their mean.
+  const double rounding = 1e-6 + 1e-5 * residual.abs().max().item<double>();
   const auto negative = residual.lt(-rounding).sum().item<std::int64_t>();
-  if (std::abs(residual.sum().item<double>()) > rounding + 1e-3 * residual.abs().sum().item<double>() || negative > observation.update.batch_size) {
-    return {{"not-as-described",
-             fmt::format("the last bias's gradient is not that of the mean cross-entropy over {} image{}, where at most as many classes are negative (got {}) "
-                         "and the sum is zero: the update was changed (noise, compression), or is of more images or steps",
-                         observation.update.batch_size, observation.update.batch_size == 1 ? "" : "s", negative)}};
+  if (std::abs(residual.sum().item<double>()) > rounding + 1e-3 * residual.abs().sum().item<double>() ||
+      negative > observation.update.batch_size) {
+    return {
+        {"not-as-described",
+         fmt::format("the last bias's gradient is not that of the mean cross-entropy over {} image{}, where at most as "
+                     "many classes are negative (got {}) "
+                     "and the sum is zero: the update was changed (noise, compression), or is of more images or steps",
+                     observation.update.batch_size, observation.update.batch_size == 1 ? "" : "s", negative)}};
   }
   if (observation.labels.empty()) return {};
   Tensor probability = residual.clone();  // the mean of each class's, if the labels are right
   for (const auto label : observation.labels) probability[label] += 1 / batch;
   const auto least = probability.argmin().item<std::int64_t>(), most = probability.argmax().item<std::int64_t>();
   if (probability[least].item<double>() >= -rounding && probability[most].item<double>() <= 1 + rounding) return {};
-  return {{"wrong-label",
-           fmt::format("the labels that were shared contradict the gradient: it holds more images of class {} than were named, and fewer of {}; {}",
-                       class_name(observation, least), class_name(observation, most),
-                       functional == Functional::kLoss ? "the attack matched the wrong ones" : "this attack does not use them")}};
+  return {{"wrong-label", fmt::format("the labels that were shared contradict the gradient: it holds more images of "
+                                      "class {} than were named, and fewer of {}; {}",
+                                      class_name(observation, least), class_name(observation, most),
+                                      functional == Functional::kLoss ? "the attack matched the wrong ones"
+                                                                      : "this attack does not use them")}};
 }
 
 }  // namespace
@@ -254,7 +269,8 @@ std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const I
   if (trial.status == Status::kDiverged) causes.push_back({"diverged", trial.reason});
   if (trial.status == Status::kNotApplicable) causes.push_back({"not-applicable", trial.reason});
   const double norm = sharing::gradient_norm(observation.update);
-  if (norm < 1e-12) causes.push_back({"gradient-near-zero", fmt::format("the gradient is close to zero (norm {:.1e})", norm)});
+  if (norm < 1e-12)
+    causes.push_back({"gradient-near-zero", fmt::format("the gradient is close to zero (norm {:.1e})", norm)});
   const bool linear = std::holds_alternative<nets::Linear>(layers.back().op);
   if (linear) {
     for (auto& cause : check_labels(observation, options.functional)) causes.push_back(std::move(cause));
@@ -263,25 +279,33 @@ std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const I
     const double true_class = residual_at_logits(observation).min().item<double>();
     if (true_class >= 0) {
       causes.push_back({"float32-rounding",
-                        "float32 rounding: p(true) rounded to 1, so the true class is missing from the gradient; the published attack "
+                        "float32 rounding: p(true) rounded to 1, so the true class is missing from the gradient; the "
+                        "published attack "
                         "cannot match it, the residual attack can"});
     } else if (true_class > -1e-6) {
-      causes.push_back({"few-bits", fmt::format("float32 rounding: 1 - p(true) = {:.1e} has few correct bits left", -true_class)});
+      causes.push_back(
+          {"few-bits", fmt::format("float32 rounding: 1 - p(true) = {:.1e} has few correct bits left", -true_class)});
     }
   }
-  const auto holds = [&](auto is_kind) { return std::any_of(layers.begin(), layers.end(), [&](const auto& l) { return is_kind(l.op); }); };
+  const auto holds = [&](auto is_kind) {
+    return std::any_of(layers.begin(), layers.end(), [&](const auto& l) { return is_kind(l.op); });
+  };
   if (observation.update.mode == nets::Mode::kTraining) {
     if (holds([](const auto& op) { return std::holds_alternative<nets::Dropout>(op); })) {
-      causes.push_back({"dropout", "the client computed the gradient with dropout, and the attacker does not know what was dropped"});
+      causes.push_back(
+          {"dropout",
+           "the client computed the gradient with dropout, and the attacker does not know what was dropped"});
     }
     if (holds([](const auto& op) { return std::holds_alternative<nets::BatchNorm>(op); })) {
       causes.push_back({"batch-norm",
-                        "the client computed the gradient with batch norm in training mode: each layer subtracts the batch's mean and divides by its "
+                        "the client computed the gradient with batch norm in training mode: each layer subtracts the "
+                        "batch's mean and divides by its "
                         "deviation, so brightness and contrast leave hardly a trace in the gradient"});
     }
   }
   if (const auto sign = not_converged(trial)) {
-    causes.push_back({"not-converged", fmt::format("not converged: {}{}", *sign, causes.empty() ? "; more iterations or restarts may help" : "")});
+    causes.push_back({"not-converged", fmt::format("not converged: {}{}", *sign,
+                                                   causes.empty() ? "; more iterations or restarts may help" : "")});
   }
   return causes;
 }

@@ -51,8 +51,8 @@ class Arena {
 /// PyTorch has them channel by channel.
 struct Value {
   std::int64_t height = 1, width = 1, channels = 1, flattened_pixels = 1;
-  bool constant =
-      false;  ///< does not depend on the parameters: the images. Its tangent is zero, its adjoint is not asked for.
+  /// Does not depend on the parameters: the images. Its tangent is zero, its adjoint is not asked for.
+  bool constant = false;
   float *primal = nullptr, *adjoint = nullptr, *tangent = nullptr, *tangent_adjoint = nullptr;
   /// The same in brain floats, where a convolution of mixed precision asked for them.
   kernels::BFloat *low_primal = nullptr, *low_tangent = nullptr;

@@ -44,7 +44,8 @@ class BatchNorm : public Step {
     for (std::int64_t t = 0; t < plan_.trials; ++t) {
       const float* x = of(t, input().primal);
       if (plan_.training) take_statistics(t, x);
-      kernels::scale_shift(of(t, out_.primal), x, of_channel(t, mean_), of_channel(t, scale_), beta_, rows(), channels());
+      kernels::scale_shift(of(t, out_.primal), x, of_channel(t, mean_), of_channel(t, scale_), beta_, rows(),
+                           channels());
     }
   }
 
@@ -64,7 +65,8 @@ class BatchNorm : public Step {
         }
       }
       for (int part = 0; part < 2; ++part) {
-        plan_.add_sums(t, weights_[part], kernels::compare(of_channel(t, gradient_[part]), observed_[part], channels()));
+        plan_.add_sums(t, weights_[part],
+                       kernels::compare(of_channel(t, gradient_[part]), observed_[part], channels()));
       }
       if (!input().constant) pass_back(t, x, adjoint);
     }
@@ -98,8 +100,8 @@ class BatchNorm : public Step {
         row_[0][c] = static_cast<float>(of_x);
         row_[1][c] = static_cast<float>(constant);
       }
-      kernels::scale_shift_two(of(t, out_.tangent), of_channel(t, scale_), dx, row_[0], x, of_channel(t, mean_), row_[1], rows(), channels(),
-                               false);
+      kernels::scale_shift_two(of(t, out_.tangent), of_channel(t, scale_), dx, row_[0], x, of_channel(t, mean_),
+                               row_[1], rows(), channels(), false);
     }
   }
 
@@ -134,9 +136,11 @@ class BatchNorm : public Step {
         row_[2][c] = static_cast<float>(of_dx);
         row_[3][c] = static_cast<float>(of_x);
       }
-      kernels::scale_shift_two(result, of_channel(t, scale_), moved, row_[0], adjoint, zero(), row_[1], rows(), channels(),
-                               in_[0].add);
-      if (plan_.training) kernels::scale_shift_two(result, row_[2], dx, row_[3], x, of_channel(t, mean_), zero(), rows(), channels(), true);
+      kernels::scale_shift_two(result, of_channel(t, scale_), moved, row_[0], adjoint, zero(), row_[1], rows(),
+                               channels(), in_[0].add);
+      if (plan_.training)
+        kernels::scale_shift_two(result, row_[2], dx, row_[3], x, of_channel(t, mean_), zero(), rows(), channels(),
+                                 true);
     }
   }
 
@@ -149,9 +153,11 @@ class BatchNorm : public Step {
   [[nodiscard]] const float* zero() {
     std::fill_n(row_[4], channels(), 0.f);
     return row_[4];
-  }  // The mean of what `sum` summed up: what is nearly constant is multiplied about its mean, or float32 would cancel.
+  }
+  // The mean of what `sum` summed up: what is nearly constant is multiplied about its mean, or float32 would cancel.
   [[nodiscard]] const float* mean_of(int slot) {
-    for (std::int64_t c = 0; c < channels(); ++c) row_[5][c] = static_cast<float>(sums_[slot][c] / static_cast<double>(rows()));
+    for (std::int64_t c = 0; c < channels(); ++c)
+      row_[5][c] = static_cast<float>(sums_[slot][c] / static_cast<double>(rows()));
     return row_[5];
   }
   void sum(int slot, const float* x) {
@@ -187,15 +193,15 @@ class BatchNorm : public Step {
       row_[1][c] = static_cast<float>(plan_.training ? -scale_[i] * mean_adjoint_[i] : 0);
     }
     float* result = of(t, input().adjoint);
-    kernels::scale_shift_two(result, of_channel(t, scale_), adjoint, row_[0], x, of_channel(t, mean_), row_[1], rows(), channels(),
-                             in_[0].add);
+    kernels::scale_shift_two(result, of_channel(t, scale_), adjoint, row_[0], x, of_channel(t, mean_), row_[1], rows(),
+                             channels(), in_[0].add);
   }
 
   double epsilon_;
   float weights_[2];
   float *gamma_, *beta_, *observed_[2];
-  float *mean_, *r_, *scale_;       // trials x channels; scale = gamma r
-  float *gradient_[2], *v_[2];          // trials x channels, of gamma and of beta
+  float *mean_, *r_, *scale_;                                 // trials x channels; scale = gamma r
+  float *gradient_[2], *v_[2];                                // trials x channels, of gamma and of beta
   double *mean_adjoint_ = nullptr, *mean_product_ = nullptr;  // training: <y'> and <y' x^>
   double *mean_tangent_ = nullptr, *q_ = nullptr;             // training: <dx> and <x^ dx>
   double* sums_[3];

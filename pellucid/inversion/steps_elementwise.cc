@@ -240,8 +240,9 @@ class Normalise : public Step {
 
 void* Arena::take_bytes(std::size_t bytes) {
   constexpr std::size_t kAlignment = 64;
-  // oneDNN 2.7's AVX2 kernels for backward convolutions (jit:avx2, jit_1x1:avx2) write past an array in NHWC whose channels are no
-  // multiple of eight: up to 272 bytes were seen. One tile is 16 vectors at most, so this is enough for 256 channels of 16 pixels.
+  // oneDNN 2.7's AVX2 kernels for backward convolutions (jit:avx2, jit_1x1:avx2) write past an array in NHWC whose
+  // channels are no multiple of eight: up to 272 bytes were seen. One tile is 16 vectors at most, so this is enough for
+  // 256 channels of 16 pixels.
   constexpr auto kAvx512 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
   static const bool has_avx512 = (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kAvx512) == kAvx512;
   const std::size_t spare = has_avx512 ? 0 : 16 * 1024;

@@ -56,7 +56,8 @@ class Linear : public Step {
       plan_.add_sums(t, of_weight_, {inner, square, std::max(0.0, square - 2 * inner + observed_square_)});
       plan_.add_sums(t, of_bias_, kernels::compare(gradient, observed_bias_, outputs()));
       if (features_ != nullptr) {
-        plan_.features[t] += features_weight_ * kernels::compare(in_of(t, input().primal), features_, inputs()).difference;
+        plan_.features[t] +=
+            features_weight_ * kernels::compare(in_of(t, input().primal), features_, inputs()).difference;
       }
     }
   }

@@ -9,8 +9,10 @@
 namespace pellucid::metrics {
 
 std::vector<std::int64_t> assign(const Tensor& costs) {
-  if (costs.dim() != 2 || costs.size(0) != costs.size(1) || costs.scalar_type() != torch::kFloat64 || !torch::isfinite(costs).all().item<bool>()) {
-    throw core::Error(core::ErrorKind::kInternal, "assignment: got costs {}, expected finite float64 (n,n)", shape_text(costs));
+  if (costs.dim() != 2 || costs.size(0) != costs.size(1) || costs.scalar_type() != torch::kFloat64 ||
+      !torch::isfinite(costs).all().item<bool>()) {
+    throw core::Error(core::ErrorKind::kInternal, "assignment: got costs {}, expected finite float64 (n,n)",
+                      shape_text(costs));
   }
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const auto n = static_cast<std::size_t>(costs.size(0));
@@ -36,8 +38,10 @@ std::vector<std::int64_t> assign(const Tensor& costs) {
       }
       const double step = distance[nearest];
       for (std::size_t c = 0; c <= n; ++c) {
-        if (done[c]) row_price[row_of[c]] += step, column_price[c] -= step;
-        else if (c < n) distance[c] -= step;
+        if (done[c])
+          row_price[row_of[c]] += step, column_price[c] -= step;
+        else if (c < n)
+          distance[c] -= step;
       }
       column = nearest;
     }
@@ -51,7 +55,8 @@ std::vector<std::int64_t> assign(const Tensor& costs) {
 std::vector<std::int64_t> match(const Tensor& reconstructions, const Tensor& originals) {
   check_same_shape(reconstructions, originals);
   const auto n = originals.size(0);
-  core::require_memory(static_cast<std::uint64_t>(n) * static_cast<std::uint64_t>(n) * sizeof(double), "the errors of each reconstruction from each original");
+  core::require_memory(static_cast<std::uint64_t>(n) * static_cast<std::uint64_t>(n) * sizeof(double),
+                       "the errors of each reconstruction from each original");
   const auto flat = [&](const Tensor& images) { return images.detach().to(torch::kFloat64).reshape({n, -1}); };
   const Tensor a = flat(reconstructions), b = flat(originals);
   Tensor errors = torch::empty({n, n}, torch::kFloat64);

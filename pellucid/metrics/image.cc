@@ -43,7 +43,9 @@ double psnr(const Tensor& reconstruction, const Tensor& original) {
   return std::min(10 * std::log10(1 / mse(visible(reconstruction), visible(original))), kMaxPsnr);
 }
 
-bool ssim_applies(const Tensor& image) { return image.dim() == 3 && image.size(1) >= kWindow && image.size(2) >= kWindow; }
+bool ssim_applies(const Tensor& image) {
+  return image.dim() == 3 && image.size(1) >= kWindow && image.size(2) >= kWindow;
+}
 
 double ssim(const Tensor& reconstruction, const Tensor& original) {
   check_images(reconstruction, original);

@@ -93,7 +93,8 @@ std::vector<Shape> output_shapes(const Architecture& architecture) {
     shapes.push_back(std::visit(OutputShape{in}, layer.op));
     if (product(shapes.back()) <= 0) {
       const auto& input = architecture.spec.input;
-      throw core::Error(core::ErrorKind::kUsage, "{}: images of {}x{} pixels are too small: nothing is left after layer {}",
+      throw core::Error(core::ErrorKind::kUsage,
+                        "{}: images of {}x{} pixels are too small: nothing is left after layer {}",
                         architecture.spec.net, input[1], input[2], shapes.size());
     }
   }
@@ -101,7 +102,11 @@ std::vector<Shape> output_shapes(const Architecture& architecture) {
 }
 
 core::Json to_json(const Spec& spec) {
-  return {{"net", spec.net}, {"input", spec.input}, {"classes", spec.classes}, {"mean", spec.mean}, {"deviation", spec.deviation}};
+  return {{"net", spec.net},
+          {"input", spec.input},
+          {"classes", spec.classes},
+          {"mean", spec.mean},
+          {"deviation", spec.deviation}};
 }
 
 Spec spec_from_json(const core::Json& json) {

@@ -65,8 +65,8 @@ struct Dropout {
 /// The sum of its two inputs.
 struct Add {};
 
-using Op = std::variant<Normalise, Conv, Linear, BatchNorm, Relu, LeakyRelu, Sigmoid, Tanh, Gelu, MaxPool, AveragePool, GlobalAveragePool,
-                        Flatten, Dropout, Add>;
+using Op = std::variant<Normalise, Conv, Linear, BatchNorm, Relu, LeakyRelu, Sigmoid, Tanh, Gelu, MaxPool, AveragePool,
+                        GlobalAveragePool, Flatten, Dropout, Add>;
 
 /// One step of the evaluation.
 struct Layer {
@@ -78,7 +78,7 @@ inline constexpr int kNetworkInput = -1;
 
 /// What a network is asked to be; with this alone `nets::build` makes its layers.
 struct Spec {
-  std::string net = "small_cnn";                   ///< a name from `nets::zoo()`
+  std::string net = "small_cnn";                  ///< a name from `nets::zoo()`
   std::vector<std::int64_t> input = {1, 28, 28};  ///< (C, H, W)
   std::int64_t classes = 10;
   std::vector<double> mean = {}, deviation = {};  ///< the normalisation inside the network; empty: none

@@ -39,7 +39,8 @@ struct Evaluation {
   }
   Tensor operator()(const Conv& conv) const {
     const Tensor& weight = get(".weight");
-    return torch::conv2d(in[0].to(weight.scalar_type()), weight, conv.bias ? get(".bias") : Tensor(), conv.stride, conv.padding);
+    return torch::conv2d(in[0].to(weight.scalar_type()), weight, conv.bias ? get(".bias") : Tensor(), conv.stride,
+                         conv.padding);
   }
   Tensor operator()(const Linear&) const {
     const Tensor& weight = get(".weight");
@@ -65,9 +66,11 @@ struct Evaluation {
   Tensor operator()(const BatchNorm& norm) {
     const bool training = mode == Mode::kTraining;
     if (training && (part.sum ? part.batch : in[0].size(0)) * c10::multiply_integers(in[0].sizes().slice(2)) == 1) {
-      throw core::Error(core::ErrorKind::kUsage, "{}: batch norm in training mode: got one value a channel, a batch of one image at 1 x 1, expected two or "
-                                                 "more: one has no variance",
-                        layer->name);
+      throw core::Error(
+          core::ErrorKind::kUsage,
+          "{}: batch norm in training mode: got one value a channel, a batch of one image at 1 x 1, expected two or "
+          "more: one has no variance",
+          layer->name);
     }
     if (training && part.sum) return normalised_together(norm);
     Tensor mean = get(".running_mean"), variance = get(".running_var");
@@ -145,7 +148,8 @@ Tensor initial_bias(Init init, std::int64_t size, double fan_in, core::Stream st
 }  // namespace
 
 core::Field mode_field(std::string name, Mode& value, std::string help) {
-  return core::field(std::move(name), value, std::move(help), {{"evaluation", Mode::kEvaluation}, {"training", Mode::kTraining}});
+  return core::field(std::move(name), value, std::move(help),
+                     {{"evaluation", Mode::kEvaluation}, {"training", Mode::kTraining}});
 }
 
 Output evaluate(const Architecture& architecture, const TensorMap& state, const Tensor& images, Mode mode,
@@ -161,7 +165,8 @@ Output evaluate(const Architecture& architecture, const TensorMap& state, const 
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     evaluation.layer = &architecture.layers[i];
     evaluation.in.clear();
-    for (int source : evaluation.layer->inputs) evaluation.in.push_back(source == kNetworkInput ? images : outputs[source]);
+    for (int source : evaluation.layer->inputs)
+      evaluation.in.push_back(source == kNetworkInput ? images : outputs[source]);
     outputs[i] = std::visit(evaluation, evaluation.layer->op);
     for (int source : evaluation.layer->inputs) {
       if (source != kNetworkInput && last[source] == i) outputs[source].reset();
@@ -207,7 +212,8 @@ TensorMap initialise(const Architecture& architecture, std::uint64_t seed) {
 TensorMap converted(const TensorMap& state, torch::ScalarType type) {
   TensorMap copy;
   for (const auto& [name, tensor] : state) {
-    copy[name] = tensor.is_floating_point() ? tensor.detach().to(type, /*non_blocking=*/false, /*copy=*/true) : tensor.clone();
+    copy[name] =
+        tensor.is_floating_point() ? tensor.detach().to(type, /*non_blocking=*/false, /*copy=*/true) : tensor.clone();
   }
   return copy;
 }

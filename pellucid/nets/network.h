@@ -16,7 +16,7 @@ using TensorMap = std::map<std::string, Tensor>;
 
 struct Network {
   Architecture architecture;
-  TensorMap state;                   ///< every entry of `entries(architecture)`
+  TensorMap state;                        ///< every entry of `entries(architecture)`
   std::vector<std::string> classes = {};  ///< what the outputs stand for, in order; empty where the file does not say
 };
 
@@ -42,7 +42,8 @@ struct Part {
 ///
 /// The parameters are an argument: gradients flow to those that ask for them, and none of the tensors is changed.
 ///
-/// @param images (B, C, H, W) in [0, 1]. A convolution or linear layer computes in its weight's type; the layers between
+/// @param images (B, C, H, W) in [0, 1]. A convolution or linear layer computes in its weight's type; the layers
+/// between
 ///   take what comes.
 /// @param dropout the randomness of dropout in training mode; without it dropout passes everything.
 /// @param part which part of a batch the images are, in training mode.

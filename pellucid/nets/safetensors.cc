@@ -27,12 +27,14 @@ constexpr std::uint64_t kLargestHeader = 16 << 20;
 constexpr std::size_t kMostNames = 1 << 17, kMostDimensions = 64;
 constexpr std::uint64_t kMostValues = std::uint64_t{1} << 40;
 constexpr const char* kMetadata = "__metadata__";
-constexpr const char* kChecksumForm = "pellucid sha256 ";  // what a checksum begins with: damage to its key is seen by it
+// What a checksum begins with: damage to its key is seen by it.
+constexpr const char* kChecksumForm = "pellucid sha256 ";
 
 const std::vector<std::pair<std::string, torch::ScalarType>>& types() {
   static const std::vector<std::pair<std::string, torch::ScalarType>> list = {
-      {"F64", torch::kFloat64}, {"F32", torch::kFloat32}, {"F16", torch::kFloat16}, {"BF16", torch::kBFloat16}, {"I64", torch::kInt64},
-      {"I32", torch::kInt32},   {"I16", torch::kInt16},   {"I8", torch::kInt8},     {"U8", torch::kUInt8},      {"BOOL", torch::kBool}};
+      {"F64", torch::kFloat64}, {"F32", torch::kFloat32}, {"F16", torch::kFloat16}, {"BF16", torch::kBFloat16},
+      {"I64", torch::kInt64},   {"I32", torch::kInt32},   {"I16", torch::kInt16},   {"I8", torch::kInt8},
+      {"U8", torch::kUInt8},    {"BOOL", torch::kBool}};
   return list;
 }
 
@@ -41,7 +43,9 @@ std::string excerpt(const Json& json) { return core::printable(json.dump()); }
 
 // What the header says of one tensor, checked as far as it can be alone.
 TensorInfo tensor_info(const std::string& name, const Json& json, const std::string& file) {
-  auto fail = [&](const std::string& problem) { return Error(ErrorKind::kModel, "{}: tensor {}: {}", file, core::quoted(name), problem); };
+  auto fail = [&](const std::string& problem) {
+    return Error(ErrorKind::kModel, "{}: tensor {}: {}", file, core::quoted(name), problem);
+  };
   TensorInfo info;
   if (!json.is_object()) throw fail(fmt::format("got {}, expected an object", json.type_name()));
   for (const char* key : {"dtype", "shape", "data_offsets"}) {
@@ -49,7 +53,9 @@ TensorInfo tensor_info(const std::string& name, const Json& json, const std::str
   }
   const auto& dtype = json["dtype"];
   const auto type = std::find_if(types().begin(), types().end(), [&](const auto& t) { return dtype == t.first; });
-  if (type == types().end()) throw fail(fmt::format("dtype: got {}, expected F64, F32, F16, BF16, I64, I32, I16, I8, U8 or BOOL", excerpt(dtype)));
+  if (type == types().end())
+    throw fail(
+        fmt::format("dtype: got {}, expected F64, F32, F16, BF16, I64, I32, I16, I8, U8 or BOOL", excerpt(dtype)));
   info.type = type->second;
 
   const auto& shape = json["shape"];
@@ -57,7 +63,8 @@ TensorInfo tensor_info(const std::string& name, const Json& json, const std::str
   bool empty = false;
   if (!shape.is_array()) throw fail(fmt::format("shape: got {}, expected a list", excerpt(shape)));
   for (const auto& n : shape) {
-    if (!n.is_number_unsigned()) throw fail(fmt::format("shape: got {}, expected whole numbers from 0", excerpt(shape)));
+    if (!n.is_number_unsigned())
+      throw fail(fmt::format("shape: got {}, expected whole numbers from 0", excerpt(shape)));
     const auto size = n.get<std::uint64_t>();
     empty = empty || size == 0;
     if (__builtin_mul_overflow(product, std::max<std::uint64_t>(size, 1), &product) || product > kMostValues) {
@@ -67,7 +74,8 @@ TensorInfo tensor_info(const std::string& name, const Json& json, const std::str
   }
 
   const auto& offsets = json["data_offsets"];
-  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) {
+  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
+      !offsets[1].is_number_unsigned()) {
     throw fail(fmt::format("data_offsets: got {}, expected two whole numbers", excerpt(offsets)));
   }
   info.begin = offsets[0].get<std::uint64_t>();
@@ -79,11 +87,12 @@ TensorInfo tensor_info(const std::string& name, const Json& json, const std::str
   return info;
 }
 
-// Takes the header apart while it is parsed, one entry at a time, so that time and memory grow with its length and no faster.
-// Refuses names that occur twice, which JSON libraries silently merge, and lists deeper than the format's.
+// Takes the header apart while it is parsed, one entry at a time, so that time and memory grow with its length and no
+// faster. Refuses names that occur twice, which JSON libraries silently merge, and lists deeper than the format's.
 class HeaderParser : public nlohmann::json_sax<Json> {
  public:
-  HeaderParser(const std::string& file, std::map<std::string, TensorInfo>& tensors, std::map<std::string, std::string>& metadata)
+  HeaderParser(const std::string& file, std::map<std::string, TensorInfo>& tensors,
+               std::map<std::string, std::string>& metadata)
       : file_(file), tensors_(tensors), metadata_(metadata) {}
 
   bool null() override { return value(nullptr); }
@@ -97,7 +106,9 @@ class HeaderParser : public nlohmann::json_sax<Json> {
   bool start_array(std::size_t /*size*/) override { return open(Json::array()); }
   bool end_object() override { return close(); }
   bool end_array() override { return close(); }
-  bool parse_error(std::size_t /*position*/, const std::string& /*token*/, const Json::exception& /*error*/) override { return false; }
+  bool parse_error(std::size_t /*position*/, const std::string& /*token*/, const Json::exception& /*error*/) override {
+    return false;
+  }
 
   bool key(std::string& name) override {
     if (depth_ == 1) {
@@ -106,14 +117,19 @@ class HeaderParser : public nlohmann::json_sax<Json> {
       if (known) throw Error(ErrorKind::kModel, "{}: tensor {}: the name occurs twice", file_, core::quoted(name));
     } else if (depth_ == 2) {
       key_ = name;
-      if (entry_.size() == kMostNames) refuse(fmt::format("{}: got more than {} names", core::quoted(name_), kMostNames));
-      if (entry_.contains(name)) throw Error(ErrorKind::kModel, "{}: tensor {}: {} occurs twice", file_, core::quoted(name_), core::quoted(name));
+      if (entry_.size() == kMostNames)
+        refuse(fmt::format("{}: got more than {} names", core::quoted(name_), kMostNames));
+      if (entry_.contains(name))
+        throw Error(ErrorKind::kModel, "{}: tensor {}: {} occurs twice", file_, core::quoted(name_),
+                    core::quoted(name));
     }
     return true;
   }
 
  private:
-  [[noreturn]] void refuse(const std::string& problem) const { throw Error(ErrorKind::kModel, "{}: offset 8: header: {}", file_, problem); }
+  [[noreturn]] void refuse(const std::string& problem) const {
+    throw Error(ErrorKind::kModel, "{}: offset 8: header: {}", file_, problem);
+  }
 
   bool value(Json json) {
     if (depth_ == 0) refuse(fmt::format("got {}, expected an object", json.type_name()));
@@ -122,7 +138,8 @@ class HeaderParser : public nlohmann::json_sax<Json> {
     if (depth_ == 3 && entry_.is_object() && entry_[key_].is_array()) {
       auto& list = entry_[key_];
       if (list.size() == kMostDimensions) {
-        throw Error(ErrorKind::kModel, "{}: tensor {}: {}: got more than {} values", file_, core::quoted(name_), core::quoted(key_), kMostDimensions);
+        throw Error(ErrorKind::kModel, "{}: tensor {}: {}: got more than {} values", file_, core::quoted(name_),
+                    core::quoted(key_), kMostDimensions);
       }
       list.push_back(std::move(json));
     }
@@ -132,8 +149,10 @@ class HeaderParser : public nlohmann::json_sax<Json> {
   bool open(Json container) {
     if (depth_ == 0 && !container.is_object()) refuse("got array, expected an object");
     if (depth_ > 2) refuse("got more than 3 levels, expected names, their keys and lists");
-    if (depth_ == 1) entry_ = std::move(container);
-    else if (depth_ == 2 && entry_.is_object()) entry_[key_] = std::move(container);
+    if (depth_ == 1)
+      entry_ = std::move(container);
+    else if (depth_ == 2 && entry_.is_object())
+      entry_[key_] = std::move(container);
     ++depth_;
     return true;
   }
@@ -147,9 +166,12 @@ class HeaderParser : public nlohmann::json_sax<Json> {
       return true;
     }
     has_metadata_ = true;
-    if (!entry.is_object()) throw Error(ErrorKind::kModel, "{}: {}: got {}, expected an object", file_, kMetadata, entry.type_name());
+    if (!entry.is_object())
+      throw Error(ErrorKind::kModel, "{}: {}: got {}, expected an object", file_, kMetadata, entry.type_name());
     for (const auto& [name, text] : entry.items()) {
-      if (!text.is_string()) throw Error(ErrorKind::kModel, "{}: {}: {}: got {}, expected text", file_, kMetadata, core::quoted(name), text.type_name());
+      if (!text.is_string())
+        throw Error(ErrorKind::kModel, "{}: {}: {}: got {}, expected text", file_, kMetadata, core::quoted(name),
+                    text.type_name());
       metadata_[name] = text.get<std::string>();
     }
     return true;
@@ -159,7 +181,7 @@ class HeaderParser : public nlohmann::json_sax<Json> {
   std::map<std::string, TensorInfo>& tensors_;
   std::map<std::string, std::string>& metadata_;
   bool has_metadata_ = false;
-  int depth_ = 0;  // open containers
+  int depth_ = 0;           // open containers
   std::string name_, key_;  // of the entry at hand, and within it
   Json entry_;
 };
@@ -176,12 +198,15 @@ std::map<std::string, TensorInfo> in_order(std::map<std::string, TensorInfo> ten
 }
 
 // The JSON of a header, without a space and padded so that the data begin at a multiple of 8.
-std::string header_text(const std::map<std::string, TensorInfo>& tensors, const std::map<std::string, std::string>& metadata) {
+std::string header_text(const std::map<std::string, TensorInfo>& tensors,
+                        const std::map<std::string, std::string>& metadata) {
   Json header = Json::object();
   if (!metadata.empty()) header[kMetadata] = metadata;
   for (const auto& [name, info] : tensors) {
-    const auto type = std::find_if(types().begin(), types().end(), [wanted = info.type](const auto& t) { return t.second == wanted; });
-    if (type == types().end()) throw Error(ErrorKind::kInternal, "tensor \"{}\" has a type that safetensors lacks", name);
+    const auto type = std::find_if(types().begin(), types().end(),
+                                   [wanted = info.type](const auto& t) { return t.second == wanted; });
+    if (type == types().end())
+      throw Error(ErrorKind::kInternal, "tensor \"{}\" has a type that safetensors lacks", name);
     header[name] = {{"dtype", type->first}, {"shape", info.shape}, {"data_offsets", {info.begin, info.end}}};
   }
   std::string text = header.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
@@ -189,9 +214,12 @@ std::string header_text(const std::map<std::string, TensorInfo>& tensors, const 
   return text;
 }
 
-std::span<const std::uint8_t> bytes_of(const Tensor& tensor) { return {static_cast<const std::uint8_t*>(tensor.data_ptr()), tensor.nbytes()}; }
+std::span<const std::uint8_t> bytes_of(const Tensor& tensor) {
+  return {static_cast<const std::uint8_t*>(tensor.data_ptr()), tensor.nbytes()};
+}
 
-// The checksum of what `header_text` says without it, and of the tensors' bytes. @param digests SHA-256 of each, by name.
+// The checksum of what `header_text` says without it, and of the tensors' bytes. @param digests SHA-256 of each, by
+// name.
 std::string checksum(const std::string& header, const std::vector<std::string>& digests) {
   return kChecksumForm + core::sha256(header + fmt::format("{}", fmt::join(digests, "")));
 }
@@ -238,17 +266,21 @@ SafeTensorsFile::SafeTensorsFile(core::Bytes bytes, std::string name) : name_(st
 }
 
 void SafeTensorsFile::read_header(std::uint64_t size) {
-  if (size < 8) throw Error(ErrorKind::kModel, "{}: offset 0: got {} bytes, expected a header length of 8 bytes", name_, size);
+  if (size < 8)
+    throw Error(ErrorKind::kModel, "{}: offset 0: got {} bytes, expected a header length of 8 bytes", name_, size);
   core::Bytes text(8);
   source_(0, text);
   if (text[0] == 'P' && text[1] == 'K') {
-    throw Error(ErrorKind::kModel, "{}: got a zip archive, as torch.save and numpy.savez write them, expected safetensors: "
-                "in Python, safetensors.torch.save_file(torch.load(FILE), NEW_FILE)", name_);
+    throw Error(ErrorKind::kModel,
+                "{}: got a zip archive, as torch.save and numpy.savez write them, expected safetensors: "
+                "in Python, safetensors.torch.save_file(torch.load(FILE), NEW_FILE)",
+                name_);
   }
   std::memcpy(&header_size_, text.data(), 8);
   const auto most = std::min(kLargestHeader, size - 8);
   if (header_size_ > most) {
-    throw Error(ErrorKind::kModel, "{}: offset 0: header length: got {}, expected at most {}", name_, header_size_, most);
+    throw Error(ErrorKind::kModel, "{}: offset 0: header length: got {}, expected at most {}", name_, header_size_,
+                most);
   }
   text.resize(header_size_);
   source_(8, text);
@@ -260,27 +292,33 @@ void SafeTensorsFile::read_header(std::uint64_t size) {
 
   std::vector<std::pair<const TensorInfo*, const std::string*>> order;
   for (const auto& [name, info] : tensors_) order.emplace_back(&info, &name);
-  std::sort(order.begin(), order.end(),
-            [](const auto& a, const auto& b) { return std::pair(a.first->begin, a.first->end) < std::pair(b.first->begin, b.first->end); });
+  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.first->begin, a.first->end) < std::pair(b.first->begin, b.first->end);
+  });
   const std::uint64_t data = size - 8 - header_size_;
   std::uint64_t next = 0;
   for (const auto& [info, name] : order) {
     if (info->begin != next) {
-      throw Error(ErrorKind::kModel, "{}: tensor {}: begins at byte {} of the data, expected {}", name_, core::quoted(*name), info->begin, next);
+      throw Error(ErrorKind::kModel, "{}: tensor {}: begins at byte {} of the data, expected {}", name_,
+                  core::quoted(*name), info->begin, next);
     }
     if (info->end > data) {
-      throw Error(ErrorKind::kModel, "{}: tensor {}: ends at byte {} of the data, expected at most {}: the file is truncated", name_,
+      throw Error(ErrorKind::kModel,
+                  "{}: tensor {}: ends at byte {} of the data, expected at most {}: the file is truncated", name_,
                   core::quoted(*name), info->end, data);
     }
     next = info->end;
   }
   if (next != data) {
-    throw Error(ErrorKind::kModel, "{}: offset {}: got {} more bytes, expected the end of the file", name_, 8 + header_size_ + next, data - next);
+    throw Error(ErrorKind::kModel, "{}: offset {}: got {} more bytes, expected the end of the file", name_,
+                8 + header_size_ + next, data - next);
   }
 
   for (auto entry = metadata_.begin(); entry != metadata_.end();) {
     const bool named = entry->first == kChecksumKey, formed = entry->second.starts_with(kChecksumForm);
-    if (named != formed) throw Error(ErrorKind::kModel, "{}: metadata {}: the checksum itself is damaged", name_, core::quoted(entry->first));
+    if (named != formed)
+      throw Error(ErrorKind::kModel, "{}: metadata {}: the checksum itself is damaged", name_,
+                  core::quoted(entry->first));
     if (named) checksum_ = entry->second;
     entry = named ? metadata_.erase(entry) : std::next(entry);
   }
@@ -291,7 +329,8 @@ Json SafeTensorsFile::json(const std::string& key) const {
   const auto found = metadata_.find(key);
   if (found == metadata_.end()) return nullptr;
   if (found->second.size() > kLongest) {
-    throw Error(ErrorKind::kModel, "{}: metadata {}: got {} bytes, expected at most {}", name_, core::quoted(key), found->second.size(), kLongest);
+    throw Error(ErrorKind::kModel, "{}: metadata {}: got {} bytes, expected at most {}", name_, core::quoted(key),
+                found->second.size(), kLongest);
   }
   try {
     return Json::parse(found->second);
@@ -312,12 +351,15 @@ void SafeTensorsFile::verify() const {
   if (checksum_.empty()) return;
   auto with_checksum = metadata_;
   with_checksum[kChecksumKey] = checksum_;
-  if (header_text(tensors_, with_checksum).size() != header_size_) return;  // Python's JSON has spaces: another program wrote it anew
+  if (header_text(tensors_, with_checksum).size() != header_size_)
+    return;  // Python's JSON has spaces: another program wrote it anew
   std::vector<std::string> digests;
   for (const auto& [name, unused] : tensors_) digests.push_back(core::sha256(bytes_of(read(name))));
   if (checksum(header_text(in_order(tensors_), metadata_), digests) == checksum_) return;
-  throw Error(ErrorKind::kModel, "{}: the content is not what its checksum says: the file is damaged; if it was changed on purpose, take "
-              "\"{}\" out of its metadata", name_, kChecksumKey);
+  throw Error(ErrorKind::kModel,
+              "{}: the content is not what its checksum says: the file is damaged; if it was changed on purpose, take "
+              "\"{}\" out of its metadata",
+              name_, kChecksumKey);
 }
 
 SafeTensors SafeTensorsFile::read_all() const {

@@ -30,8 +30,8 @@ struct TensorInfo {
 ///
 /// Layout: 8 bytes little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, the data.
 /// Types: F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL.
-/// Source: https://github.com/huggingface/safetensors, "Format"; holes, overlaps and duplicate names are refused as there.
-/// Deviates: a header has at most 16 MiB (there 100 MB), 131,072 names, and 64 dimensions a tensor.
+/// Source: https://github.com/huggingface/safetensors, "Format"; holes, overlaps and duplicate names are refused as
+/// there. Deviates: a header has at most 16 MiB (there 100 MB), 131,072 names, and 64 dimensions a tensor.
 ///
 /// Files that Pellucid saved hold a checksum in their metadata (`kChecksumKey`): SHA-256 over the header that
 /// `write_safetensors` gives this content, followed by the SHA-256 of each tensor's bytes in hexadecimal, in order of
@@ -40,17 +40,21 @@ struct TensorInfo {
 class SafeTensorsFile {
  public:
   /// @throws Error(kIo) if the file cannot be read.
-  /// @throws Error(kModel) if the length, the header, a type, a shape or an offset is not what the format allows, saying
+  /// @throws Error(kModel) if the length, the header, a type, a shape or an offset is not what the format allows,
+  /// saying
   ///   where, what it got and what it expected.
   explicit SafeTensorsFile(const std::filesystem::path& path);
   /// The same of bytes. @param name what to call the file in messages.
   SafeTensorsFile(core::Bytes bytes, std::string name);
 
   [[nodiscard]] const std::string& name() const { return name_; }
-  [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }  ///< but for the checksum
+  [[nodiscard]] const std::map<std::string, std::string>& metadata() const {
+    return metadata_;
+  }  ///< but for the checksum
   [[nodiscard]] const std::map<std::string, TensorInfo>& tensors() const { return tensors_; }
 
-  /// An entry of the metadata that is JSON, null where there is none. Sorted: unlike `core::Json`, it takes many keys fast.
+  /// An entry of the metadata that is JSON, null where there is none. Sorted: unlike `core::Json`, it takes many keys
+  /// fast.
   /// @throws Error(kModel) if it is not JSON, or longer than 1 MiB.
   [[nodiscard]] nlohmann::json json(const std::string& key) const;
 
@@ -80,8 +84,8 @@ class SafeTensorsFile {
 [[nodiscard]] SafeTensors parse_safetensors(std::span<const std::uint8_t> bytes, const std::string& name);
 [[nodiscard]] SafeTensors read_safetensors(const std::filesystem::path& path);
 
-/// The bytes of a safetensors file, tensors in order of their names; equal content gives equal bytes. In text that is not
-/// UTF-8, the replacement character stands for what cannot be read.
+/// The bytes of a safetensors file, tensors in order of their names; equal content gives equal bytes. In text that is
+/// not UTF-8, the replacement character stands for what cannot be read.
 [[nodiscard]] core::Bytes write_safetensors(const SafeTensors& content);
 
 /// The same with the checksum, into a file.

@@ -22,15 +22,18 @@ std::optional<Spec> written_spec(const SafeTensorsFile& file) {
   if (!file.metadata().contains(kSpecKey)) return std::nullopt;
   const auto json = file.json(kSpecKey);
   try {
-    const bool flat = json.is_object() && json.size() <= 16 && std::all_of(json.begin(), json.end(), [](const auto& value) {
-      return !value.is_object() && std::none_of(value.begin(), value.end(), [](const auto& item) { return item.is_structured(); });
-    });
+    const bool flat =
+        json.is_object() && json.size() <= 16 && std::all_of(json.begin(), json.end(), [](const auto& value) {
+          return !value.is_object() &&
+                 std::none_of(value.begin(), value.end(), [](const auto& item) { return item.is_structured(); });
+        });
     if (!flat) throw Error(ErrorKind::kModel, "got something else than the description of a network");
     Spec spec = spec_from_json(core::Json(json));
     static_cast<void>(build(spec));
     return spec;
   } catch (const Error& error) {  // a usage error of the file's, not of the user's
-    throw Error(ErrorKind::kModel, "{}: metadata \"{}\": {}", file.name(), kSpecKey, core::printable(error.what(), 400));
+    throw Error(ErrorKind::kModel, "{}: metadata \"{}\": {}", file.name(), kSpecKey,
+                core::printable(error.what(), 400));
   }
 }
 
@@ -49,8 +52,8 @@ std::string find_prefix(const SafeTensorsFile& file, const std::vector<Entry>& e
     if (fits(prefix)) prefixes.insert(prefix);
   }
   if (prefixes.size() > 1) {
-    throw Error(ErrorKind::kModel, "{}: holds several networks, below {} and {}: save one of them alone", file.name(), core::quoted(*prefixes.begin()),
-                core::quoted(*std::next(prefixes.begin())));
+    throw Error(ErrorKind::kModel, "{}: holds several networks, below {} and {}: save one of them alone", file.name(),
+                core::quoted(*prefixes.begin()), core::quoted(*std::next(prefixes.begin())));
   }
   return prefixes.empty() ? "" : *prefixes.begin();
 }
@@ -64,7 +67,8 @@ Spec inferred_spec(const SafeTensorsFile& file, const Foreign& foreign) {
     const auto found = file.tensors().find(prefix + entry.name);
     return found == file.tensors().end() ? entry.shape : found->second.shape;
   };
-  if (const auto first = sizes(pattern.front()); first.size() == 4) spec.input = {first[1], first[1] == 1 ? 28 : 32, first[1] == 1 ? 28 : 32};
+  if (const auto first = sizes(pattern.front()); first.size() == 4)
+    spec.input = {first[1], first[1] == 1 ? 28 : 32, first[1] == 1 ? 28 : 32};
   if (const auto last = sizes(pattern.back()); last.size() == 1) spec.classes = last[0];  // the last layer's bias
   if (!foreign.input.empty()) spec.input = foreign.input;
   spec.mean = foreign.mean;
@@ -74,13 +78,16 @@ Spec inferred_spec(const SafeTensorsFile& file, const Foreign& foreign) {
 
 void compare(const Spec& written, const Foreign& foreign, const std::string& file) {
   const auto refuse = [&](const char* what, const std::string& got, const std::string& expected) {
-    throw Error(ErrorKind::kUsage, "{}: {}: got {}, but the file itself says {}; leave it out", file, what, got, expected);
+    throw Error(ErrorKind::kUsage, "{}: {}: got {}, but the file itself says {}; leave it out", file, what, got,
+                expected);
   };
   const auto list = [](const auto& values) { return fmt::format("[{}]", fmt::join(values, ", ")); };
   if (!foreign.net.empty() && foreign.net != written.net) refuse("network", core::quoted(foreign.net), written.net);
-  if (!foreign.input.empty() && foreign.input != written.input) refuse("input", list(foreign.input), list(written.input));
+  if (!foreign.input.empty() && foreign.input != written.input)
+    refuse("input", list(foreign.input), list(written.input));
   if (!foreign.mean.empty() && foreign.mean != written.mean) refuse("mean", list(foreign.mean), list(written.mean));
-  if (!foreign.deviation.empty() && foreign.deviation != written.deviation) refuse("deviation", list(foreign.deviation), list(written.deviation));
+  if (!foreign.deviation.empty() && foreign.deviation != written.deviation)
+    refuse("deviation", list(foreign.deviation), list(written.deviation));
 }
 
 Architecture find_architecture(const SafeTensorsFile& file, const Foreign& foreign) {
@@ -89,7 +96,9 @@ Architecture find_architecture(const SafeTensorsFile& file, const Foreign& forei
     return build(*written);
   }
   if (!foreign.net.empty()) return build(inferred_spec(file, foreign));
-  throw Error(ErrorKind::kModel, "{}: the file does not say which network it holds (metadata \"{}\"); name it with --net", file.name(), kSpecKey);
+  throw Error(ErrorKind::kModel,
+              "{}: the file does not say which network it holds (metadata \"{}\"); name it with --net", file.name(),
+              kSpecKey);
 }
 
 // The classes' names, where the file holds them.
@@ -107,17 +116,20 @@ std::vector<std::string> find_classes(const SafeTensorsFile& file, std::int64_t 
   if (static_cast<std::int64_t>(classes.size()) != expected) {
     throw fail(fmt::format("got {} names, expected {}: one for each class", classes.size(), expected));
   }
-  if (std::set(classes.begin(), classes.end()).size() != classes.size()) throw fail("got a name twice, expected each once");
+  if (std::set(classes.begin(), classes.end()).size() != classes.size())
+    throw fail("got a name twice, expected each once");
   return classes;
 }
 
 // Refuses a tensor of another shape, before it is read.
 void check(const Entry& entry, const TensorInfo& info, const SafeTensorsFile& file, const Spec& spec) {
   if (info.shape == entry.shape) return;
-  const bool of_the_images = entry.shape.size() == 2 && info.shape.size() == 2 && info.shape[0] == entry.shape[0];  // a linear layer's inputs
-  throw Error(ErrorKind::kModel, "{}: tensor \"{}\": got shape [{}], expected [{}]{}", file.name(), entry.name, fmt::join(info.shape, ", "),
-              fmt::join(entry.shape, ", "),
-              of_the_images ? fmt::format(" for images of {}: does the network take others?", fmt::join(spec.input, "x")) : "");
+  // A linear layer's inputs.
+  const bool of_the_images = entry.shape.size() == 2 && info.shape.size() == 2 && info.shape[0] == entry.shape[0];
+  throw Error(
+      ErrorKind::kModel, "{}: tensor \"{}\": got shape [{}], expected [{}]{}", file.name(), entry.name,
+      fmt::join(info.shape, ", "), fmt::join(entry.shape, ", "),
+      of_the_images ? fmt::format(" for images of {}: does the network take others?", fmt::join(spec.input, "x")) : "");
 }
 
 // A parameter or statistic as float32, a counter as int64.
@@ -127,7 +139,8 @@ Tensor as_expected(const Entry& entry, Tensor tensor, const SafeTensorsFile& fil
   const auto wanted = counter ? torch::kInt64 : torch::kFloat32;
   const auto got = tensor.scalar_type();
   if (!counter && !tensor.is_floating_point()) {
-    throw Error(ErrorKind::kModel, "{}: tensor \"{}\": got type {}, expected Float", file.name(), entry.name, torch::toString(got));
+    throw Error(ErrorKind::kModel, "{}: tensor \"{}\": got type {}, expected Float", file.name(), entry.name,
+                torch::toString(got));
   }
   if (tensor.is_floating_point()) {
     tensor = tensor.to(torch::kFloat32);
@@ -144,31 +157,35 @@ Tensor as_expected(const Entry& entry, Tensor tensor, const SafeTensorsFile& fil
 std::string part_of(const std::string& name) { return name.substr(0, name.find('.')); }
 
 // Says which tensors are beside the network's, and refuses those inside its parts: the network is another one then.
-void check_rest(const SafeTensorsFile& file, const std::string& prefix, const std::vector<Entry>& expected, const std::string& net,
-                std::vector<std::string>& notes) {
+void check_rest(const SafeTensorsFile& file, const std::string& prefix, const std::vector<Entry>& expected,
+                const std::string& net, std::vector<std::string>& notes) {
   std::set<std::string> own, parts;
   for (const auto& entry : expected) own.insert(prefix + entry.name), parts.insert(part_of(entry.name));
   std::vector<std::string> rest;
   for (const auto& [name, unused] : file.tensors()) {
     if (own.contains(name)) continue;
     if (name.starts_with(prefix) && parts.contains(part_of(name.substr(prefix.size())))) {
-      throw Error(ErrorKind::kModel, "{}: tensor {} is not one of {}'s: is it another network?", file.name(), core::quoted(name), net);
+      throw Error(ErrorKind::kModel, "{}: tensor {} is not one of {}'s: is it another network?", file.name(),
+                  core::quoted(name), net);
     }
     rest.push_back(core::quoted(name));
   }
   if (rest.empty()) return;
   const auto count = rest.size();
   if (count > 5) rest.resize(5), rest.push_back("...");
-  notes.push_back(fmt::format("{}: {} not {}'s {} left out: {}", file.name(), count == 1 ? "a tensor that is" : fmt::format("{} tensors that are", count), net,
-                               count == 1 ? "was" : "were", fmt::join(rest, ", ")));
+  notes.push_back(fmt::format("{}: {} not {}'s {} left out: {}", file.name(),
+                              count == 1 ? "a tensor that is" : fmt::format("{} tensors that are", count), net,
+                              count == 1 ? "was" : "were", fmt::join(rest, ", ")));
 }
 
 }  // namespace
 
-void save_network(const Network& network, const std::filesystem::path& path, std::map<std::string, std::string> metadata) {
+void save_network(const Network& network, const std::filesystem::path& path,
+                  std::map<std::string, std::string> metadata) {
   metadata["format"] = "pt";
   metadata[kSpecKey] = to_json(network.architecture.spec).dump();
-  if (!network.classes.empty()) metadata[kClassesKey] = core::Json(network.classes).dump(-1, ' ', false, core::Json::error_handler_t::replace);
+  if (!network.classes.empty())
+    metadata[kClassesKey] = core::Json(network.classes).dump(-1, ' ', false, core::Json::error_handler_t::replace);
   save_safetensors({.tensors = network.state, .metadata = std::move(metadata)}, path);
 }
 
@@ -184,23 +201,28 @@ Network load_network(const std::filesystem::path& path, const Foreign& foreign, 
     if (found != file.tensors().end()) {
       check(entry, found->second, file, spec);
     } else if (entry.kind != Entry::Kind::kCounter) {
-      throw Error(ErrorKind::kModel, "{}: tensor \"{}\" is missing: is it another network than {}?", file.name(), entry.name, spec.net);
+      throw Error(ErrorKind::kModel, "{}: tensor \"{}\" is missing: is it another network than {}?", file.name(),
+                  entry.name, spec.net);
     }
   }
   std::vector<std::string> remarks;
   if (!file.metadata().contains(kSpecKey)) {
-    remarks.push_back(fmt::format("{}: taken for {} on images of {} with {} classes, {}", file.name(), spec.net, fmt::join(spec.input, "x"), spec.classes,
+    remarks.push_back(fmt::format("{}: taken for {} on images of {} with {} classes, {}", file.name(), spec.net,
+                                  fmt::join(spec.input, "x"), spec.classes,
                                   spec.mean.empty() ? "not normalised" : "normalised as given"));
   }
   check_rest(file, prefix, expected, spec.net, remarks);
   std::set<std::string> from;
   for (const auto& entry : expected) {
-    network.state[entry.name] = file.tensors().contains(prefix + entry.name) ? as_expected(entry, file.read(prefix + entry.name), file, from)
-                                                                             : torch::zeros({}, torch::kInt64);  // older PyTorch files lack the counters
+    network.state[entry.name] = file.tensors().contains(prefix + entry.name)
+                                    ? as_expected(entry, file.read(prefix + entry.name), file, from)
+                                    : torch::zeros({}, torch::kInt64);  // older PyTorch files lack the counters
   }
   file.verify();
-  if (!from.empty()) remarks.push_back(fmt::format("{}: converted to float32 from {}", file.name(), fmt::join(from, ", ")));
-  if (!prefix.empty()) remarks.push_back(fmt::format("{}: read without the prefix {} of its names", file.name(), core::quoted(prefix)));
+  if (!from.empty())
+    remarks.push_back(fmt::format("{}: converted to float32 from {}", file.name(), fmt::join(from, ", ")));
+  if (!prefix.empty())
+    remarks.push_back(fmt::format("{}: read without the prefix {} of its names", file.name(), core::quoted(prefix)));
   if (notes != nullptr) notes->insert(notes->end(), remarks.begin(), remarks.end());
   return network;
 }

@@ -137,7 +137,8 @@ int preact_block(Builder& b, int x, std::int64_t in, std::int64_t out, std::int6
                  const BlockNames& names, Init init) {
   b.add_to(x, BatchNorm{in}, prefix + names.norm1);
   const int activated = b.add(Relu{});
-  b.add(Conv{.in = in, .out = out, .kernel = 3, .stride = stride, .padding = 1, .bias = false, .init = init}, prefix + names.conv1);
+  b.add(Conv{.in = in, .out = out, .kernel = 3, .stride = stride, .padding = 1, .bias = false, .init = init},
+        prefix + names.conv1);
   b.add(BatchNorm{out}, prefix + names.norm2);
   b.add(Relu{});
   const int residual =
@@ -169,8 +170,7 @@ void preact_resnet18(Architecture& net) {
     const std::int64_t out = 32 << stage;
     for (int block = 0; block < 2; ++block) {
       const std::int64_t stride = stage > 1 && block == 0 ? 2 : 1;
-      x = preact_block(b, x, in, out, stride, fmt::format("layer{}.{}.", stage, block),
-                       kPreActNames, Init::kPyTorch);
+      x = preact_block(b, x, in, out, stride, fmt::format("layer{}.{}.", stage, block), kPreActNames, Init::kPyTorch);
       in = out;
     }
   }
@@ -193,7 +193,8 @@ void preact_resnet8(Architecture& net) {
 void wide_resnet34_10(Architecture& net) {
   constexpr int kBlocks = (34 - 4) / 6, kWiden = 10;
   Builder b{net};
-  int x = b.add(Conv{.in = b.channels(), .out = 16, .kernel = 3, .padding = 1, .bias = false, .init = Init::kHeFanOut}, "conv1");
+  int x = b.add(Conv{.in = b.channels(), .out = 16, .kernel = 3, .padding = 1, .bias = false, .init = Init::kHeFanOut},
+                "conv1");
   std::int64_t in = 16;
   for (int group = 1; group <= 3; ++group) {
     const std::int64_t out = (8 << group) * kWiden;
@@ -222,14 +223,18 @@ const std::vector<ZooEntry>& zoo() {
        "Zhang et al. 2019 (TRADES), models/small_cnn.py", small_cnn},
       {"lenet", "three sigmoid convolutions and one linear layer, the classic target of gradient inversion",
        "Zhu et al. 2019 (Deep Leakage from Gradients), models/vision.py", lenet},
-      {"convnet", "eight convolutions with batch norm, width 64", "Geiping et al. 2020 (Inverting Gradients), ConvNet64", convnet},
-      {"preact_resnet18", "pre-activation ResNet-18 with a final batch norm and ReLU; shortcuts take the activated input",
+      {"convnet", "eight convolutions with batch norm, width 64",
+       "Geiping et al. 2020 (Inverting Gradients), ConvNet64", convnet},
+      {"preact_resnet18",
+       "pre-activation ResNet-18 with a final batch norm and ReLU; shortcuts take the activated input",
        "He et al. 2016; the variant of Rice et al. 2020", preact_resnet18},
-      {"preact_resnet8", "three pre-activation blocks of width 64, 128 and 256 behind a stem of stride 2: robust training on two cores",
+      {"preact_resnet8",
+       "three pre-activation blocks of width 64, 128 and 256 behind a stem of stride 2: robust training on two cores",
        "the blocks of preact_resnet18; ours", preact_resnet8},
-      {"resnet18", "ResNet-18 for small images: 3x3 stem, no max pooling", "He et al. 2015; the variant of pytorch-cifar", resnet18},
-      {"wide_resnet34_10", "Wide ResNet of depth 34 and width 10", "Zagoruyko and Komodakis 2016; without the unused block of TRADES",
-       wide_resnet34_10},
+      {"resnet18", "ResNet-18 for small images: 3x3 stem, no max pooling",
+       "He et al. 2015; the variant of pytorch-cifar", resnet18},
+      {"wide_resnet34_10", "Wide ResNet of depth 34 and width 10",
+       "Zagoruyko and Komodakis 2016; without the unused block of TRADES", wide_resnet34_10},
   };
   return list;
 }
@@ -240,8 +245,8 @@ Architecture build(const Spec& spec) {
   if (entry == all.end()) {
     std::vector<std::string> names;
     for (const auto& e : all) names.push_back(e.name);
-    throw core::Error(core::ErrorKind::kUsage, "network: got \"{}\", expected {}{}", spec.net, core::join_choices(names),
-                      core::suggestion(spec.net, names));
+    throw core::Error(core::ErrorKind::kUsage, "network: got \"{}\", expected {}{}", spec.net,
+                      core::join_choices(names), core::suggestion(spec.net, names));
   }
   auto sensible = [](std::int64_t size) { return size >= 1 && size <= kMostPixels; };
   if (spec.input.size() != 3 || !std::all_of(spec.input.begin(), spec.input.end(), sensible)) {
@@ -253,11 +258,12 @@ Architecture build(const Spec& spec) {
   }
   if (spec.mean.size() != spec.deviation.size() ||
       (!spec.mean.empty() && static_cast<std::int64_t>(spec.mean.size()) != spec.input[0])) {
-    refuse(spec, fmt::format("normalisation: got {} means and {} deviations, expected {} of each or none", spec.mean.size(),
-                             spec.deviation.size(), spec.input[0]));
+    refuse(spec, fmt::format("normalisation: got {} means and {} deviations, expected {} of each or none",
+                             spec.mean.size(), spec.deviation.size(), spec.input[0]));
   }
   for (const double deviation : spec.deviation) {
-    if (!(deviation > 0)) refuse(spec, fmt::format("normalisation: got a deviation of {}, expected above 0", deviation));
+    if (!(deviation > 0))
+      refuse(spec, fmt::format("normalisation: got a deviation of {}, expected above 0", deviation));
   }
   Architecture architecture{.spec = spec, .layers = {}};
   if (!spec.mean.empty()) architecture.layers.push_back({Normalise{spec.mean, spec.deviation}, "", {kNetworkInput}});

@@ -14,7 +14,9 @@ core::Json to_json(const Metric& m) {
           {"label", m.label},
           {"unit", m.unit},
           {"digits", m.digits},
-          {"better", m.better == Better::kHigher ? "higher" : m.better == Better::kLower ? "lower" : ""},
+          {"better", m.better == Better::kHigher  ? "higher"
+                     : m.better == Better::kLower ? "lower"
+                                                  : ""},
           {"main", m.main},
           {"oracle", m.oracle}};
 }

@@ -15,14 +15,15 @@ struct Metric {
   std::string key = {};    ///< in `Reading::scores` and in result.json
   std::string label = {};  ///< "PSNR"
   std::string unit = {};
-  int digits = -1;  ///< decimals in sentences and tables of means, one more for a single item; -1: three significant digits
+  /// Decimals in sentences and tables of means, one more for a single item; -1: three significant digits.
+  int digits = -1;
   Better better = Better::kNeither;  ///< which way the reconstruction is closer, that is, more leaks
-  bool main = false;      ///< stands in the table of groups
-  bool contrast = false;  ///< its difference stands beside the tested one in the table of contrasts
-  bool summed = true;     ///< summarised for each group; else it stands only with each cell
-  bool oracle = false;    ///< chosen with the truth in hand, which no attacker has
-  std::string summary = {};  ///< one line for lists
-  std::string source = {};   ///< the convention, and the paper that defines it
+  bool main = false;                 ///< stands in the table of groups
+  bool contrast = false;             ///< its difference stands beside the tested one in the table of contrasts
+  bool summed = true;                ///< summarised for each group; else it stands only with each cell
+  bool oracle = false;               ///< chosen with the truth in hand, which no attacker has
+  std::string summary = {};          ///< one line for lists
+  std::string source = {};           ///< the convention, and the paper that defines it
 };
 
 /// "24.1 dB", or with its sign "+2.0 dB".

@@ -22,7 +22,8 @@ Json or_null(const std::optional<T>& value) {
 }  // namespace
 
 std::string to_string(Status status) {
-  const auto* found = std::find_if(kStatuses.begin(), kStatuses.end(), [&](const auto& s) { return s.first == status; });
+  const auto* found =
+      std::find_if(kStatuses.begin(), kStatuses.end(), [&](const auto& s) { return s.first == status; });
   return found->second;
 }
 
@@ -52,7 +53,8 @@ std::optional<Reading> reading(const Json& json) {
       !picture.is_string() || !more.is_object())
     return std::nullopt;
   Reading r{.reason = reason, .picture = picture, .more = more};
-  const auto* named = std::find_if(kStatuses.begin(), kStatuses.end(), [&](const auto& s) { return status == s.second; });
+  const auto* named =
+      std::find_if(kStatuses.begin(), kStatuses.end(), [&](const auto& s) { return status == s.second; });
   if (named == kStatuses.end()) return std::nullopt;
   r.status = named->first;
   for (const auto& [key, value] : scores.items()) {

@@ -29,10 +29,11 @@ struct Diagnosis {
 /// One item read back.
 struct Reading {
   Status status = Status::kOk;
-  std::string reason = {};                    ///< why, where the status is not ok
-  std::map<std::string, double> scores = {};  ///< by `Metric::key`; finite; absent where nothing came out or none applies
+  std::string reason = {};  ///< why, where the status is not ok
+  /// By `Metric::key`; finite; absent where nothing came out or none applies.
+  std::map<std::string, double> scores = {};
   std::vector<Diagnosis> diagnoses = {};
-  std::string picture = {};                 ///< PNG in base64; empty where there is none
+  std::string picture = {};                ///< PNG in base64; empty where there is none
   core::Json more = core::Json::object();  ///< what else the system keeps of it
 
   /// The score, or nothing.

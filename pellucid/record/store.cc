@@ -39,7 +39,7 @@ off_t lock_byte(const std::string& name) {
 
 constexpr std::string_view kJournal = R"({"journal":)", kBeforeJournals = R"({"name":)";
 constexpr int kJournalVersion = 2;  // of the journal; 1 had no checksum and did not say its version
-constexpr std::size_t kSum = 16;  // hexadecimal digits
+constexpr std::size_t kSum = 16;    // hexadecimal digits
 constexpr std::size_t kPart = std::size_t{1} << 20, kLongestLine = std::size_t{64} << 20;  // bytes
 
 std::string sum_of(std::string_view text) { return core::sha256(text).substr(0, kSum); }
@@ -59,7 +59,8 @@ std::string host() {
 std::string cell_name(const Json& determinants) { return core::sha256(one_line(determinants)).substr(0, 16); }
 
 std::string journal_line(const Json& determinants, const Json& result) {
-  const auto rest = fmt::format(R"("name":"{}","cell":{},"result":{}}})", cell_name(determinants), one_line(determinants), one_line(result));
+  const auto rest = fmt::format(R"("name":"{}","cell":{},"result":{}}})", cell_name(determinants),
+                                one_line(determinants), one_line(result));
   return fmt::format(R"({}{}",{})", head(), sum_of(rest), rest);
 }
 
@@ -82,7 +83,10 @@ JournalLine read_journal_line(std::string_view line) {
   }
   if (!json.is_object() || json.size() != 3 || !json.contains("cell") || !json.contains("result")) return read;
   if (json.value("name", Json()) != cell_name(json["cell"])) return read;
-  return {.state = JournalLine::State::kWhole, .name = json["name"], .cell = std::move(json["cell"]), .result = std::move(json["result"])};
+  return {.state = JournalLine::State::kWhole,
+          .name = json["name"],
+          .cell = std::move(json["cell"]),
+          .result = std::move(json["result"])};
 }
 
 struct Store::File {
@@ -184,14 +188,17 @@ struct Store::File {
       journal.read_to += static_cast<off_t>(begin);
       text.erase(0, begin);
       if (text.size() > kLongestLine) {
-        throw Error(ErrorKind::kData, "{}: got a line of more than {}, expected a journal of cells; remove the file, and they are computed again",
-                    journal.path.string(), core::format_bytes(kLongestLine));
+        throw Error(
+            ErrorKind::kData,
+            "{}: got a line of more than {}, expected a journal of cells; remove the file, and they are computed again",
+            journal.path.string(), core::format_bytes(kLongestLine));
       }
     }
   }
 
-  // Takes up what a file holds when it is opened, the torn line that a process left at its end included: who appends holds
-  // the lock, so that no line is seen half-way. Where this process writes, the torn line is ended, and counts as damaged.
+  // Takes up what a file holds when it is opened, the torn line that a process left at its end included: who appends
+  // holds the lock, so that no line is seen half-way. Where this process writes, the torn line is ended, and counts as
+  // damaged.
   void begin(Journal& journal, bool writable) {
     lock(journal, kAppend, writable ? F_WRLCK : F_RDLCK, /*wait=*/true);
     const std::shared_ptr<void> unlock(nullptr, [&](void*) { (void)lock(journal, kAppend, F_UNLCK, false); });
@@ -210,9 +217,11 @@ struct Store::File {
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
       const auto name = entry.path().filename().string();
-      if (!name.starts_with("cells") || !name.ends_with(".jsonl") || journals.contains(entry.path()) || !entry.is_regular_file(error))
+      if (!name.starts_with("cells") || !name.ends_with(".jsonl") || journals.contains(entry.path()) ||
+          !entry.is_regular_file(error))
         continue;
-      if (auto other = open(entry.path(), O_RDONLY)) begin(journals.emplace(entry.path(), *other).first->second, /*writable=*/false);
+      if (auto other = open(entry.path(), O_RDONLY))
+        begin(journals.emplace(entry.path(), *other).first->second, /*writable=*/false);
     }
     for (auto& [path, journal] : journals) read(journal);
   }
@@ -254,7 +263,8 @@ struct Store::File {
   }
 };
 
-Store::Store(std::filesystem::path folder, Together together, bool read_only, Check check) : file_(std::make_unique<File>()) {
+Store::Store(std::filesystem::path folder, Together together, bool read_only, Check check)
+    : file_(std::make_unique<File>()) {
   file_->folder = folder;
   file_->check = std::move(check);
   file_->together = std::move(together);
@@ -265,7 +275,9 @@ Store::Store(std::filesystem::path folder, Together together, bool read_only, Ch
     std::filesystem::create_directories(folder, error);
     if (error) throw Error(ErrorKind::kIo, "{}: cannot make the folder: {}", folder.string(), error.message());
     for (const auto& path : {shared, file_->own}) {
-      if (!file_->journals.contains(path)) file_->begin(file_->journals.emplace(path, *file_->open(path, O_RDWR | O_CREAT)).first->second, /*writable=*/true);
+      if (!file_->journals.contains(path))
+        file_->begin(file_->journals.emplace(path, *file_->open(path, O_RDWR | O_CREAT)).first->second,
+                     /*writable=*/true);
     }
   }
   refresh();
@@ -298,14 +310,16 @@ std::vector<std::string> Store::take_notes() {
     if (std::exchange(journal.noted, true)) continue;
     const auto say = [&notes, &path = path, &j = journal](std::int64_t count, const std::string& what) {
       if (count == 0) return;
-      notes.push_back(fmt::format("{}: {} of {} lines {} {} and {} left out: what they held is computed again where it is needed", path.string(),
-                                  count, j.lines, count == 1 ? "is" : "are", what, count == 1 ? "is" : "are"));
+      notes.push_back(
+          fmt::format("{}: {} of {} lines {} {} and {} left out: what they held is computed again where it is needed",
+                      path.string(), count, j.lines, count == 1 ? "is" : "are", what, count == 1 ? "is" : "are"));
     };
     say(journal.damaged, fmt::format("damaged (the first is line {})", journal.first_damaged));
     say(journal.other, "of another version of Pellucid");
     say(journal.misshapen, "no result of such a cell");
     if (std::exchange(journal.torn, false))
-      notes.push_back(fmt::format("{}: the last line is torn and left out: what it held is computed again where it is needed", path.string()));
+      notes.push_back(fmt::format(
+          "{}: the last line is torn and left out: what it held is computed again where it is needed", path.string()));
   }
   return notes;
 }

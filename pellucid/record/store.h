@@ -44,11 +44,11 @@ struct Together {
 
 /// The cells of one folder.
 ///
-/// They are lines of `folder`/cells.jsonl (`journal_line`), appended as they are finished. A line is whole or it does not
-/// count, so a process may die at any moment; a power failure takes at most the cells that were finished within a second
-/// of one before them. Lines that are damaged, of another version or not a result of such a cell are left out: their cells
-/// are computed again, and `take_notes` says how many there were. Who computes a cell holds a lock on it, which
-/// ends with its process: two processes on one folder share the work. Where the file system has no locks, or the
+/// They are lines of `folder`/cells.jsonl (`journal_line`), appended as they are finished. A line is whole or it does
+/// not count, so a process may die at any moment; a power failure takes at most the cells that were finished within a
+/// second of one before them. Lines that are damaged, of another version or not a result of such a cell are left out:
+/// their cells are computed again, and `take_notes` says how many there were. Who computes a cell holds a lock on it,
+/// which ends with its process: two processes on one folder share the work. Where the file system has no locks, or the
 /// processes do not see one another's, `Together` keeps them apart.
 class Store {
  public:
@@ -57,8 +57,8 @@ class Store {
   using Check = std::function<bool(const core::Json& determinants, const core::Json& result)>;
 
   /// Opens the store, or begins it.
-  /// @param read_only changes nothing, not even where there is no store yet; only `find`, `refresh` and `take_notes` may
-  /// be called then.
+  /// @param read_only changes nothing, not even where there is no store yet; only `find`, `refresh` and `take_notes`
+  /// may be called then.
   /// @param check what a result must pass to be taken up; empty: everything is.
   /// @throws Error(kIo) if a file cannot be made or read.
   /// @throws Error(kData) if a file holds a line of more than 64 MiB, or is more than memory allows for.

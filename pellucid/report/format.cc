@@ -65,7 +65,9 @@ std::string count(Value value) {
   return *value < 0 ? fmt::format("{}{}", kMinus, digits) : digits;
 }
 
-std::string counted(Value value, std::string_view noun) { return fmt::format("{} {}{}", count(value), noun, value == 1.0 ? "" : "s"); }
+std::string counted(Value value, std::string_view noun) {
+  return fmt::format("{} {}{}", count(value), noun, value == 1.0 ? "" : "s");
+}
 
 std::string capital(std::string noun) {
   if (!noun.empty() && noun[0] >= 'a' && noun[0] <= 'z') noun[0] = static_cast<char>(noun[0] - 'a' + 'A');

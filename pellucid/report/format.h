@@ -48,5 +48,4 @@ template <typename Format>
   return fmt::format("[{}, {}]", format(interval.low), format(interval.high));
 }
 
-
 }  // namespace pellucid::report

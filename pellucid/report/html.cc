@@ -21,7 +21,8 @@ std::string render_study(const Study& s) {
 // Writes a file that is not there or holds something else.
 void keep(const std::filesystem::path& path, const std::string& content) {
   std::error_code none;
-  const bool stands = std::filesystem::is_regular_file(path, none) && std::filesystem::file_size(path, none) == content.size();
+  const bool stands =
+      std::filesystem::is_regular_file(path, none) && std::filesystem::file_size(path, none) == content.size();
   if (!stands || core::read_text(path) != content) core::write_file(path, content);
 }
 

@@ -1,6 +1,6 @@
-#include "pellucid/core/file.h"
 #include "pellucid/report/page.h"
 
+#include "pellucid/core/file.h"
 #include "pellucid/report/embedded.h"
 #include "pellucid/report/format.h"
 #include "pellucid/report/svg_chart.h"
@@ -20,7 +20,8 @@ std::string policy(const std::vector<std::string_view>& scripts) {
   for (const std::string_view script : scripts) {
     const std::string hex = core::sha256(script);
     core::Bytes digest;
-    for (std::size_t i = 0; i < hex.size(); i += 2) digest.push_back(static_cast<std::uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+    for (std::size_t i = 0; i < hex.size(); i += 2)
+      digest.push_back(static_cast<std::uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
     allowed += fmt::format(" 'sha256-{}'", core::base64(digest));
   }
   return "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'" +
@@ -33,7 +34,8 @@ std::string whole_page(const Page& page) {
   std::string links, sections, scripts;
   for (const Section& section : page.sections) {
     links += fmt::format("<a href=\"#{}\">{}</a>\n", section.id, section.link);
-    sections += fmt::format("<section id=\"{}\"><h2>{}</h2>\n{}</section>\n", section.id, section.title, section.content);
+    sections +=
+        fmt::format("<section id=\"{}\"><h2>{}</h2>\n{}</section>\n", section.id, section.title, section.content);
   }
   for (const std::string_view script : page.scripts) scripts += fmt::format("<script>{}</script>\n", script);
   return fmt::format(R"(<!doctype html>
@@ -50,9 +52,9 @@ std::string whole_page(const Page& page) {
 </main>
 {scripts}</body></html>
 )",
-                     fmt::arg("policy", policy(page.scripts)), fmt::arg("title", page.title), fmt::arg("css", kReportCss),
-                     fmt::arg("header", page.header), fmt::arg("links", links), fmt::arg("sections", sections),
-                     fmt::arg("footer", page.footer), fmt::arg("scripts", scripts));
+                     fmt::arg("policy", policy(page.scripts)), fmt::arg("title", page.title),
+                     fmt::arg("css", kReportCss), fmt::arg("header", page.header), fmt::arg("links", links),
+                     fmt::arg("sections", sections), fmt::arg("footer", page.footer), fmt::arg("scripts", scripts));
 }
 
 std::string page_header(const Node& root, const std::string& question, const std::string& evidence) {
@@ -73,16 +75,17 @@ std::string page_header(const Node& root, const std::string& question, const std
 {}<p class="headline">{}</p>
 {}{}{}</header>
 )",
-                     root["environment"]["date"].html(), root["title"].html(), question, root["headline"].html(), evidence,
-                     summary, warnings);
+                     root["environment"]["date"].html(), root["title"].html(), question, root["headline"].html(),
+                     evidence, summary, warnings);
 }
 
 std::string page_footer(const Node& root) {
-  return fmt::format("Pellucid {}. Every figure on this page is in result.json beside it.", root["environment"]["pellucid"].html());
+  return fmt::format("Pellucid {}. Every figure on this page is in result.json beside it.",
+                     root["environment"]["pellucid"].html());
 }
 
-std::string key_interval(const std::string& text, const std::string& label, const std::string& unit, const Interval& difference,
-                         const std::string& details) {
+std::string key_interval(const std::string& text, const std::string& label, const std::string& unit,
+                         const Interval& difference, const std::string& details) {
   auto format = [&](Value value) { return signed_metric(value, unit); };
   std::string chart;
   if (difference.value && difference.low && difference.high) {

@@ -20,10 +20,12 @@ struct Page {
   std::string header;
   std::vector<Section> sections;
   std::string footer;
-  std::vector<std::string_view> scripts = {};  ///< run in this order after everything else; they must not hold "</script"
+  /// Run in this order after everything else; they must not hold "</script".
+  std::vector<std::string_view> scripts = {};
 };
 
-/// A whole page that loads nothing. Its content security policy lets run the given scripts, by their hashes, and nothing else.
+/// A whole page that loads nothing. Its content security policy lets run the given scripts, by their hashes, and
+/// nothing else.
 [[nodiscard]] std::string whole_page(const Page& page);
 
 /// Title, the answer in large type, what it rests on, the sentences below it, and the warnings.
@@ -35,14 +37,14 @@ struct Page {
 
 /// A paired difference with its interval in words and drawn.
 /// @param text, details HTML. @param label, unit of the metric.
-[[nodiscard]] std::string key_interval(const std::string& text, const std::string& label, const std::string& unit, const Interval& difference,
-                                       const std::string& details);
+[[nodiscard]] std::string key_interval(const std::string& text, const std::string& label, const std::string& unit,
+                                       const Interval& difference, const std::string& details);
 
 /// One panel for each label, of which the screen shows the chosen one and paper shows all; needs no script.
 /// @param labels HTML. @param group unique on the page. @param name what is chosen, for screen readers.
 /// @param panel makes the content, by its position.
-[[nodiscard]] std::string tabs(const std::vector<std::string>& labels, const std::string& group, const std::string& name,
-                               const std::function<std::string(std::size_t)>& panel);
+[[nodiscard]] std::string tabs(const std::vector<std::string>& labels, const std::string& group,
+                               const std::string& name, const std::function<std::string(std::size_t)>& panel);
 
 /// A wide table scrolls in its own box, which the keyboard reaches.
 [[nodiscard]] std::string scroll_box(const std::string& name, const std::string& table);

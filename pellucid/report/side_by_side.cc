@@ -45,7 +45,8 @@ void add_settings(std::vector<Entry>& settings, const std::string& table, const 
 
 std::string levels_key(const Study& s, const StudyGroup& group) {
   std::vector<std::string> parts;
-  for (std::size_t axis = 0; axis < s.axes.size(); ++axis) parts.push_back(s.axes[axis].name + "=" + s.axes[axis].levels[group.levels[axis]].label);
+  for (std::size_t axis = 0; axis < s.axes.size(); ++axis)
+    parts.push_back(s.axes[axis].name + "=" + s.axes[axis].levels[group.levels[axis]].label);
   std::sort(parts.begin(), parts.end());
   return fmt::format("{}", fmt::join(parts, "\n"));
 }
@@ -56,12 +57,15 @@ Summary summarise(const RunResult& run) {
   for (const StudyGroup& group : s.groups) {
     for (const StudyMetric& m : main_metrics(s)) {
       const Interval value = mean(group, m);
-      if (value.value) summary.means.push_back({levels_key(s, group) + "\n" + m.key, group.label(), m.title(), in_brackets(value, m.unit)});
+      if (value.value)
+        summary.means.push_back(
+            {levels_key(s, group) + "\n" + m.key, group.label(), m.title(), in_brackets(value, m.unit)});
     }
   }
   for (const Node& node : s.root["contrasts"].items()) {
     const StudyMetric& m = s.metric(node["metric"]);
-    const std::string key = levels_key(s, s.groups[s.group(node["group"])]) + "\n-\n" + levels_key(s, s.groups[s.group(node["reference"])]);
+    const std::string key =
+        levels_key(s, s.groups[s.group(node["group"])]) + "\n-\n" + levels_key(s, s.groups[s.group(node["reference"])]);
     summary.contrasts.push_back({key + "\n" + m.key, node["label"].text(), m.title(), contrast_text(node, m.unit)});
   }
   for (const char* table : {"config", "data", "environment"}) add_settings(summary.settings, table, s.root[table]);
@@ -69,13 +73,15 @@ Summary summarise(const RunResult& run) {
 }
 
 // What A has in A's order, then what only B has.
-std::vector<std::vector<std::string>> matched(const std::vector<Entry>& a, const std::vector<Entry>& b, bool two_names) {
+std::vector<std::vector<std::string>> matched(const std::vector<Entry>& a, const std::vector<Entry>& b,
+                                              bool two_names) {
   auto find = [](const std::vector<Entry>& list, const std::string& key) {
     return std::find_if(list.begin(), list.end(), [&](const Entry& entry) { return entry.key == key; });
   };
   std::vector<std::vector<std::string>> rows;
   auto add = [&](const Entry& entry, const std::string& left, const std::string& right) {
-    rows.push_back(two_names ? std::vector<std::string>{entry.first, entry.second, left, right} : std::vector<std::string>{entry.first, left, right});
+    rows.push_back(two_names ? std::vector<std::string>{entry.first, entry.second, left, right}
+                             : std::vector<std::string>{entry.first, left, right});
   };
   for (const Entry& entry : a) {
     const auto other = find(b, entry.key);
@@ -98,7 +104,8 @@ std::string html_table(const TextTable& table) {
     }
     body += "</tr>\n";
   }
-  return scroll_box(escape(table.title), "<table class=\"results wide\">" + table_head(names) + "<tbody>" + body + "</tbody></table>\n");
+  return scroll_box(escape(table.title),
+                    "<table class=\"results wide\">" + table_head(names) + "<tbody>" + body + "</tbody></table>\n");
 }
 
 }  // namespace
@@ -129,14 +136,17 @@ std::string render_side_by_side(const RunResult& a, const RunResult& b) {
   std::string runs;
   for (const auto& [run, letter] : {std::pair(&a, "A"), std::pair(&b, "B")}) {
     const Node root(run->result, (run->folder / "result.json").string());
-    runs += fmt::format("<article class=\"card\"><h3>{}: {}</h3>\n<p class=\"muted\"><code>{}</code>, {}</p>\n<p>{}</p></article>\n", letter,
-                        root["title"].html(), escape(run->folder.string()), root["environment"]["date"].html(), root["headline"].html());
+    runs += fmt::format(
+        "<article class=\"card\"><h3>{}: {}</h3>\n<p class=\"muted\"><code>{}</code>, {}</p>\n<p>{}</p></article>\n",
+        letter, root["title"].html(), escape(run->folder.string()), root["environment"]["date"].html(),
+        root["headline"].html());
   }
-  return whole_page({.title = "Two runs side by side",
-                     .header = "<header>\n<p class=\"brand\">Pellucid</p>\n<h1>Two runs side by side</h1>\n<div class=\"cards\">\n" + runs +
-                               "</div></header>\n",
-                     .sections = std::move(sections),
-                     .footer = "Every figure on this page is in the two runs' result.json."});
+  return whole_page(
+      {.title = "Two runs side by side",
+       .header = "<header>\n<p class=\"brand\">Pellucid</p>\n<h1>Two runs side by side</h1>\n<div class=\"cards\">\n" +
+                 runs + "</div></header>\n",
+       .sections = std::move(sections),
+       .footer = "Every figure on this page is in the two runs' result.json."});
 }
 
 }  // namespace pellucid::report

@@ -46,8 +46,11 @@ std::vector<StudyMetric> open_metrics(const Node& list) {
   std::vector<StudyMetric> metrics;
   std::set<std::string> keys;
   for (const Node& node : list.items()) {
-    metrics.push_back({.key = node["key"].text(), .label = node["label"].text(), .unit = node["unit"].text(),
-                       .better = node["better"].text(), .oracle = node["oracle"].boolean()});
+    metrics.push_back({.key = node["key"].text(),
+                       .label = node["label"].text(),
+                       .unit = node["unit"].text(),
+                       .better = node["better"].text(),
+                       .oracle = node["oracle"].boolean()});
     auto& metric = metrics.back();
     if (node.has("main")) metric.main = node["main"].boolean();
     if (node.has("digits")) metric.digits = static_cast<int>(node["digits"].whole());
@@ -71,7 +74,8 @@ std::vector<std::size_t> levels_of(const std::vector<StudyAxis>& axes, const Nod
   std::vector<std::size_t> places;
   for (const StudyAxis& axis : axes) {
     const Node label = levels[axis.name];
-    const auto found = std::find_if(axis.levels.begin(), axis.levels.end(), [&](const auto& level) { return level.label == label.text(); });
+    const auto found = std::find_if(axis.levels.begin(), axis.levels.end(),
+                                    [&](const auto& level) { return level.label == label.text(); });
     if (found == axis.levels.end()) label.fail("the label of a level of " + axis.name);
     places.push_back(static_cast<std::size_t>(found - axis.levels.begin()));
   }
@@ -98,7 +102,8 @@ std::size_t Study::group(const Node& id) const {
 }
 
 const StudyMetric& Study::metric(const Node& key) const {
-  const auto found = std::find_if(metrics.begin(), metrics.end(), [name = key.text()](const auto& m) { return m.key == name; });
+  const auto found =
+      std::find_if(metrics.begin(), metrics.end(), [name = key.text()](const auto& m) { return m.key == name; });
   if (found == metrics.end()) key.fail("the key of a metric");
   return *found;
 }
@@ -106,11 +111,20 @@ const StudyMetric& Study::metric(const Node& key) const {
 Study open_study(const core::Json& result, const std::filesystem::path& folder) {
   const Node root(result, (folder / "result.json").string());
   check_schema(root["schema"], folder);
-  Study s{.root = root, .axes = open_axes(root["axes"]), .x = {}, .compare = {}, .metrics = open_metrics(root["metrics"]), .columns = {},
-          .groups = {}, .cells = root["cells"].items()};
+  Study s{.root = root,
+          .axes = open_axes(root["axes"]),
+          .x = {},
+          .compare = {},
+          .metrics = open_metrics(root["metrics"]),
+          .columns = {},
+          .groups = {},
+          .cells = root["cells"].items()};
   s.columns = root.has("columns") ? open_columns(root["columns"])  // results of before have none
-                                  : std::vector<StudyColumn>{{"label", "Label"}, {"p_true", "p(true)"}, {"guess_psnr", "PSNR of the mean image"},
-                                                             {"restart", "Restart"}, {"restarts", "Restarts"}};
+                                  : std::vector<StudyColumn>{{"label", "Label"},
+                                                             {"p_true", "p(true)"},
+                                                             {"guess_psnr", "PSNR of the mean image"},
+                                                             {"restart", "Restart"},
+                                                             {"restarts", "Restarts"}};
   if (root.has("words")) s.item = root["words"]["item"].text();
   s.x = axis_named(s.axes, root["x"]);
   s.compare = axis_named(s.axes, root["compare"]);
@@ -118,7 +132,8 @@ Study open_study(const core::Json& result, const std::filesystem::path& folder) 
   for (const Node& node : root["groups"].items()) {
     s.groups.push_back({node, levels_of(s.axes, node["levels"])});
     if (!taken.insert(s.groups.back().levels).second) node["levels"].fail("other levels for each group");
-    if (!s.group_places.emplace(node["id"].whole(), s.groups.size() - 1).second) node["id"].fail("another id for each group");
+    if (!s.group_places.emplace(node["id"].whole(), s.groups.size() - 1).second)
+      node["id"].fail("another id for each group");
   }
   for (const Node& cell : s.cells) (void)s.group(cell["group"]);
   return s;
@@ -129,11 +144,14 @@ std::string with_unit(Value value, const StudyMetric& m, int more) {
   return m.unit.empty() ? number : number + " " + m.unit;
 }
 
-Interval mean(const StudyGroup& group, const StudyMetric& metric) { return interval(group.node["metrics"][metric.key]["mean"]); }
+Interval mean(const StudyGroup& group, const StudyMetric& metric) {
+  return interval(group.node["metrics"][metric.key]["mean"]);
+}
 
 std::vector<StudyMetric> main_metrics(const Study& study) {
   std::vector<StudyMetric> metrics;
-  std::copy_if(study.metrics.begin(), study.metrics.end(), std::back_inserter(metrics), [](const StudyMetric& metric) { return metric.main; });
+  std::copy_if(study.metrics.begin(), study.metrics.end(), std::back_inserter(metrics),
+               [](const StudyMetric& metric) { return metric.main; });
   return metrics;
 }
 
@@ -143,10 +161,12 @@ std::vector<StudyColumn> open_columns(const Node& list) {
   return columns;
 }
 
-std::string label_without(const Study& study, const StudyGroup& group, const std::vector<std::optional<std::size_t>>& left_out) {
+std::string label_without(const Study& study, const StudyGroup& group,
+                          const std::vector<std::optional<std::size_t>>& left_out) {
   std::vector<std::string> labels;
   for (std::size_t axis = 0; axis < study.axes.size(); ++axis) {
-    if (std::find(left_out.begin(), left_out.end(), axis) == left_out.end()) labels.push_back(study.axes[axis].levels[group.levels[axis]].label);
+    if (std::find(left_out.begin(), left_out.end(), axis) == left_out.end())
+      labels.push_back(study.axes[axis].levels[group.levels[axis]].label);
   }
   return labels.empty() ? "all" : fmt::format("{}", fmt::join(labels, ", "));
 }

@@ -83,8 +83,10 @@ struct Study {
 /// The metrics that tables have room for: scores of the images, and none that needs the truth to choose.
 [[nodiscard]] std::vector<StudyMetric> main_metrics(const Study& study);
 
-/// The labels of a group's levels, but for those of the axes left out: "adversarial, residual"; "all" where none is left.
-[[nodiscard]] std::string label_without(const Study& study, const StudyGroup& group, const std::vector<std::optional<std::size_t>>& left_out);
+/// The labels of a group's levels, but for those of the axes left out: "adversarial, residual"; "all" where none is
+/// left.
+[[nodiscard]] std::string label_without(const Study& study, const StudyGroup& group,
+                                        const std::vector<std::optional<std::size_t>>& left_out);
 
 /// The talk's rows whose levels are all among the group's.
 [[nodiscard]] std::vector<Node> published_beside(const Study& study, const StudyGroup& group);

@@ -1,4 +1,5 @@
-// A study's charts: metrics along x, the trade-off with accuracy, every cell by group, training curves, PSNR against margin.
+// A study's charts: metrics along x, the trade-off with accuracy, every cell by group, training curves, PSNR against
+// margin.
 #include "pellucid/report/format.h"
 #include "pellucid/report/study_sections.h"
 #include "pellucid/report/svg_chart.h"
@@ -27,8 +28,8 @@ std::size_t place_of(std::vector<std::string>& labels, const std::string& label)
   return labels.size() - 1;
 }
 
-// Lines that differ in the compared level differ in colour, those that differ in anything else in dashes; without a compared axis
-// (or along it) colours simply follow each other.
+// Lines that differ in the compared level differ in colour, those that differ in anything else in dashes; without a
+// compared axis (or along it) colours simply follow each other.
 struct Styles {
   const Study& s;
   std::vector<std::string> others = {};
@@ -36,13 +37,15 @@ struct Styles {
   std::string of(const StudyGroup& group) {
     const bool coloured = s.compare && s.compare != s.x;
     const std::size_t other = place_of(others, label_without(s, group, {s.x, s.compare}));
-    return coloured ? series_class(group.levels[*s.compare]) + kDashes[other % std::size(kDashes)] : series_class(other);
+    return coloured ? series_class(group.levels[*s.compare]) + kDashes[other % std::size(kDashes)]
+                    : series_class(other);
   }
 };
 
 // Where the levels of x stand: at their values where each has one, else one after the other.
 std::vector<Tick> level_ticks(const StudyAxis& axis) {
-  const bool placed = std::all_of(axis.levels.begin(), axis.levels.end(), [](const auto& level) { return level.x.has_value(); });
+  const bool placed =
+      std::all_of(axis.levels.begin(), axis.levels.end(), [](const auto& level) { return level.x.has_value(); });
   std::vector<Tick> marks;
   for (std::size_t i = 0; i < axis.levels.size(); ++i) {
     marks.push_back({placed ? *axis.levels[i].x : static_cast<double>(i), axis.levels[i].label});
@@ -77,7 +80,8 @@ std::vector<Series> series_along_x(const Study& s) {
 
 // A line through one estimate of each group of the series.
 Line line_of(const Series& series, std::string label, std::string style, const std::string& unit,
-             const std::function<Interval(const StudyGroup&)>& estimate_of, const std::function<std::string(const StudyGroup&)>& n) {
+             const std::function<Interval(const StudyGroup&)>& estimate_of,
+             const std::function<std::string(const StudyGroup&)>& n) {
   Line line{.label = std::move(label), .style = std::move(style), .x = {}, .y = {}};
   for (const auto& [x, group] : series.groups) {
     const Interval value = estimate_of(*group);
@@ -85,34 +89,40 @@ Line line_of(const Series& series, std::string label, std::string style, const s
     line.y.push_back(value.value);
     line.low.push_back(value.low);
     line.high.push_back(value.high);
-    line.notes.push_back(fmt::format("{}, {}: {}, n = {}", line.label, group->label(), in_words(value, unit), n(*group)));
+    line.notes.push_back(
+        fmt::format("{}, {}: {}, n = {}", line.label, group->label(), in_words(value, unit), n(*group)));
   }
   return line;
 }
 
 std::string sample(const StudyGroup& group, const std::string& item) {
-  return fmt::format("{} × {}", counted(group.node["images"].number(), item), counted(group.node["seeds"].number(), "seed"));
+  return fmt::format("{} × {}", counted(group.node["images"].number(), item),
+                     counted(group.node["seeds"].number(), "seed"));
 }
 
 bool any_value(const Study& s, const StudyMetric& metric) {
-  return std::any_of(s.groups.begin(), s.groups.end(), [&](const StudyGroup& group) { return mean(group, metric).value.has_value(); });
+  return std::any_of(s.groups.begin(), s.groups.end(),
+                     [&](const StudyGroup& group) { return mean(group, metric).value.has_value(); });
 }
 
 std::string metric_chart(const Study& s, const StudyMetric& m) {
   const StudyAxis& axis = s.axes[*s.x];
-  LineChart chart{.frame = {.id = "metric-" + escape(m.key),
-                            .title = fmt::format("Mean {} by {}", m.label, axis.title),
-                            .description = "One line for each combination of the other axes; bands are intervals of the mean.",
-                            .x_label = axis.title,
-                            .y_label = m.title(),
-                            .legend = {}},
-                  .lines = {},
-                  .x_ticks = in_order(level_ticks(axis)),
-                  .interactive = true};
+  LineChart chart{
+      .frame = {.id = "metric-" + escape(m.key),
+                .title = fmt::format("Mean {} by {}", m.label, axis.title),
+                .description = "One line for each combination of the other axes; bands are intervals of the mean.",
+                .x_label = axis.title,
+                .y_label = m.title(),
+                .legend = {}},
+      .lines = {},
+      .x_ticks = in_order(level_ticks(axis)),
+      .interactive = true};
   Styles styles{s};
   for (const Series& series : series_along_x(s)) {
     const std::string style = styles.of(*series.groups.front().second);
-    Line line = line_of(series, series.label, style, m.unit, [&](const StudyGroup& group) { return mean(group, m); }, [&](const StudyGroup& group) { return sample(group, s.item); });
+    Line line = line_of(
+        series, series.label, style, m.unit, [&](const StudyGroup& group) { return mean(group, m); },
+        [&](const StudyGroup& group) { return sample(group, s.item); });
     line.entry = chart.frame.legend.size();
     chart.frame.legend.push_back({series.label, style});
     chart.lines.push_back(std::move(line));
@@ -121,14 +131,16 @@ std::string metric_chart(const Study& s, const StudyMetric& m) {
 }
 
 bool has_accuracy(const Study& s) {
-  return std::any_of(s.groups.begin(), s.groups.end(), [](const StudyGroup& g) { return g.node.has("natural") || g.node.has("robust"); });
+  return std::any_of(s.groups.begin(), s.groups.end(),
+                     [](const StudyGroup& g) { return g.node.has("natural") || g.node.has("robust"); });
 }
 
 std::string trade_off_chart(const Study& s, const Series& series, std::size_t number) {
   const StudyAxis& axis = s.axes[*s.x];
   LineChart chart{.frame = {.id = fmt::format("trade-off-{}", number),
                             .title = fmt::format("Accuracy and leakage by {}", axis.title),
-                            .description = "Left axis: accuracy on clean and on attacked test images. Right axis: the mean score of what was read back.",
+                            .description = "Left axis: accuracy on clean and on attacked test images. Right axis: the "
+                                           "mean score of what was read back.",
                             .x_label = axis.title,
                             .y_label = "accuracy",
                             .legend = {}},
@@ -136,14 +148,20 @@ std::string trade_off_chart(const Study& s, const Series& series, std::size_t nu
                   .x_ticks = in_order(level_ticks(axis)),
                   .right_label = s.metrics.front().title(),
                   .interactive = true};
-  for (const auto& [field, label] : {std::pair("natural", "accuracy, clean"), std::pair("robust", "accuracy, attacked")}) {
+  for (const auto& [field, label] :
+       {std::pair("natural", "accuracy, clean"), std::pair("robust", "accuracy, attacked")}) {
     chart.lines.push_back(line_of(
-        series, label, series_class(chart.lines.size()), "%", [field = field](const StudyGroup& group) { return interval(group.node[field]); },
-        [field = field](const StudyGroup& group) { return group.node.has(field) ? count(group.node[field]["n"].number()) : std::string(kNothing); }));
+        series, label, series_class(chart.lines.size()), "%",
+        [field = field](const StudyGroup& group) { return interval(group.node[field]); },
+        [field = field](const StudyGroup& group) {
+          return group.node.has(field) ? count(group.node[field]["n"].number()) : std::string(kNothing);
+        }));
   }
   const StudyMetric& psnr = s.metrics.front();
-  chart.lines.push_back(line_of(series, "mean " + psnr.label, series_class(2) + " dashed", psnr.unit,
-                                [&](const StudyGroup& group) { return mean(group, psnr); }, [&](const StudyGroup& group) { return sample(group, s.item); }));
+  chart.lines.push_back(line_of(
+      series, "mean " + psnr.label, series_class(2) + " dashed", psnr.unit,
+      [&](const StudyGroup& group) { return mean(group, psnr); },
+      [&](const StudyGroup& group) { return sample(group, s.item); }));
   chart.lines.back().right = true;
   for (Line& line : chart.lines) {
     line.entry = chart.frame.legend.size();
@@ -155,7 +173,8 @@ std::string trade_off_chart(const Study& s, const Series& series, std::size_t nu
 std::string cell_note(const Study& s, const Node& cell) {
   const StudyMetric& tested = s.metrics.front();
   return fmt::format("{} {}, seed {}, {}: {}, cell {}", s.item, cell["image"].whole(), cell["seed"].whole(),
-                     s.groups[s.group(cell["group"])].label(), with_unit(cell[tested.key].number(), tested, 1), cell["cell"].text());
+                     s.groups[s.group(cell["group"])].label(), with_unit(cell[tested.key].number(), tested, 1),
+                     cell["cell"].text());
 }
 
 // Dots of one group keep apart: each a step of the golden ratio from the last.
@@ -184,9 +203,15 @@ std::string distribution_chart(const Study& s) {
     const Interval value = mean(group, psnr);
     chart.x_ticks.push_back({row, group.label()});
     chart.lines.push_back({.label = group.label(), .style = style, .x = {}, .y = {}, .joined = false});
-    means.push_back({.label = group.label() + ", mean", .style = style + " mean", .x = {row + 0.12}, .y = {value.value},
-                     .low = {value.low}, .high = {value.high},
-                     .notes = {fmt::format("{}: mean {}, n = {}", group.label(), in_words(value, psnr.unit), sample(group, s.item))}, .joined = false});
+    means.push_back({.label = group.label() + ", mean",
+                     .style = style + " mean",
+                     .x = {row + 0.12},
+                     .y = {value.value},
+                     .low = {value.low},
+                     .high = {value.high},
+                     .notes = {fmt::format("{}: mean {}, n = {}", group.label(), in_words(value, psnr.unit),
+                                           sample(group, s.item))},
+                     .joined = false});
   }
   for (const Node& cell : s.cells) {
     const std::size_t g = s.group(cell["group"]);
@@ -202,19 +227,23 @@ std::string distribution_chart(const Study& s) {
 std::string margin_chart(const Study& s) {
   const std::size_t axis = s.compare.value_or(0);
   const StudyMetric& psnr = s.metrics.front();
-  LineChart chart{.frame = {.id = "margin",
-                            .title = fmt::format("{} against margin", psnr.label),
-                            .description = "One dot a cell. A sure network (a large margin) shares a small gradient: compare at the same margin.",
-                            .x_label = "margin",
-                            .y_label = psnr.title(),
-                            .legend = {}},
-                  .lines = {},
-                  .counted = false,
-                  .interactive = true};
+  LineChart chart{
+      .frame =
+          {.id = "margin",
+           .title = fmt::format("{} against margin", psnr.label),
+           .description =
+               "One dot a cell. A sure network (a large margin) shares a small gradient: compare at the same margin.",
+           .x_label = "margin",
+           .y_label = psnr.title(),
+           .legend = {}},
+      .lines = {},
+      .counted = false,
+      .interactive = true};
   for (std::size_t level = 0; level < s.axes[axis].levels.size(); ++level) {
     const std::string label = s.axes[axis].levels[level].label;
     chart.frame.legend.push_back({label, series_class(level)});
-    chart.lines.push_back({.label = label, .style = series_class(level), .x = {}, .y = {}, .joined = false, .entry = level});
+    chart.lines.push_back(
+        {.label = label, .style = series_class(level), .x = {}, .y = {}, .joined = false, .entry = level});
   }
   for (const Node& cell : s.cells) {
     Line& line = chart.lines[s.groups[s.group(cell["group"])].levels[axis]];
@@ -233,14 +262,16 @@ std::string training_label(const Node& training) {
 }
 
 std::string training_chart(const Study& s) {
-  LineChart chart{.frame = {.id = "training",
-                            .title = "Accuracy by epoch",
-                            .description = "Full lines: clean test images. Dashed: the same images under the evasion attack. One line a seed.",
-                            .x_label = "epoch",
-                            .y_label = "accuracy",
-                            .legend = {}},
-                  .lines = {},
-                  .interactive = true};
+  LineChart chart{
+      .frame = {.id = "training",
+                .title = "Accuracy by epoch",
+                .description =
+                    "Full lines: clean test images. Dashed: the same images under the evasion attack. One line a seed.",
+                .x_label = "epoch",
+                .y_label = "accuracy",
+                .legend = {}},
+      .lines = {},
+      .interactive = true};
   std::vector<std::string> labels;
   for (const Node& training : s.root["trainings"].items()) {
     if (training["curve"].is_null()) continue;
@@ -249,10 +280,15 @@ std::string training_chart(const Study& s) {
     const std::size_t entry = place_of(labels, label);
     if (entry == chart.frame.legend.size()) chart.frame.legend.push_back({label, series_class(entry)});
     const std::vector<Value> epochs = curve["epoch"].numbers();
-    for (const auto& [field, kind, dash] : {std::tuple("natural", "clean", ""), std::tuple("robust", "attacked", " dashed")}) {
-      Line line{.label = fmt::format("{}, {}", training["label"].text(), kind), .style = series_class(entry) + dash, .x = epochs,
-                .y = curve[field].numbers(), .entry = entry};
-      if (line.y.size() != epochs.size()) curve[field].fail(fmt::format("as many values as epoch has: {}", epochs.size()));
+    for (const auto& [field, kind, dash] :
+         {std::tuple("natural", "clean", ""), std::tuple("robust", "attacked", " dashed")}) {
+      Line line{.label = fmt::format("{}, {}", training["label"].text(), kind),
+                .style = series_class(entry) + dash,
+                .x = epochs,
+                .y = curve[field].numbers(),
+                .entry = entry};
+      if (line.y.size() != epochs.size())
+        curve[field].fail(fmt::format("as many values as epoch has: {}", epochs.size()));
       for (std::size_t i = 0; i < epochs.size(); ++i) {
         line.notes.push_back(fmt::format("{}, epoch {}: {}", line.label, count(epochs[i]), percent(line.y[i])));
       }
@@ -268,17 +304,20 @@ std::string study_charts(const Study& s) {
   std::string first, others;  // a row of charts each
   if (s.x && !s.groups.empty()) {
     std::vector<StudyMetric> metrics;
-    std::copy_if(s.metrics.begin(), s.metrics.end(), std::back_inserter(metrics), [&](const StudyMetric& m) { return any_value(s, m); });
+    std::copy_if(s.metrics.begin(), s.metrics.end(), std::back_inserter(metrics),
+                 [&](const StudyMetric& m) { return any_value(s, m); });
     std::vector<std::string> labels;
     for (const StudyMetric& metric : metrics) labels.push_back(escape(metric.label));
-    first += "<div><h3>Leakage</h3>\n" + tabs(labels, "metric", "Metric", [&](std::size_t i) { return metric_chart(s, metrics[i]); }) + "</div>\n";
+    first += "<div><h3>Leakage</h3>\n" +
+             tabs(labels, "metric", "Metric", [&](std::size_t i) { return metric_chart(s, metrics[i]); }) + "</div>\n";
   }
   if (s.x && has_accuracy(s)) {
     const std::vector<Series> series = series_along_x(s);
     std::vector<std::string> labels;
     for (const Series& one : series) labels.push_back(escape(one.label));
     first += "<div><h3>Leakage and accuracy</h3>\n" +
-               tabs(labels, "trade-off", "Groups", [&](std::size_t i) { return trade_off_chart(s, series[i], i); }) + "</div>\n";
+             tabs(labels, "trade-off", "Groups", [&](std::size_t i) { return trade_off_chart(s, series[i], i); }) +
+             "</div>\n";
   }
   const auto is_margin = [](const StudyMetric& metric) { return metric.key == "margin"; };
   if (!s.cells.empty() && std::any_of(s.metrics.begin(), s.metrics.end(), is_margin)) others += margin_chart(s);

@@ -20,27 +20,32 @@ constexpr Kind kControls[] = {{"positive", "Positive control"},
 
 std::string control_card(const Node& control) {
   const std::string name = control["kind"].text();
-  const auto* kind = std::find_if(std::begin(kControls), std::end(kControls), [&](const Kind& k) { return k.name == name; });
+  const auto* kind =
+      std::find_if(std::begin(kControls), std::end(kControls), [&](const Kind& k) { return k.name == name; });
   if (kind == std::end(kControls)) control["kind"].fail("\"positive\", \"network\", \"null\" or \"guess\"");
   const Node passed = control["passed"];
-  const char* verdict = passed.is_null() ? (name == "guess" ? "for reference" : "not run") : passed.boolean() ? "passed" : "failed";
+  const char* verdict = passed.is_null()   ? (name == "guess" ? "for reference" : "not run")
+                        : passed.boolean() ? "passed"
+                                           : "failed";
   std::string measured = metric(control["value"].number(), "dB") + " dB";
   if (control.has("threshold")) measured += ", threshold " + metric(control["threshold"].number(), "dB") + " dB";
   const std::string attack = control["attack"].html();
-  return fmt::format(R"(<article class="cell control {style}"><h4>{kind}{attack} <span class="verdict">{verdict}</span></h4>
+  return fmt::format(
+      R"(<article class="cell control {style}"><h4>{kind}{attack} <span class="verdict">{verdict}</span></h4>
 <p>{sentence}</p><p class="muted small">{measured}</p></article>
 )",
-                     fmt::arg("style", passed.is_null() ? "" : verdict), fmt::arg("kind", kind->title),
-                     fmt::arg("attack", attack.empty() ? "" : ", " + attack), fmt::arg("verdict", verdict),
-                     fmt::arg("sentence", control["sentence"].html()), fmt::arg("measured", measured));
+      fmt::arg("style", passed.is_null() ? "" : verdict), fmt::arg("kind", kind->title),
+      fmt::arg("attack", attack.empty() ? "" : ", " + attack), fmt::arg("verdict", verdict),
+      fmt::arg("sentence", control["sentence"].html()), fmt::arg("measured", measured));
 }
 
 std::string controls_section(const Study& s) {
   std::string cards, list;
   for (const Node& control : s.root["controls"].items()) cards += control_card(control);
   for (const Node& diagnosis : s.root["diagnoses"].items()) {
-    list += fmt::format("<li><b>{}</b> in {} of {} cells. {}</li>\n", status_text(diagnosis["code"]), count(diagnosis["cells"].number()),
-                        count(static_cast<double>(s.cells.size())), diagnosis["sentence"].html());
+    list += fmt::format("<li><b>{}</b> in {} of {} cells. {}</li>\n", status_text(diagnosis["code"]),
+                        count(diagnosis["cells"].number()), count(static_cast<double>(s.cells.size())),
+                        diagnosis["sentence"].html());
   }
   if (!cards.empty()) cards = "<div class=\"gallery\">\n" + cards + "</div>\n";
   if (!list.empty()) list = "<h3>Diagnoses</h3>\n<ul class=\"diagnoses\">\n" + list + "</ul>\n";
@@ -55,7 +60,8 @@ std::string png(const Node& node) {
   const bool letters = std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), [](char c) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
   });
-  if (!text.starts_with(kSignature) || !letters || text.size() % 4 != 0 || text.size() - end > 2) node.fail("a PNG in base64");
+  if (!text.starts_with(kSignature) || !letters || text.size() % 4 != 0 || text.size() - end > 2)
+    node.fail("a PNG in base64");
   return text;
 }
 
@@ -69,8 +75,10 @@ std::string scores(const Study& s, const Node& node) {
   for (const StudyMetric& m : s.metrics) {
     if (!node.has(m.key) || !node[m.key].number()) continue;
     const bool first = &m == &s.metrics.front();
-    html += fmt::format(" <span>{}<b>{}</b>{}</span>", first ? "" : escape(m.label) + " ", escape(m.digits < 0 ? metric(node[m.key].number(), m.unit) : decimals(node[m.key].number(), m.digits)),
-                        m.unit.empty() ? "" : " " + escape(m.unit));
+    html += fmt::format(
+        " <span>{}<b>{}</b>{}</span>", first ? "" : escape(m.label) + " ",
+        escape(m.digits < 0 ? metric(node[m.key].number(), m.unit) : decimals(node[m.key].number(), m.digits)),
+        m.unit.empty() ? "" : " " + escape(m.unit));
   }
   return html;
 }
@@ -83,7 +91,8 @@ std::string reading(const Study& s, const Node& node, const std::string& subject
   const std::string status = status_text(node["status"]);
   std::string frame = missing_picture(status);
   if (!node["png"].is_null()) {
-    frame = picture(node["png"], fmt::format("{} as read back from {}, {} {}", subject, label, escape(tested.label), escape(score)));
+    frame = picture(node["png"],
+                    fmt::format("{} as read back from {}, {} {}", subject, label, escape(tested.label), escape(score)));
     if (status != "ok") frame += "<span class=\"badge\">" + status + "</span>";
   }
   return fmt::format(R"(<figure title="{}, cell {}"><div class="frame">{}</div>
@@ -95,7 +104,10 @@ std::string reading(const Study& s, const Node& node, const std::string& subject
 // The images come sorted by score, the best first.
 std::string rank(std::size_t place, std::size_t images) {
   if (images < 2) return "";
-  const char* name = place == 0 ? "best" : place + 1 == images ? "worst" : place == (images - 1) / 2 ? "median" : nullptr;
+  const char* name = place == 0                  ? "best"
+                     : place + 1 == images       ? "worst"
+                     : place == (images - 1) / 2 ? "median"
+                                                 : nullptr;
   return name == nullptr ? "" : fmt::format(" <span class=\"rank\">{}</span>", name);
 }
 
@@ -105,7 +117,8 @@ std::string gallery(const Study& s) {
   for (std::size_t i = 0; i < images.size(); ++i) {
     const Node& image = images[i];
     const std::string mark = rank(i, images.size());
-    const std::string subject = fmt::format("{} {} (class {})", capital(s.item), image["image"].whole(), image["class"].html());
+    const std::string subject =
+        fmt::format("{} {} (class {})", capital(s.item), image["image"].whole(), image["class"].html());
     std::string figures = fmt::format(
         R"(<figure><div class="frame">{}</div><figcaption><span class="name">Original</span></figcaption></figure>
 )",
@@ -117,20 +130,24 @@ std::string gallery(const Study& s) {
 )",
                           capital(s.item), image["image"].whole(), image["class"].html(), mark, figures);
   }
-  return "<p class=\"lede\">Each strip: the image whose gradient was shared, and what was made of that gradient in each group, from networks of "
-         "the first seed. The image that was read back best comes first.</p>\n" + strips;
+  return "<p class=\"lede\">Each strip: the image whose gradient was shared, and what was made of that gradient in "
+         "each group, from networks of "
+         "the first seed. The image that was read back best comes first.</p>\n" +
+         strips;
 }
 
 std::string settings(const Study& s) {
-  return folded("Data", settings_table("", s.root["data"])) + folded("Study settings", settings_table("", s.root["config"])) +
+  return folded("Data", settings_table("", s.root["data"])) +
+         folded("Study settings", settings_table("", s.root["config"])) +
          folded("Environment", settings_table("", s.root["environment"]));
 }
 
 }  // namespace
 
 std::string study_header(const Study& s) {
-  const std::string question = fmt::format("<p class=\"question\">{} <span class=\"muted\"><code>{}</code> at scale <code>{}</code></span></p>\n",
-                                           s.root["question"].html(), s.root["name"].html(), s.root["scale"].html());
+  const std::string question = fmt::format(
+      "<p class=\"question\">{} <span class=\"muted\"><code>{}</code> at scale <code>{}</code></span></p>\n",
+      s.root["question"].html(), s.root["name"].html(), s.root["scale"].html());
   const Node place = s.root["main_contrast"];
   if (place.is_null()) return page_header(s.root, question, "");
   const std::vector<Node> contrasts = s.root["contrasts"].items();
@@ -138,10 +155,10 @@ std::string study_header(const Study& s) {
   if (index < 0 || index >= static_cast<std::int64_t>(contrasts.size())) place.fail("null or the index of a contrast");
   const Node& main = contrasts[static_cast<std::size_t>(index)];
   const StudyMetric& m = s.metric(main["metric"]);
-  const std::string details =
-      fmt::format("{} × {}, {}, <span class=\"nowrap\">p {}</span>, <span class=\"nowrap\">Holm {}</span>",
-                  counted(main["images"].number(), escape(s.item)), counted(main["seeds"].number(), "seed"), main["test"].html(), escape(p_value(main["p_value"].number())),
-                  escape(p_value(main["p_holm"].number())));
+  const std::string details = fmt::format(
+      "{} × {}, {}, <span class=\"nowrap\">p {}</span>, <span class=\"nowrap\">Holm {}</span>",
+      counted(main["images"].number(), escape(s.item)), counted(main["seeds"].number(), "seed"), main["test"].html(),
+      escape(p_value(main["p_value"].number())), escape(p_value(main["p_holm"].number())));
   const std::string text = fmt::format("{}, {}", escape(m.label), main["label"].html());
   return page_header(s.root, question, key_interval(text, m.label, m.unit, interval(main["difference"]), details));
 }
@@ -159,7 +176,9 @@ std::vector<Section> study_sections(const Study& s) {
   add("controls", "Controls", "Controls and diagnoses", controls_section(s));
   add("trainings", "Trainings", "Trainings", some("trainings") ? trainings_table(s) : "");
   add("cells", "Cells", "Every cell",
-      s.cells.empty() ? "" : folded(fmt::format("{} cells, each a line", count(static_cast<double>(s.cells.size()))), cells_table(s)));
+      s.cells.empty()
+          ? ""
+          : folded(fmt::format("{} cells, each a line", count(static_cast<double>(s.cells.size()))), cells_table(s)));
   add("settings", "Settings", "Settings and environment", settings(s));
   add("guide", "How to read this", "How to read this", guide(s.root));
   return sections;

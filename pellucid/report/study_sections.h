@@ -13,7 +13,8 @@ namespace pellucid::report {
 [[nodiscard]] std::string study_header(const Study& s);
 
 /// The page's sections, top to bottom, without those that the result has nothing for.
-/// @throws Error(kData) for a field that is missing or of the wrong type, and for a picture that is not a PNG in base64, naming it.
+/// @throws Error(kData) for a field that is missing or of the wrong type, and for a picture that is not a PNG in
+/// base64, naming it.
 [[nodiscard]] std::vector<Section> study_sections(const Study& s);
 
 /// Groups by metrics, beside the talk's figures.

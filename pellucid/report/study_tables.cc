@@ -15,12 +15,15 @@ constexpr std::size_t kMostCells = 2000;
 std::string sample_heading(const Study& s) { return capital(s.item) + "s × seeds"; }
 
 // "64 × 3": images and seeds.
-std::string sample(const Node& node) { return fmt::format("{} × {}", count(node["images"].number()), count(node["seeds"].number())); }
+std::string sample(const Node& node) {
+  return fmt::format("{} × {}", count(node["images"].number()), count(node["seeds"].number()));
+}
 
 std::string accuracy(const Node& node) {
   const Interval fraction = interval(node);
   const std::string n = node.is_null() ? "" : fmt::format(" title=\"n = {}\"", count(node["n"].number()));
-  return fmt::format("<td{}><b>{}</b> <span class=\"bounds\">{}</span></td>", n, percent(fraction.value), bounds(fraction, percent));
+  return fmt::format("<td{}><b>{}</b> <span class=\"bounds\">{}</span></td>", n, percent(fraction.value),
+                     bounds(fraction, percent));
 }
 
 std::string heading(const StudyMetric& metric) {
@@ -33,37 +36,45 @@ std::string metric_cell(const StudyGroup& group, const StudyMetric& m, const std
   std::string talk;
   for (const Node& row : published) {
     if (!row["values"].has(m.key)) continue;
-    talk += fmt::format(" <span class=\"published\" title=\"{}\">talk: {}</span>", row["label"].html(), metric(row["values"][m.key].number(), m.unit));
+    talk += fmt::format(" <span class=\"published\" title=\"{}\">talk: {}</span>", row["label"].html(),
+                        metric(row["values"][m.key].number(), m.unit));
   }
   return "<td>" + estimate(mean(group, m), m.unit) + talk + "</td>";
 }
 
-std::string row_of(const std::string& name, const std::string& cells) { return "<tr><th scope=\"row\">" + name + "</th>" + cells + "</tr>\n"; }
+std::string row_of(const std::string& name, const std::string& cells) {
+  return "<tr><th scope=\"row\">" + name + "</th>" + cells + "</tr>\n";
+}
 
 std::string td(const std::string& content) { return "<td>" + content + "</td>"; }
 
 std::string difference_cell(const Node& node, const std::string& unit) {
   const Interval difference = interval(node);
   auto format = [&](Value value) { return signed_metric(value, unit); };
-  return fmt::format("<td><b>{}</b> <span class=\"bounds\">{}</span></td>", format(difference.value), bounds(difference, format));
+  return fmt::format("<td><b>{}</b> <span class=\"bounds\">{}</span></td>", format(difference.value),
+                     bounds(difference, format));
 }
 
 // The difference at an equal covariate, with how many pairs overlap and what follows from that.
 std::string at_equal_cell(const Node& node, const std::string& unit) {
   if (node.is_null()) return "<td></td>";
   if (!node.has("overlap")) return difference_cell(node, unit);  // of before
-  const std::string overlap = fmt::format("{} of {} overlap", count(node["overlap"].number()), count(node["pairs"].number()));
-  if (node["value"].is_null()) return fmt::format("<td title=\"{}\">none <span class=\"bounds\">{}</span></td>", node["note"].html(), overlap);
+  const std::string overlap =
+      fmt::format("{} of {} overlap", count(node["overlap"].number()), count(node["pairs"].number()));
+  if (node["value"].is_null())
+    return fmt::format("<td title=\"{}\">none <span class=\"bounds\">{}</span></td>", node["note"].html(), overlap);
   const bool extrapolated = !node["note"].text().empty();
   std::string cell = difference_cell(node, unit);
-  cell.insert(cell.size() - 5, fmt::format(" <span class=\"bounds\"{}>{}{}</span>", extrapolated ? fmt::format(" title=\"{}\"", node["note"].html()) : "",
+  cell.insert(cell.size() - 5, fmt::format(" <span class=\"bounds\"{}>{}{}</span>",
+                                           extrapolated ? fmt::format(" title=\"{}\"", node["note"].html()) : "",
                                            extrapolated ? "extrapolated: " : "", overlap));
   return cell;
 }
 
 std::string ratio_cell(const Node& node) {
   const Interval ratio = interval(node);
-  return fmt::format("<td>{} <span class=\"bounds\">{}</span></td>", significant(ratio.value), bounds(ratio, significant));
+  return fmt::format("<td>{} <span class=\"bounds\">{}</span></td>", significant(ratio.value),
+                     bounds(ratio, significant));
 }
 
 // Under the heading "p" no equals sign is needed.
@@ -116,22 +127,29 @@ std::string groups_table(const Study& s) {
     std::string cells;
     for (const StudyMetric& metric : metrics) {
       cells += metric_cell(group, metric, published);
-      if (mean_error && &metric == &metrics.front()) cells += td(estimate(interval(group.node["psnr_of_mean_error"]), metric.unit));
+      if (mean_error && &metric == &metrics.front())
+        cells += td(estimate(interval(group.node["psnr_of_mean_error"]), metric.unit));
     }
     if (natural) cells += accuracy(group.node["natural"]);
     if (robust) cells += accuracy(group.node["robust"]);
-    cells += td(sample(group.node)) + td(fmt::format("{} of {}", count(group.node["failed"].number()), count(group.node["cells"].number())));
+    cells += td(sample(group.node)) +
+             td(fmt::format("{} of {}", count(group.node["failed"].number()), count(group.node["cells"].number())));
     body += row_of(escape(group.label()), cells);
   }
   std::string note;
   if (talk) {
     const Node published = s.root["published"];
-    note = fmt::format("<p class=\"small muted\"><span class=\"published\">talk:</span> not measured here, but published: {}. {}</p>\n",
-                       published["source"].html(), published["note"].html());
+    note = fmt::format(
+        "<p class=\"small muted\"><span class=\"published\">talk:</span> not measured here, but published: {}. "
+        "{}</p>\n",
+        published["source"].html(), published["note"].html());
   }
-  return "<p class=\"lede\">Means with their intervals in brackets. An arrow points to the better reconstruction, that is, to more "
+  return "<p class=\"lede\">Means with their intervals in brackets. An arrow points to the better reconstruction, that "
+         "is, to more "
          "leakage.</p>\n" +
-         scroll_box("Results", "<table class=\"results wide\">" + table_head(names) + "<tbody>" + body + "</tbody></table>\n") + note;
+         scroll_box("Results",
+                    "<table class=\"results wide\">" + table_head(names) + "<tbody>" + body + "</tbody></table>\n") +
+         note;
 }
 
 std::string contrasts_table(const Study& s) {
@@ -172,9 +190,11 @@ std::string contrasts_table(const Study& s) {
     body += row_of(contrast["label"].html(), cells);
   }
   if (tests.empty()) tests.push_back(fmt::format("No {} came out on both sides", escape(s.item)));
-  return fmt::format("<p class=\"lede\">Differences {} by {}, with their intervals; only those in mean {} are tested. {}.</p>\n{}",
-                     escape(s.item), escape(s.item), escape(s.metrics.front().label), fmt::join(tests, "; "),
-                     scroll_box("Contrasts", "<table class=\"results wide\">" + table_head(names) + "<tbody>" + body + "</tbody></table>\n"));
+  return fmt::format(
+      "<p class=\"lede\">Differences {} by {}, with their intervals; only those in mean {} are tested. {}.</p>\n{}",
+      escape(s.item), escape(s.item), escape(s.metrics.front().label), fmt::join(tests, "; "),
+      scroll_box("Contrasts",
+                 "<table class=\"results wide\">" + table_head(names) + "<tbody>" + body + "</tbody></table>\n"));
 }
 
 std::string trainings_table(const Study& s) {
@@ -183,14 +203,15 @@ std::string trainings_table(const Study& s) {
     const std::string reason = training["reason"].html();
     const std::string status = status_text(training["status"]) + (reason.empty() ? "" : ": " + reason);
     body += row_of(training["label"].html(),
-                   accuracy(training["natural"]) + accuracy(training["robust"]) + td(count(training["kept_epoch"].number())) + td(status) +
-                       td(training["architecture"].html()) + td(count(training["parameters"].number())) +
-                       "<td class=\"prose\">" + training["description"].html() + "</td><td class=\"prose\">" + training["robust_attack"].html() +
+                   accuracy(training["natural"]) + accuracy(training["robust"]) +
+                       td(count(training["kept_epoch"].number())) + td(status) + td(training["architecture"].html()) +
+                       td(count(training["parameters"].number())) + "<td class=\"prose\">" +
+                       training["description"].html() + "</td><td class=\"prose\">" + training["robust_attack"].html() +
                        "</td><td><code>" + training["id"].html() + "</code></td>");
   }
   return scroll_box("Trainings", "<table class=\"wide\">" +
-                                     table_head({"Training", "Accuracy, clean", "Accuracy, attacked", "Kept epoch", "Status", "Architecture",
-                                                 "Parameters", "Method", "Judged by", "Id"}) +
+                                     table_head({"Training", "Accuracy, clean", "Accuracy, attacked", "Kept epoch",
+                                                 "Status", "Architecture", "Parameters", "Method", "Judged by", "Id"}) +
                                      "<tbody>" + body + "</tbody></table>\n");
 }
 
@@ -203,19 +224,23 @@ std::string cells_table(const Study& s) {
   for (std::size_t i = 0; i < std::min(s.cells.size(), kMostCells); ++i) {
     const Node& cell = s.cells[i];
     const std::string reason = cell["reason"].html();
-    std::string cells = td(escape(s.groups[s.group(cell["group"])].label())) + td(count(cell["seed"].number())) + td(count(cell["image"].number())) +
+    std::string cells = td(escape(s.groups[s.group(cell["group"])].label())) + td(count(cell["seed"].number())) +
+                        td(count(cell["image"].number())) +
                         td(status_text(cell["status"]) + (reason.empty() ? "" : ": " + reason));
     for (const StudyMetric& metric : s.metrics) cells += td(cell_value(cell, metric));
     for (const StudyColumn& column : s.columns) cells += td(column_value(cell[column.key].number(), column));
     std::vector<std::string> diagnoses;
     for (const Node& diagnosis : cell["diagnoses"].items()) diagnoses.push_back(status_text(diagnosis));
-    body += row_of("<code>" + cell["cell"].html() + "</code>", cells + td(fmt::format("{}", fmt::join(diagnoses, ", "))));
+    body +=
+        row_of("<code>" + cell["cell"].html() + "</code>", cells + td(fmt::format("{}", fmt::join(diagnoses, ", "))));
   }
   std::string note;
   if (s.cells.size() > kMostCells) {
-    note = fmt::format("<p>The first {} of {} cells; results.csv has all.</p>\n", count(kMostCells), count(static_cast<double>(s.cells.size())));
+    note = fmt::format("<p>The first {} of {} cells; results.csv has all.</p>\n", count(kMostCells),
+                       count(static_cast<double>(s.cells.size())));
   }
-  return note + scroll_box("Every cell", "<table class=\"every-image wide\">" + table_head(names) + "<tbody>" + body + "</tbody></table>\n");
+  return note + scroll_box("Every cell", "<table class=\"every-image wide\">" + table_head(names) + "<tbody>" + body +
+                                             "</tbody></table>\n");
 }
 
 }  // namespace pellucid::report

@@ -26,7 +26,9 @@ bool has(const std::string& style, std::string_view word) { return style.find(wo
 // The colour of "series-2 dashed"; of what belongs to no series, muted.
 const char* colour_of(const std::string& style) {
   const auto at = style.find("series-");
-  return at == std::string::npos ? kMuted : kSeriesColours[static_cast<std::size_t>(style[at + 7] - '0') % std::size(kSeriesColours)];
+  return at == std::string::npos
+             ? kMuted
+             : kSeriesColours[static_cast<std::size_t>(style[at + 7] - '0') % std::size(kSeriesColours)];
 }
 
 std::string stroke(const char* colour, double width) {
@@ -44,7 +46,8 @@ std::string line_ink(const std::string& style) {
 std::string band_ink(const std::string& style) { return fill(colour_of(style)) + R"( opacity="0.13")"; }
 std::string dots_ink(const std::string& style) {
   const bool mean = has(style, "mean");
-  return stroke(colour_of(style), mean ? 12 : 5) + fmt::format(R"( stroke-linecap="round" stroke-opacity="{}")", mean ? 1 : 0.5);
+  return stroke(colour_of(style), mean ? 12 : 5) +
+         fmt::format(R"( stroke-linecap="round" stroke-opacity="{}")", mean ? 1 : 0.5);
 }
 std::string dot_ink(const std::string& style) {
   return fmt::format(R"( fill="{}" stroke="{}" stroke-width="1")", colour_of(style), kSurface);
@@ -105,28 +108,29 @@ std::vector<Tick> x_axis_ticks(const LineChart& chart, const Scale& x) {
 }
 
 std::string x_axis(const Scale& x, const std::vector<Tick>& marks, const std::string& label, double bottom) {
-  std::string svg =
-      fmt::format(R"(<line {} x1="{}" x2="{}" y1="{}" y2="{}"/>)", kAxis, x.from, x.to, bottom, bottom);
+  std::string svg = fmt::format(R"(<line {} x1="{}" x2="{}" y1="{}" y2="{}"/>)", kAxis, x.from, x.to, bottom, bottom);
   for (const Tick& tick : marks) {
     svg += fmt::format(R"(<line {} x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>)", kAxis, x(tick.value), x(tick.value),
                        bottom, bottom + 4);
     svg += fmt::format(R"(<text {} x="{:.1f}" y="{}" text-anchor="middle">{}</text>)", kTick, x(tick.value),
                        bottom + 18, escape(tick.label));
   }
-  return svg + fmt::format(R"(<text {} x="{}" y="{}" text-anchor="middle">{}</text>)", kAxisLabel,
-                           (x.from + x.to) / 2, bottom + 40, escape(label));
+  return svg + fmt::format(R"(<text {} x="{}" y="{}" text-anchor="middle">{}</text>)", kAxisLabel, (x.from + x.to) / 2,
+                           bottom + 40, escape(label));
 }
 
 // Rows have their names above them, so that long ones find room.
 std::string row_names(const Scale& x, const std::vector<Tick>& rows) {
   std::string svg;
   for (const Tick& row : rows) {
-    svg += fmt::format(R"(<text {} x="{}" y="{:.1f}">{}</text>)", kAxisLabel, kRowLeft, x(row.value) - 13, escape(row.label));
+    svg += fmt::format(R"(<text {} x="{}" y="{:.1f}">{}</text>)", kAxisLabel, kRowLeft, x(row.value) - 13,
+                       escape(row.label));
   }
   return svg;
 }
 
-std::string figure(const ChartFrame& frame, const std::string& drawing, double height = kHeight, const std::string& data = "") {
+std::string figure(const ChartFrame& frame, const std::string& drawing, double height = kHeight,
+                   const std::string& data = "") {
   std::string legend;
   for (const LegendEntry& entry : frame.legend) {
     legend += fmt::format(
@@ -141,7 +145,8 @@ std::string figure(const ChartFrame& frame, const std::string& drawing, double h
 )",
                      fmt::arg("title", escape(frame.title)), fmt::arg("legend", legend), fmt::arg("width", kWidth),
                      fmt::arg("height", height), fmt::arg("id", frame.id),
-                     fmt::arg("description", escape(frame.description)), fmt::arg("drawing", drawing), fmt::arg("data", data));
+                     fmt::arg("description", escape(frame.description)), fmt::arg("drawing", drawing),
+                     fmt::arg("data", data));
 }
 
 std::string nothing_to_draw() {
@@ -180,7 +185,8 @@ std::string line_mark(const Line& line, const Axes& axes) {
     const bool last = i + 1 == length || !axes.drawable(line, i + 1);
     if (run == 0 && last) {
       const auto space = place.find(' ');
-      dots += fmt::format(R"(<circle class="dot"{} cx="{}" cy="{}" r="3"/>)", dot_ink(line.style), place.substr(0, space), place.substr(space + 1));
+      dots += fmt::format(R"(<circle class="dot"{} cx="{}" cy="{}" r="3"/>)", dot_ink(line.style),
+                          place.substr(0, space), place.substr(space + 1));
     }
     ++run;
   }
@@ -213,7 +219,8 @@ core::Json axis_data(const Scale& scale, const std::vector<Tick>& marks, const s
     places.push_back(tick.value);
     names.push_back(tick.label);
   }
-  return {{"low", scale.low}, {"high", scale.high}, {"logarithmic", scale.logarithmic}, {"ticks", places}, {"names", names}, {"label", label}};
+  return {{"low", scale.low}, {"high", scale.high}, {"logarithmic", scale.logarithmic},
+          {"ticks", places},  {"names", names},     {"label", label}};
 }
 
 core::Json numbers(const std::vector<Value>& values) {
@@ -230,12 +237,20 @@ std::string data_block(const LineChart& chart, const Axes& axes, const std::vect
                      {"lines", core::Json::array()}};
   if (!chart.right_label.empty()) data["right"] = axis_data(axes.right, ticks(axes.right), chart.right_label);
   for (const Line& line : chart.lines) {
-    data["lines"].push_back({{"label", line.label}, {"style", line.style}, {"entry", line.entry}, {"joined", line.joined},
-                             {"right", line.right}, {"x", numbers(line.x)}, {"y", numbers(line.y)}, {"low", numbers(line.low)},
-                             {"high", numbers(line.high)}, {"notes", line.notes}});
+    data["lines"].push_back({{"label", line.label},
+                             {"style", line.style},
+                             {"entry", line.entry},
+                             {"joined", line.joined},
+                             {"right", line.right},
+                             {"x", numbers(line.x)},
+                             {"y", numbers(line.y)},
+                             {"low", numbers(line.low)},
+                             {"high", numbers(line.high)},
+                             {"notes", line.notes}});
   }
   std::string text;
-  for (const char c : data.dump(-1, ' ', false, core::Json::error_handler_t::replace)) text += c == '<' ? "\\u003c" : std::string(1, c);
+  for (const char c : data.dump(-1, ' ', false, core::Json::error_handler_t::replace))
+    text += c == '<' ? "\\u003c" : std::string(1, c);
   return "\n<script type=\"application/json\">" + text + "</script>";
 }
 
@@ -282,19 +297,23 @@ std::string line_chart(const LineChart& chart) {
 
 std::string interval_chart(const Interval& estimate, const std::string& title) {
   const Scale x = fit_scale({0.0, estimate.low, estimate.value, estimate.high}, false, 28, 372);
-  const std::string axis = R"(class="axis")" + stroke(kLine, 1), zero = R"(class="zero" stroke-dasharray="3 3")" + stroke(kMuted, 1);
+  const std::string axis = R"(class="axis")" + stroke(kLine, 1),
+                    zero = R"(class="zero" stroke-dasharray="3 3")" + stroke(kMuted, 1);
   std::string svg = fmt::format(
       R"(<svg class="interval" viewBox="0 0 400 52" width="400" height="52" role="img" aria-label="{}">
 <line {} x1="28" x2="372" y1="32" y2="32"/>)",
       escape(title), axis);
   for (const Tick& tick : ticks(x)) {
-    svg += fmt::format(R"(<line {} x1="{:.1f}" x2="{:.1f}" y1="{}" y2="36"/>)", tick.value == 0 ? zero : axis, x(tick.value),
-                       x(tick.value), tick.value == 0 ? 2 : 32);
-    svg += fmt::format(R"(<text {} x="{:.1f}" y="49" text-anchor="middle">{}</text>)", kTick, x(tick.value), tick.label);
+    svg += fmt::format(R"(<line {} x1="{:.1f}" x2="{:.1f}" y1="{}" y2="36"/>)", tick.value == 0 ? zero : axis,
+                       x(tick.value), x(tick.value), tick.value == 0 ? 2 : 32);
+    svg +=
+        fmt::format(R"(<text {} x="{:.1f}" y="49" text-anchor="middle">{}</text>)", kTick, x(tick.value), tick.label);
   }
-  return svg + fmt::format(R"(<path class="bar"{} stroke-linecap="round" d="M{:.1f} 16H{:.1f}"/><circle class="point" fill="{}" stroke="{}" )"
-                           R"(stroke-width="2" cx="{:.1f}" cy="16" r="6"/></svg>)",
-                           stroke(kText, 4), x(*estimate.low), x(*estimate.high), kText, kSurface, x(*estimate.value));
+  return svg +
+         fmt::format(
+             R"(<path class="bar"{} stroke-linecap="round" d="M{:.1f} 16H{:.1f}"/><circle class="point" fill="{}" stroke="{}" )"
+             R"(stroke-width="2" cx="{:.1f}" cy="16" r="6"/></svg>)",
+             stroke(kText, 4), x(*estimate.low), x(*estimate.high), kText, kSurface, x(*estimate.value));
 }
 
 }  // namespace pellucid::report

@@ -19,11 +19,12 @@ struct Line {
   std::string label;  ///< shown when one points at it
   std::string style;  ///< CSS classes, as in the legend
   std::vector<Value> x, y;
-  std::vector<Value> low = {}, high = {};  ///< y's interval, a band about a line and a bar through a dot; as long as y or empty
-  std::vector<std::string> notes = {};     ///< what is said of each point when one points at it; as long as y or empty
-  bool joined = true;                      ///< false: dots
-  bool right = false;                      ///< measured by the right axis
-  std::size_t entry = 0;                   ///< the line's place in the legend
+  std::vector<Value> low = {},
+                     high = {};  ///< y's interval, a band about a line and a bar through a dot; as long as y or empty
+  std::vector<std::string> notes = {};  ///< what is said of each point when one points at it; as long as y or empty
+  bool joined = true;                   ///< false: dots
+  bool right = false;                   ///< measured by the right axis
+  std::size_t entry = 0;                ///< the line's place in the legend
 };
 
 /// What all charts have. Text is plain here: the chart escapes it.
@@ -49,8 +50,8 @@ struct LineChart {
 
 /// A <figure> with the chart; where no value can be shown, it says so.
 ///
-/// The data of an interactive chart stand in a <script type="application/json">, every '<' in it as \u003c: the same points, axes,
-/// ticks and notes that the SVG shows.
+/// The data of an interactive chart stand in a <script type="application/json">, every '<' in it as \u003c: the same
+/// points, axes, ticks and notes that the SVG shows.
 [[nodiscard]] std::string line_chart(const LineChart& chart);
 
 /// One estimate and its interval over an axis that shows zero: a bare <svg>. All three numbers must be there.

@@ -18,7 +18,8 @@ namespace {
 // Whether a spreadsheet would compute the text.
 bool is_formula(const std::string& text) {
   constexpr std::array<std::string_view, 11> kBegins = {"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"};
-  if (std::none_of(kBegins.begin(), kBegins.end(), [&](std::string_view begin) { return text.starts_with(begin); })) return false;
+  if (std::none_of(kBegins.begin(), kBegins.end(), [&](std::string_view begin) { return text.starts_with(begin); }))
+    return false;
   double number = 0;
   const char *begin = text.data() + (text.front() == '+' ? 1 : 0), *end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(begin, end, number);
@@ -41,7 +42,8 @@ std::string line_of(const std::vector<std::string>& cells) { return fmt::format(
 std::string replaced(std::string_view text, const std::vector<std::pair<std::string_view, std::string_view>>& pairs) {
   std::string result;
   while (!text.empty()) {
-    const auto found = std::find_if(pairs.begin(), pairs.end(), [&](const auto& pair) { return text.starts_with(pair.first); });
+    const auto found =
+        std::find_if(pairs.begin(), pairs.end(), [&](const auto& pair) { return text.starts_with(pair.first); });
     result += found == pairs.end() ? text.substr(0, 1) : found->second;
     text.remove_prefix(found == pairs.end() ? 1 : found->first.size());
   }
@@ -54,29 +56,149 @@ struct Symbol {
 };
 
 constexpr Symbol kSymbols[] = {
-    {"\\", "\\textbackslash{}"}, {"{", "\\{"}, {"}", "\\}"}, {"$", "\\$"}, {"&", "\\&"}, {"#", "\\#"}, {"%", "\\%"}, {"_", "\\_"},
-    {"~", "\\textasciitilde{}"}, {"^", "\\textasciicircum{}"}, {"<", "\\textless{}"}, {">", "\\textgreater{}"}, {"|", "\\textbar{}"},
-    {"\"", "''"}, {"[", "{[}"}, {"]", "{]}"}, {"*", "{*}"},  // behind \\ and \midrule the last three would be its arguments
+    {"\\", "\\textbackslash{}"},
+    {"{", "\\{"},
+    {"}", "\\}"},
+    {"$", "\\$"},
+    {"&", "\\&"},
+    {"#", "\\#"},
+    {"%", "\\%"},
+    {"_", "\\_"},
+    {"~", "\\textasciitilde{}"},
+    {"^", "\\textasciicircum{}"},
+    {"<", "\\textless{}"},
+    {">", "\\textgreater{}"},
+    {"|", "\\textbar{}"},
+    {"\"", "''"},
+    {"[", "{[}"},
+    {"]", "{]}"},
+    {"*", "{*}"},  // behind \\ and \midrule the last three would be its arguments
     // Greek, where it does not look like a Latin letter.
-    {"α", "$\\alpha$"}, {"β", "$\\beta$"}, {"γ", "$\\gamma$"}, {"δ", "$\\delta$"}, {"ε", "$\\varepsilon$"}, {"ϵ", "$\\epsilon$"},
-    {"ζ", "$\\zeta$"}, {"η", "$\\eta$"}, {"θ", "$\\theta$"}, {"ι", "$\\iota$"}, {"κ", "$\\kappa$"}, {"λ", "$\\lambda$"}, {"μ", "$\\mu$"},
-    {"µ", "$\\mu$"}, {"ν", "$\\nu$"}, {"ξ", "$\\xi$"}, {"ο", "o"}, {"π", "$\\pi$"}, {"ρ", "$\\rho$"}, {"σ", "$\\sigma$"},
-    {"ς", "$\\varsigma$"}, {"τ", "$\\tau$"}, {"υ", "$\\upsilon$"}, {"φ", "$\\varphi$"}, {"ϕ", "$\\phi$"}, {"χ", "$\\chi$"},
-    {"ψ", "$\\psi$"}, {"ω", "$\\omega$"}, {"Γ", "$\\Gamma$"}, {"Δ", "$\\Delta$"}, {"Θ", "$\\Theta$"}, {"Λ", "$\\Lambda$"},
-    {"Ξ", "$\\Xi$"}, {"Π", "$\\Pi$"}, {"Σ", "$\\Sigma$"}, {"Υ", "$\\Upsilon$"}, {"Φ", "$\\Phi$"}, {"Ψ", "$\\Psi$"}, {"Ω", "$\\Omega$"},
-    {"Α", "A"}, {"Β", "B"}, {"Ε", "E"}, {"Ζ", "Z"}, {"Η", "H"}, {"Ι", "I"}, {"Κ", "K"}, {"Μ", "M"}, {"Ν", "N"}, {"Ο", "O"},
-    {"Ρ", "P"}, {"Τ", "T"}, {"Χ", "X"},
+    {"α", "$\\alpha$"},
+    {"β", "$\\beta$"},
+    {"γ", "$\\gamma$"},
+    {"δ", "$\\delta$"},
+    {"ε", "$\\varepsilon$"},
+    {"ϵ", "$\\epsilon$"},
+    {"ζ", "$\\zeta$"},
+    {"η", "$\\eta$"},
+    {"θ", "$\\theta$"},
+    {"ι", "$\\iota$"},
+    {"κ", "$\\kappa$"},
+    {"λ", "$\\lambda$"},
+    {"μ", "$\\mu$"},
+    {"µ", "$\\mu$"},
+    {"ν", "$\\nu$"},
+    {"ξ", "$\\xi$"},
+    {"ο", "o"},
+    {"π", "$\\pi$"},
+    {"ρ", "$\\rho$"},
+    {"σ", "$\\sigma$"},
+    {"ς", "$\\varsigma$"},
+    {"τ", "$\\tau$"},
+    {"υ", "$\\upsilon$"},
+    {"φ", "$\\varphi$"},
+    {"ϕ", "$\\phi$"},
+    {"χ", "$\\chi$"},
+    {"ψ", "$\\psi$"},
+    {"ω", "$\\omega$"},
+    {"Γ", "$\\Gamma$"},
+    {"Δ", "$\\Delta$"},
+    {"Θ", "$\\Theta$"},
+    {"Λ", "$\\Lambda$"},
+    {"Ξ", "$\\Xi$"},
+    {"Π", "$\\Pi$"},
+    {"Σ", "$\\Sigma$"},
+    {"Υ", "$\\Upsilon$"},
+    {"Φ", "$\\Phi$"},
+    {"Ψ", "$\\Psi$"},
+    {"Ω", "$\\Omega$"},
+    {"Α", "A"},
+    {"Β", "B"},
+    {"Ε", "E"},
+    {"Ζ", "Z"},
+    {"Η", "H"},
+    {"Ι", "I"},
+    {"Κ", "K"},
+    {"Μ", "M"},
+    {"Ν", "N"},
+    {"Ο", "O"},
+    {"Ρ", "P"},
+    {"Τ", "T"},
+    {"Χ", "X"},
     // Symbols of the field.
-    {"×", "$\\times$"}, {"±", "$\\pm$"}, {"−", "$-$"}, {"·", "$\\cdot$"}, {"÷", "$\\div$"}, {"≤", "$\\le$"}, {"≥", "$\\ge$"}, {"≠", "$\\ne$"},
-    {"≈", "$\\approx$"}, {"∞", "$\\infty$"}, {"ℓ", "$\\ell$"}, {"∈", "$\\in$"}, {"∂", "$\\partial$"}, {"∇", "$\\nabla$"}, {"√", "$\\surd$"},
-    {"→", "$\\to$"}, {"←", "$\\gets$"}, {"↑", "$\\uparrow$"}, {"↓", "$\\downarrow$"}, {"°", "$^\\circ$"}, {"²", "$^2$"}, {"³", "$^3$"},
-    {"¹", "$^1$"}, {"⁰", "$^0$"}, {"⁴", "$^4$"}, {"⁵", "$^5$"}, {"⁶", "$^6$"}, {"⁷", "$^7$"}, {"⁸", "$^8$"},
-    {"⁹", "$^9$"}, {"⁻", "$^-$"}, {"½", "1/2"}, {"¼", "1/4"}, {"¾", "3/4"}, {"–", "--"}, {"—", "---"}, {"…", "\\ldots{}"}, {"‘", "`"}, {"’", "'"},
-    {"“", "``"}, {"”", "''"}, {"„", ",,"}, {"«", "<<"}, {"»", ">>"}, {"€", "EUR"}, {"£", "\\pounds{}"}, {"§", "\\S{}"}, {"©", "(c)"},
-    {"\u00a0", "~"}, {"\u2009", "\\,"}, {"\u202f", "\\,"}, {"\u2011", "-"}, {"\u00ad", ""}, {"\u200b", ""}, {"\ufeff", ""},
+    {"×", "$\\times$"},
+    {"±", "$\\pm$"},
+    {"−", "$-$"},
+    {"·", "$\\cdot$"},
+    {"÷", "$\\div$"},
+    {"≤", "$\\le$"},
+    {"≥", "$\\ge$"},
+    {"≠", "$\\ne$"},
+    {"≈", "$\\approx$"},
+    {"∞", "$\\infty$"},
+    {"ℓ", "$\\ell$"},
+    {"∈", "$\\in$"},
+    {"∂", "$\\partial$"},
+    {"∇", "$\\nabla$"},
+    {"√", "$\\surd$"},
+    {"→", "$\\to$"},
+    {"←", "$\\gets$"},
+    {"↑", "$\\uparrow$"},
+    {"↓", "$\\downarrow$"},
+    {"°", "$^\\circ$"},
+    {"²", "$^2$"},
+    {"³", "$^3$"},
+    {"¹", "$^1$"},
+    {"⁰", "$^0$"},
+    {"⁴", "$^4$"},
+    {"⁵", "$^5$"},
+    {"⁶", "$^6$"},
+    {"⁷", "$^7$"},
+    {"⁸", "$^8$"},
+    {"⁹", "$^9$"},
+    {"⁻", "$^-$"},
+    {"½", "1/2"},
+    {"¼", "1/4"},
+    {"¾", "3/4"},
+    {"–", "--"},
+    {"—", "---"},
+    {"…", "\\ldots{}"},
+    {"‘", "`"},
+    {"’", "'"},
+    {"“", "``"},
+    {"”", "''"},
+    {"„", ",,"},
+    {"«", "<<"},
+    {"»", ">>"},
+    {"€", "EUR"},
+    {"£", "\\pounds{}"},
+    {"§", "\\S{}"},
+    {"©", "(c)"},
+    {"\u00a0", "~"},
+    {"\u2009", "\\,"},
+    {"\u202f", "\\,"},
+    {"\u2011", "-"},
+    {"\u00ad", ""},
+    {"\u200b", ""},
+    {"\ufeff", ""},
     // Latin letters that are no letter with an accent.
-    {"ß", "\\ss{}"}, {"æ", "\\ae{}"}, {"Æ", "\\AE{}"}, {"œ", "\\oe{}"}, {"Œ", "\\OE{}"}, {"ø", "\\o{}"}, {"Ø", "\\O{}"}, {"å", "\\aa{}"},
-    {"Å", "\\AA{}"}, {"ł", "\\l{}"}, {"Ł", "\\L{}"}, {"ı", "\\i{}"}, {"í", "\\'{\\i}"}, {"ì", "\\`{\\i}"}, {"î", "\\^{\\i}"}, {"ï", "\\\"{\\i}"},
+    {"ß", "\\ss{}"},
+    {"æ", "\\ae{}"},
+    {"Æ", "\\AE{}"},
+    {"œ", "\\oe{}"},
+    {"Œ", "\\OE{}"},
+    {"ø", "\\o{}"},
+    {"Ø", "\\O{}"},
+    {"å", "\\aa{}"},
+    {"Å", "\\AA{}"},
+    {"ł", "\\l{}"},
+    {"Ł", "\\L{}"},
+    {"ı", "\\i{}"},
+    {"í", "\\'{\\i}"},
+    {"ì", "\\`{\\i}"},
+    {"î", "\\^{\\i}"},
+    {"ï", "\\\"{\\i}"},
 };
 
 // The letters that an accent of LaTeX makes, each behind the one below it.
@@ -85,10 +207,17 @@ struct Accent {
   std::u32string_view letters;  // "á" "a" ...
 };
 constexpr Accent kAccents[] = {
-    {'\'', U"áaÁAéeÉEÍIóoÓOúuÚUýyÝYćcĆCńnŃNśsŚSźzŹZ"}, {'`', U"àaÀAèeÈEÌIòoÒOùuÙU"}, {'^', U"âaÂAêeÊEÎIôoÔOûuÛU"},
-    {'"', U"äaÄAëeËEÏIöoÖOüuÜUÿyŸY"},                   {'~', U"ãaÃAñnÑNõoÕO"},         {'c', U"çcÇCşsŞS"},
-    {'v', U"čcČCďdĎDěeĚEňnŇNřrŘRšsŠSťtŤTžzŽZ"},          {'=', U"āaĀAēeĒEīiĪIōoŌOūuŪU"}, {'.', U"żzŻZėeĖEİI"},
-    {'u', U"ăaĂAğgĞG"},                                 {'H', U"őoŐOűuŰU"},
+    {'\'', U"áaÁAéeÉEÍIóoÓOúuÚUýyÝYćcĆCńnŃNśsŚSźzŹZ"},
+    {'`', U"àaÀAèeÈEÌIòoÒOùuÙU"},
+    {'^', U"âaÂAêeÊEÎIôoÔOûuÛU"},
+    {'"', U"äaÄAëeËEÏIöoÖOüuÜUÿyŸY"},
+    {'~', U"ãaÃAñnÑNõoÕO"},
+    {'c', U"çcÇCşsŞS"},
+    {'v', U"čcČCďdĎDěeĚEňnŇNřrŘRšsŠSťtŤTžzŽZ"},
+    {'=', U"āaĀAēeĒEīiĪIōoŌOūuŪU"},
+    {'.', U"żzŻZėeĖEİI"},
+    {'u', U"ăaĂAğgĞG"},
+    {'H', U"őoŐOűuŰU"},
 };
 
 std::string accented(char32_t character) {
@@ -115,9 +244,18 @@ std::string latex_number(const std::string& text) {
   const auto power = text.find("×10");
   std::string number = replaced(text.substr(0, power), {{"−", "-"}, {"–", "\\text{--}"}});
   if (power != std::string::npos) {
-    number += "\\times10^{" + replaced(std::string_view(text).substr(power + 4),
-                                       {{"⁻", "-"}, {"⁰", "0"}, {"¹", "1"}, {"²", "2"}, {"³", "3"}, {"⁴", "4"},
-                                        {"⁵", "5"}, {"⁶", "6"}, {"⁷", "7"}, {"⁸", "8"}, {"⁹", "9"}}) +
+    number += "\\times10^{" +
+              replaced(std::string_view(text).substr(power + 4), {{"⁻", "-"},
+                                                                  {"⁰", "0"},
+                                                                  {"¹", "1"},
+                                                                  {"²", "2"},
+                                                                  {"³", "3"},
+                                                                  {"⁴", "4"},
+                                                                  {"⁵", "5"},
+                                                                  {"⁶", "6"},
+                                                                  {"⁷", "7"},
+                                                                  {"⁸", "8"},
+                                                                  {"⁹", "9"}}) +
               "}";
   }
   return number;
@@ -153,7 +291,8 @@ std::string latex_text(std::string_view text) {
   std::string result;
   while (!text.empty()) {
     const auto [character, size] = front(text);
-    const auto* symbol = std::find_if(std::begin(kSymbols), std::end(kSymbols), [&](const Symbol& s) { return text.starts_with(s.character); });
+    const auto* symbol = std::find_if(std::begin(kSymbols), std::end(kSymbols),
+                                      [&](const Symbol& s) { return text.starts_with(s.character); });
     if (symbol != std::end(kSymbols)) {
       result += symbol->latex;
     } else if (character < 0x20 || character == 0x7F) {
@@ -181,7 +320,8 @@ std::string csv(const Study& study) {
   for (const Node& cell : study.cells) {
     const StudyGroup& group = study.groups[study.group(cell["group"])];
     std::vector<std::string> values = {quoted(cell["cell"].text()), quoted(group.label())};
-    for (std::size_t axis = 0; axis < study.axes.size(); ++axis) values.push_back(quoted(study.axes[axis].levels[group.levels[axis]].label));
+    for (std::size_t axis = 0; axis < study.axes.size(); ++axis)
+      values.push_back(quoted(study.axes[axis].levels[group.levels[axis]].label));
     for (const char* name : {"seed", "image"}) values.push_back(plain(cell[name].number()));
     for (const char* name : {"status", "reason"}) values.push_back(quoted(cell[name].text()));
     for (const StudyMetric& metric : study.metrics) values.push_back(plain(cell[metric.key].number()));
@@ -197,8 +337,9 @@ std::string csv(const Study& study) {
 std::string latex(const Study& study) {
   const std::vector<StudyMetric> metrics = main_metrics(study);
   std::string head = "Group", body;
-  std::vector<std::string> caption = {study.root["title"].text(), "Means and, in brackets, their intervals;", range_of(study, "images"), study.item + "s and",
-                                      range_of(study, "seeds"), "seeds for each group."};
+  std::vector<std::string> caption = {study.root["title"].text(), "Means and, in brackets, their intervals;",
+                                      range_of(study, "images"),  study.item + "s and",
+                                      range_of(study, "seeds"),   "seeds for each group."};
   for (const StudyMetric& metric : metrics) {
     head += " & " + latex_text(metric.unit.empty() ? metric.label : fmt::format("{} ({})", metric.label, metric.unit));
   }
@@ -222,7 +363,8 @@ std::string latex(const Study& study) {
 \end{{tabular}}
 \end{{table}}
 )",
-                     latex_text(fmt::format("{}", fmt::join(caption, " "))), std::string(metrics.size(), 'r'), head, body);
+                     latex_text(fmt::format("{}", fmt::join(caption, " "))), std::string(metrics.size(), 'r'), head,
+                     body);
 }
 
 std::optional<Output> event_file(const Study& study, const std::filesystem::path& folder) {
@@ -237,7 +379,8 @@ std::optional<Output> event_file(const Study& study, const std::filesystem::path
   }
   const auto seconds = seconds_of(study.root["environment"]["date"].text());
   Output file{.path = {}, .content = core::event_file(points, static_cast<double>(seconds))};
-  file.path = folder / fmt::format("events.out.tfevents.{}.{}.pellucid", seconds, core::sha256(file.content).substr(0, 16));
+  file.path =
+      folder / fmt::format("events.out.tfevents.{}.{}.pellucid", seconds, core::sha256(file.content).substr(0, 16));
   return file;
 }
 
@@ -246,7 +389,8 @@ void remove_other_events(const std::filesystem::path& folder, const std::filesys
   std::vector<std::filesystem::path> others;
   for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
     const auto name = entry.path().filename().string();
-    if (name.starts_with("events.out.tfevents.") && name.ends_with(".pellucid") && entry.path() != kept) others.push_back(entry.path());
+    if (name.starts_with("events.out.tfevents.") && name.ends_with(".pellucid") && entry.path() != kept)
+      others.push_back(entry.path());
   }
   for (const auto& other : others) std::filesystem::remove(other, none);
 }

@@ -11,7 +11,8 @@ std::vector<Confidence> confidence(const nets::Network& network, const Tensor& i
   const Tensor margin = true_logit - std::get<0>(others.max(1));
   const Tensor p_true = torch::sigmoid(true_logit - others.logsumexp(1));  // 1 / (1 + sum of exp(other - true))
   std::vector<Confidence> list;
-  for (std::int64_t i = 0; i < labels.size(0); ++i) list.push_back({margin[i].item<double>(), p_true[i].item<double>()});
+  for (std::int64_t i = 0; i < labels.size(0); ++i)
+    list.push_back({margin[i].item<double>(), p_true[i].item<double>()});
   return list;
 }
 

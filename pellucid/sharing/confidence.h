@@ -17,6 +17,7 @@ struct Confidence {
 
 /// For each image of a batch, in float64 and evaluation mode.
 /// @param images (B, C, H, W) in [0, 1].   @param labels (B) int64.
-[[nodiscard]] std::vector<Confidence> confidence(const nets::Network& network, const Tensor& images, const Tensor& labels);
+[[nodiscard]] std::vector<Confidence> confidence(const nets::Network& network, const Tensor& images,
+                                                 const Tensor& labels);
 
 }  // namespace pellucid::sharing

@@ -15,7 +15,8 @@ using core::ErrorKind;
 using Json = nlohmann::json;
 
 constexpr const char* kSchema = "pellucid.update/2";
-constexpr const char* kEarlierSchema = "pellucid.update/1";  // with "id", the test image's number, which nobody reads any more
+// With "id", the test image's number, which nobody reads any more.
+constexpr const char* kEarlierSchema = "pellucid.update/1";
 
 const char* name(nets::Mode mode) { return mode == nets::Mode::kTraining ? "training" : "evaluation"; }
 
@@ -26,23 +27,25 @@ void check_gradient(const nets::SafeTensorsFile& file, const nets::Architecture&
     if (entry.kind != nets::Entry::Kind::kParameter) continue;
     ++parameters;
     const auto found = file.tensors().find(entry.name);
-    if (found == file.tensors().end()) throw Error(ErrorKind::kModel, "{}: the gradient of \"{}\" is missing", file.name(), entry.name);
+    if (found == file.tensors().end())
+      throw Error(ErrorKind::kModel, "{}: the gradient of \"{}\" is missing", file.name(), entry.name);
     const auto& [type, shape, begin, end] = found->second;
     if (shape != entry.shape || type != torch::kFloat32) {
-      throw Error(ErrorKind::kModel, "{}: the gradient of \"{}\": got {} [{}], expected Float [{}]", file.name(), entry.name, torch::toString(type),
-                  fmt::join(shape, ", "), fmt::join(entry.shape, ", "));
+      throw Error(ErrorKind::kModel, "{}: the gradient of \"{}\": got {} [{}], expected Float [{}]", file.name(),
+                  entry.name, torch::toString(type), fmt::join(shape, ", "), fmt::join(entry.shape, ", "));
     }
   }
   if (file.tensors().size() != parameters) {
-    throw Error(ErrorKind::kModel, "{}: got {} gradients, expected {}: one for each parameter of {}", file.name(), file.tensors().size(), parameters,
-                architecture.spec.net);
+    throw Error(ErrorKind::kModel, "{}: got {} gradients, expected {}: one for each parameter of {}", file.name(),
+                file.tensors().size(), parameters, architecture.spec.net);
   }
 }
 
 // What the metadata say of the update, checked against the network.
 Observation parse_given(const Json& given, const nets::Network& network) {
   const auto fail = [](const std::string& what, const Json& got, const std::string& expected) {
-    return Error(ErrorKind::kModel, "{}: got {}, expected {}", what, got.is_structured() ? got.type_name() : core::printable(got.dump()), expected);
+    return Error(ErrorKind::kModel, "{}: got {}, expected {}", what,
+                 got.is_structured() ? got.type_name() : core::printable(got.dump()), expected);
   };
   const auto get = [&](const char* key) -> const Json& {
     if (!given.contains(key)) throw Error(ErrorKind::kModel, "{} is missing", key);
@@ -52,10 +55,12 @@ Observation parse_given(const Json& given, const nets::Network& network) {
   Observation observation{.network = network, .update = {}, .labels = {}};
   Update& update = observation.update;
   const auto& batch_size = get("batch_size");
-  if (!batch_size.is_number_unsigned() || batch_size < 1 || batch_size > INT64_MAX) throw fail("batch_size", batch_size, "a whole number from 1");
+  if (!batch_size.is_number_unsigned() || batch_size < 1 || batch_size > INT64_MAX)
+    throw fail("batch_size", batch_size, "a whole number from 1");
   update.batch_size = batch_size;
   const auto mode = nets::mode_field("mode", update.mode, "");
-  if (!get("mode").is_string() || !mode.set_text(get("mode").get<std::string>())) throw fail("mode", get("mode"), mode.expected);
+  if (!get("mode").is_string() || !mode.set_text(get("mode").get<std::string>()))
+    throw fail("mode", get("mode"), mode.expected);
   if (!get("model").is_string()) throw fail("model", get("model"), "the network's fingerprint");
   update.model = get("model");
 
@@ -63,21 +68,25 @@ Observation parse_given(const Json& given, const nets::Network& network) {
     if (!labels.is_array()) throw fail("labels", labels, "a list, or null");
     const std::int64_t classes = network.architecture.spec.classes;
     for (const auto& label : labels) {
-      if (!label.is_number_integer() || label < 0 || label >= classes) throw fail("label", label, fmt::format("0 to {}", classes - 1));
+      if (!label.is_number_integer() || label < 0 || label >= classes)
+        throw fail("label", label, fmt::format("0 to {}", classes - 1));
       observation.labels.push_back(label);
     }
     if (static_cast<std::int64_t>(labels.size()) != update.batch_size) {
-      throw Error(ErrorKind::kModel, "labels: got {}, expected {}: one for each image", labels.size(), update.batch_size);
+      throw Error(ErrorKind::kModel, "labels: got {}, expected {}: one for each image", labels.size(),
+                  update.batch_size);
     }
   }
 
   if (!given.contains("classes") || given.at("classes").is_null()) return observation;
   const auto& classes = given.at("classes");
-  const bool names = classes.is_array() && static_cast<std::int64_t>(classes.size()) == network.architecture.spec.classes &&
+  const bool names = classes.is_array() &&
+                     static_cast<std::int64_t>(classes.size()) == network.architecture.spec.classes &&
                      std::all_of(classes.begin(), classes.end(), [](const Json& c) { return c.is_string(); });
   if (!names) throw fail("classes", classes, fmt::format("{} names", network.architecture.spec.classes));
   const auto listed = classes.get<std::vector<std::string>>();
-  if (!network.classes.empty() && network.classes != listed) throw Error(ErrorKind::kModel, "classes: the update's have other names than the network's");
+  if (!network.classes.empty() && network.classes != listed)
+    throw Error(ErrorKind::kModel, "classes: the update's have other names than the network's");
   observation.network.classes = listed;
   return observation;
 }
@@ -95,7 +104,8 @@ void require_memory(const nets::Architecture& architecture, std::int64_t batch_s
   for (const auto& shape : nets::output_shapes(architecture)) count(shape);
   const double bytes = 2 * sizeof(float) * values * static_cast<double>(batch_size);
   core::require_memory(static_cast<std::uint64_t>(std::min(bytes, 0x1p63)),
-                       fmt::format("the gradient of a batch of {} through {} on images of {}", batch_size, architecture.spec.net, fmt::join(architecture.spec.input, "x")));
+                       fmt::format("the gradient of a batch of {} through {} on images of {}", batch_size,
+                                   architecture.spec.net, fmt::join(architecture.spec.input, "x")));
 }
 
 Update compute_update(const nets::Network& network, const Tensor& images, const Tensor& labels, nets::Mode mode,
@@ -125,9 +135,11 @@ double gradient_norm(const Update& update) {
 
 std::string describe(const Observation& observation) {
   const auto& update = observation.update;
-  return fmt::format("the attacker is given the network ({}), the float32 gradient of the mean cross-entropy over {} image{}, computed in {} mode, and {}",
-                     observation.network.architecture.spec.net, update.batch_size, update.batch_size == 1 ? "" : "s", name(update.mode),
-                     observation.labels.empty() ? "no labels" : "the labels");
+  return fmt::format(
+      "the attacker is given the network ({}), the float32 gradient of the mean cross-entropy over {} image{}, "
+      "computed in {} mode, and {}",
+      observation.network.architecture.spec.net, update.batch_size, update.batch_size == 1 ? "" : "s",
+      name(update.mode), observation.labels.empty() ? "no labels" : "the labels");
 }
 
 void save_observation(const Observation& observation, const std::filesystem::path& path) {
@@ -167,14 +179,17 @@ Observation load_observation(const nets::SafeTensorsFile& file, const nets::Netw
   Update& update = observation.update;
   const auto fingerprint = nets::fingerprint(network);
   if (update.model != fingerprint) {
-    throw Error(ErrorKind::kModel, "{}: computed with the network {}, not with the one given, {:.12}", name, core::printable(update.model.substr(0, 12)), fingerprint);
+    throw Error(ErrorKind::kModel, "{}: computed with the network {}, not with the one given, {:.12}", name,
+                core::printable(update.model.substr(0, 12)), fingerprint);
   }
   check_gradient(file, network.architecture);
   for (const auto& [parameter, unused] : file.tensors()) update.gradient[parameter] = file.read(parameter);
   file.verify();
   for (const auto& [parameter, tensor] : update.gradient) {
     if (torch::isfinite(tensor).all().item<bool>()) continue;
-    throw Error(ErrorKind::kModel, "{}: the gradient of \"{}\": got values that are not finite: no image can be read back from them", name, parameter);
+    throw Error(ErrorKind::kModel,
+                "{}: the gradient of \"{}\": got values that are not finite: no image can be read back from them", name,
+                parameter);
   }
   observation.id = static_cast<std::int64_t>(std::stoull(digest(update).substr(0, 15), nullptr, 16));
   return observation;

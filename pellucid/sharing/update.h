@@ -24,9 +24,11 @@ struct Update {
 /// @param dropout the client's randomness, in training mode.
 /// @throws Error(kData) as `require_memory`.
 [[nodiscard]] Update compute_update(const nets::Network& network, const Tensor& images, const Tensor& labels,
-                                    nets::Mode mode = nets::Mode::kEvaluation, std::optional<core::Stream> dropout = std::nullopt);
+                                    nets::Mode mode = nets::Mode::kEvaluation,
+                                    std::optional<core::Stream> dropout = std::nullopt);
 
-/// @throws Error(kData) if the gradient of a batch of that size needs more memory than is allowed: at the least what the
+/// @throws Error(kData) if the gradient of a batch of that size needs more memory than is allowed: at the least what
+/// the
 ///   layers give for each image, and its gradient.
 void require_memory(const nets::Architecture& architecture, std::int64_t batch_size);
 
@@ -44,17 +46,19 @@ struct Observation {
   nets::Network network;
   Update update;
   std::vector<std::int64_t> labels;  ///< of the batch, where shared; else empty
-  /// Selects the start noise of an attack, and nothing else. Of an observation from a file it is drawn from the digest of
-  /// the update. A study numbers its images, so that all its attacks and networks start at the same noise for an image.
+  /// Selects the start noise of an attack, and nothing else. Of an observation from a file it is drawn from the digest
+  /// of the update. A study numbers its images, so that all its attacks and networks start at the same noise for an
+  /// image.
   std::int64_t id = 0;
 };
 
 /// One sentence that says what the attacker is given.
 [[nodiscard]] std::string describe(const Observation& observation);
 
-/// Writes the update and what else the attacker is given, without the network, as safetensors: the gradient, the batch's
-/// size, the mode, the network's fingerprint and its classes' names, and the labels in ascending order where they are
-/// shared. Nothing in it says which images they were: no number, no time, no name of a file or a data set, no order.
+/// Writes the update and what else the attacker is given, without the network, as safetensors: the gradient, the
+/// batch's size, the mode, the network's fingerprint and its classes' names, and the labels in ascending order where
+/// they are shared. Nothing in it says which images they were: no number, no time, no name of a file or a data set, no
+/// order.
 /// @throws Error(kIo) if the file cannot be written.
 void save_observation(const Observation& observation, const std::filesystem::path& path);
 

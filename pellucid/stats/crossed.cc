@@ -63,8 +63,8 @@ Interval crossed_interval(const Crossed& sample, const BootstrapOptions& options
   });
 }
 
-// Of the least-squares line of y on x: its value at x = 0. Nothing where there are fewer than three points, or all x are
-// equal but for rounding.
+// Of the least-squares line of y on x: its value at x = 0. Nothing where there are fewer than three points, or all x
+// are equal but for rounding.
 std::optional<double> intercept(const std::vector<double>& x, const std::vector<double>& y) {
   if (x.size() < 3) return std::nullopt;
   const double mean_x = mean(x), mean_y = mean(y);
@@ -78,8 +78,8 @@ std::optional<double> intercept(const std::vector<double>& x, const std::vector<
   return mean_y - xy / xx * mean_x;
 }
 
-// An estimate from all (image, seed) that have both values, with its interval over images and seeds. Three NaN where the
-// estimate does not exist; a draw for which it does not is drawn again.
+// An estimate from all (image, seed) that have both values, with its interval over images and seeds. Three NaN where
+// the estimate does not exist; a draw for which it does not is drawn again.
 template <typename Estimate>
 Interval pairs_interval(const Crossed& a, const Crossed& b, const BootstrapOptions& options, Estimate estimate) {
   check(a), check(b);

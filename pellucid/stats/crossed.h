@@ -33,8 +33,9 @@ struct Crossed {
 /// The median of all values, likewise.
 [[nodiscard]] Interval median_interval(const Crossed& sample, const BootstrapOptions& options = {});
 
-/// The mean of `a` over the mean of `b`, both over the (image, seed) that have both, with a percentile interval over images
-/// and seeds, resampled as in `mean_interval`. Without a pair, or where `b` has the mean 0, all three numbers are NaN.
+/// The mean of `a` over the mean of `b`, both over the (image, seed) that have both, with a percentile interval over
+/// images and seeds, resampled as in `mean_interval`. Without a pair, or where `b` has the mean 0, all three numbers
+/// are NaN.
 /// @pre no value is negative.
 /// @throws Error(kInternal) if the sizes differ or a value is infinite.
 [[nodiscard]] Interval mean_ratio_interval(const Crossed& a, const Crossed& b, const BootstrapOptions& options = {});

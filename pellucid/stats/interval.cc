@@ -118,7 +118,8 @@ Interval percentile_interval(double estimate, const BootstrapOptions& options, c
   std::vector<double> estimates(static_cast<std::size_t>(options.resamples));
   for (double& resampled : estimates) resampled = draw();
   std::sort(estimates.begin(), estimates.end());
-  return {estimate, quantile(estimates, (1 - options.level) / 2), quantile(estimates, (1 + options.level) / 2), options.level};
+  return {estimate, quantile(estimates, (1 - options.level) / 2), quantile(estimates, (1 + options.level) / 2),
+          options.level};
 }
 
 double mean(std::span<const double> sample) {

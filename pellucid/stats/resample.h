@@ -17,6 +17,7 @@ void check(const BootstrapOptions& options);
 /// The estimate with the percentiles of `options.resamples` draws.
 /// @param draw the statistic of a new resample, at each call.
 /// @throws Error(kUsage) if an option is out of its range.
-[[nodiscard]] Interval percentile_interval(double estimate, const BootstrapOptions& options, const std::function<double()>& draw);
+[[nodiscard]] Interval percentile_interval(double estimate, const BootstrapOptions& options,
+                                           const std::function<double()>& draw);
 
 }  // namespace pellucid::stats

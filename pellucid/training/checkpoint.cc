@@ -15,7 +15,8 @@ using core::Error;
 using core::ErrorKind;
 using core::Json;
 
-const std::string kNetwork = "network/", kClean = "clean norms/", kFirst = "optimiser/first/", kSecond = "optimiser/second/";
+const std::string kNetwork = "network/", kClean = "clean norms/", kFirst = "optimiser/first/",
+                  kSecond = "optimiser/second/";
 const std::string kPerturbation = "perturbation";
 
 std::string text(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
@@ -23,7 +24,8 @@ std::string text(const Json& json) { return json.dump(-1, ' ', false, Json::erro
 Json pair(const evasion::Accuracy& accuracy) { return {accuracy.correct, accuracy.n, accuracy.undefined}; }
 
 Json record_to_json(const EpochRecord& r) {
-  return {{"epoch", r.epoch}, {"train_loss", r.train_loss}, {"train_accuracy", r.train_accuracy}, {"natural", pair(r.natural)}, {"robust", pair(r.robust)}, {"guard", pair(r.guard)}};
+  return {{"epoch", r.epoch},           {"train_loss", r.train_loss}, {"train_accuracy", r.train_accuracy},
+          {"natural", pair(r.natural)}, {"robust", pair(r.robust)},   {"guard", pair(r.guard)}};
 }
 
 // Takes a document of the file apart; what is not as expected is an error that names the place.
@@ -51,11 +53,13 @@ struct Reader {
   }
   [[nodiscard]] std::int64_t whole(std::int64_t low, std::int64_t high) const {
     const bool fits = json.is_number_integer() && !(json.is_number_unsigned() && json.get<std::uint64_t>() > INT64_MAX);
-    if (!fits || json.get<std::int64_t>() < low || json.get<std::int64_t>() > high) fail(fmt::format("a whole number from {} to {}", low, high));
+    if (!fits || json.get<std::int64_t>() < low || json.get<std::int64_t>() > high)
+      fail(fmt::format("a whole number from {} to {}", low, high));
     return json.get<std::int64_t>();
   }
   [[nodiscard]] double number(double low, double high) const {
-    if (!json.is_number() || !(json.get<double>() >= low && json.get<double>() <= high)) fail(fmt::format("a number from {} to {}", low, high));
+    if (!json.is_number() || !(json.get<double>() >= low && json.get<double>() <= high))
+      fail(fmt::format("a number from {} to {}", low, high));
     return json.get<double>();
   }
   [[nodiscard]] evasion::Accuracy accuracy() const {
@@ -95,7 +99,8 @@ std::vector<Workers> workers_of(const Reader& reader) {
 
 Json parse_metadata(const nets::SafeTensors& file, const char* key, const std::string& name) {
   const auto found = file.metadata.find(key);
-  if (found == file.metadata.end()) throw Error(ErrorKind::kModel, "{}: no training state: metadata \"{}\" is missing", name, key);
+  if (found == file.metadata.end())
+    throw Error(ErrorKind::kModel, "{}: no training state: metadata \"{}\" is missing", name, key);
   try {
     return core::parse_json(found->second, key);
   } catch (const Error&) {
@@ -115,10 +120,12 @@ std::string first_difference(const Json& got, const Json& expected) {
 void check_identity(const Json& there, const Expected& expected, const std::string& name) {
   const auto difference = first_difference(expected.identity, there);
   if (difference.empty()) return;
-  const char* more = difference.starts_with("/options/epochs") ? "; the learning rate of this schedule depends on the number of epochs: "
-                                                                  "a training that is to be made longer needs schedule constant or step from its beginning"
-                                                                : "";
-  throw Error(ErrorKind::kUsage, "{}: this run folder holds another training ({}); name another folder{}", name, difference, more);
+  const char* more = difference.starts_with("/options/epochs")
+                         ? "; the learning rate of this schedule depends on the number of epochs: "
+                           "a training that is to be made longer needs schedule constant or step from its beginning"
+                         : "";
+  throw Error(ErrorKind::kUsage, "{}: this run folder holds another training ({}); name another folder{}", name,
+              difference, more);
 }
 
 // The tensors of a file, each taken once and as it must be.
@@ -130,11 +137,13 @@ class Tensors {
 
   Tensor take(const std::string& tensor, at::IntArrayRef shape, torch::ScalarType type) {
     const auto found = file_.tensors.find(tensor);
-    if (found == file_.tensors.end()) throw Error(ErrorKind::kModel, "{}: tensor {} is missing", name_, core::quoted(tensor));
+    if (found == file_.tensors.end())
+      throw Error(ErrorKind::kModel, "{}: tensor {} is missing", name_, core::quoted(tensor));
     const Tensor& value = found->second;
     if (value.sizes() != shape || value.scalar_type() != type) {
-      throw Error(ErrorKind::kModel, "{}: tensor {}: got {} of shape [{}], expected {} of [{}]", name_, core::quoted(tensor), torch::toString(value.scalar_type()),
-                  fmt::join(value.sizes(), ", "), torch::toString(type), fmt::join(shape, ", "));
+      throw Error(ErrorKind::kModel, "{}: tensor {}: got {} of shape [{}], expected {} of [{}]", name_,
+                  core::quoted(tensor), torch::toString(value.scalar_type()), fmt::join(value.sizes(), ", "),
+                  torch::toString(type), fmt::join(shape, ", "));
     }
     if (value.is_floating_point() && !value.isfinite().all().item<bool>()) {
       throw Error(ErrorKind::kModel, "{}: tensor {}: got values that are not finite", name_, core::quoted(tensor));
@@ -142,17 +151,21 @@ class Tensors {
     taken_.insert(tensor);
     return value;
   }
-  Tensor like(const std::string& tensor, const Tensor& model) { return take(tensor, model.sizes(), model.scalar_type()); }
+  Tensor like(const std::string& tensor, const Tensor& model) {
+    return take(tensor, model.sizes(), model.scalar_type());
+  }
 
   // What the optimiser remembers under a prefix, a tensor for each parameter.
   std::vector<Tensor> like_parameters(const std::string& prefix, const Parameters& parameters) {
     std::vector<Tensor> list;
-    for (std::size_t i = 0; i < parameters.names.size(); ++i) list.push_back(like(prefix + parameters.names[i], parameters.tensors[i]));
+    for (std::size_t i = 0; i < parameters.names.size(); ++i)
+      list.push_back(like(prefix + parameters.names[i], parameters.tensors[i]));
     return list;
   }
   void refuse_others() const {
     for (const auto& [tensor, unused] : file_.tensors) {
-      if (!taken_.contains(tensor)) throw Error(ErrorKind::kModel, "{}: tensor {} is none of this training", name_, core::quoted(tensor));
+      if (!taken_.contains(tensor))
+        throw Error(ErrorKind::kModel, "{}: tensor {} is none of this training", name_, core::quoted(tensor));
     }
   }
 
@@ -167,8 +180,14 @@ bool is_damage(const Error& error) { return error.kind() == ErrorKind::kModel ||
 }  // namespace
 
 Json to_json(const std::vector<EpochRecord>& curve) {
-  Json json = {{"epoch", Json::array()}, {"train_loss", Json::array()}, {"natural", Json::array()}, {"robust", Json::array()}, {"guard", Json::array()}};
-  auto share = [](const evasion::Accuracy& accuracy) { return accuracy.n > 0 ? Json(accuracy.interval().value) : Json(); };
+  Json json = {{"epoch", Json::array()},
+               {"train_loss", Json::array()},
+               {"natural", Json::array()},
+               {"robust", Json::array()},
+               {"guard", Json::array()}};
+  auto share = [](const evasion::Accuracy& accuracy) {
+    return accuracy.n > 0 ? Json(accuracy.interval().value) : Json();
+  };
   for (const auto& r : curve) {
     json["epoch"].push_back(r.epoch);
     json["train_loss"].push_back(r.train_loss);
@@ -190,8 +209,10 @@ TrainingState parse_state(const nets::SafeTensors& file, const Expected& expecte
   TrainingState state{.model = initial, .optimiser = {}};
   state.epoch = json.at("epoch").whole(0, INT64_MAX / (batches * replays) - 1);
   if (state.epoch > options.epochs) {
-    throw Error(ErrorKind::kUsage, "{}: the training there has {} epochs behind it, got epochs {}, expected at least {}; the weights after each epoch "
-                                   "are beside this file",
+    throw Error(ErrorKind::kUsage,
+                "{}: the training there has {} epochs behind it, got epochs {}, expected at least {}; the weights "
+                "after each epoch "
+                "are beside this file",
                 name, state.epoch, options.epochs, state.epoch);
   }
   state.batch = json.at("batch").whole(0, batches);  // all of them: it stopped before the epoch was measured
@@ -224,7 +245,9 @@ TrainingState parse_state(const nets::SafeTensors& file, const Expected& expecte
 }
 
 std::optional<TrainingState> StateFiles::load(const Expected& expected, std::string& note) {
-  auto read = [&](const fs::path& path) { return parse_state(nets::read_safetensors(path), expected, core::printable(path.string(), 4096)); };
+  auto read = [&](const fs::path& path) {
+    return parse_state(nets::read_safetensors(path), expected, core::printable(path.string(), 4096));
+  };
   std::optional<Error> damage;
   if (fs::exists(newest())) {
     try {
@@ -239,7 +262,9 @@ std::optional<TrainingState> StateFiles::load(const Expected& expected, std::str
   if (fs::exists(before())) {
     try {
       TrainingState state = read(before());
-      if (damage) note = fmt::format("{}: damaged, left out: the training goes on from the end of epoch {}", damage->what(), state.epoch);
+      if (damage)
+        note = fmt::format("{}: damaged, left out: the training goes on from the end of epoch {}", damage->what(),
+                           state.epoch);
       return state;
     } catch (const Error& error) {
       if (!is_damage(error)) throw;
@@ -247,7 +272,8 @@ std::optional<TrainingState> StateFiles::load(const Expected& expected, std::str
     }
   }
   if (!damage) return std::nullopt;
-  throw Error(damage->kind(), "{}: damaged; remove {}, and the training begins again", damage->what(), core::printable((folder_ / "resume*.safetensors").string(), 4096));
+  throw Error(damage->kind(), "{}: damaged; remove {}, and the training begins again", damage->what(),
+              core::printable((folder_ / "resume*.safetensors").string(), 4096));
 }
 
 void StateFiles::save(const TrainingState& state, const Json& identity) {
@@ -256,8 +282,10 @@ void StateFiles::save(const TrainingState& state, const Json& identity) {
   for (const auto& [name, tensor] : state.model.clean_norms) file.tensors[kClean + name] = tensor;
   if (state.perturbation.defined()) file.tensors[kPerturbation] = state.perturbation;
   const auto names = parameters(state.model).names;
-  for (std::size_t i = 0; i < state.optimiser.first.size(); ++i) file.tensors[kFirst + names[i]] = state.optimiser.first[i];
-  for (std::size_t i = 0; i < state.optimiser.second.size(); ++i) file.tensors[kSecond + names[i]] = state.optimiser.second[i];
+  for (std::size_t i = 0; i < state.optimiser.first.size(); ++i)
+    file.tensors[kFirst + names[i]] = state.optimiser.first[i];
+  for (std::size_t i = 0; i < state.optimiser.second.size(); ++i)
+    file.tensors[kSecond + names[i]] = state.optimiser.second[i];
   Json curve = Json::array(), workers = Json::array();
   for (const auto& record : state.curve) curve.push_back(record_to_json(record));
   for (const auto& w : state.workers) workers.push_back({w.processes, w.threads});

@@ -13,12 +13,12 @@ namespace pellucid::training {
 
 /// What was measured at the end of an epoch.
 struct EpochRecord {
-  std::int64_t epoch = 0;       ///< 1 for the first
-  double train_loss = 0;        ///< mean over the epoch of the loss that was trained on
-  double train_accuracy = 0;    ///< of the images that were trained on (adversarial ones in adversarial training)
-  evasion::Accuracy natural;    ///< on the test images; n = 0 if it could not be measured anew
-  evasion::Accuracy robust;     ///< on a sample of them, under the test attack; n = 0 if that is off
-  evasion::Accuracy guard;      ///< on a sample of the training images, under the guard's attack; n = 0 if that is off
+  std::int64_t epoch = 0;     ///< 1 for the first
+  double train_loss = 0;      ///< mean over the epoch of the loss that was trained on
+  double train_accuracy = 0;  ///< of the images that were trained on (adversarial ones in adversarial training)
+  evasion::Accuracy natural;  ///< on the test images; n = 0 if it could not be measured anew
+  evasion::Accuracy robust;   ///< on a sample of them, under the test attack; n = 0 if that is off
+  evasion::Accuracy guard;    ///< on a sample of the training images, under the guard's attack; n = 0 if that is off
 };
 
 /// {"epoch": [...], "train_loss": [...], "natural": [...], "robust": [...], "guard": [...]}; null where n = 0.
@@ -35,9 +35,9 @@ struct TrainingState {
   Model model;
   OptimiserState optimiser;
   Tensor perturbation = {};  ///< `kFree`: what is carried from batch to batch; undefined before the first
-  std::int64_t epoch = 0;  ///< epochs finished
-  std::int64_t batch = 0;  ///< batches finished of the next one
-  double loss_sum = 0;     ///< over the images of those batches
+  std::int64_t epoch = 0;    ///< epochs finished
+  std::int64_t batch = 0;    ///< batches finished of the next one
+  double loss_sum = 0;       ///< over the images of those batches
   std::int64_t correct = 0;
   std::vector<EpochRecord> curve = {};
   core::Json judging = {};            ///< what the curve's accuracies were measured with
@@ -57,7 +57,8 @@ struct Expected {
 /// @throws Error(kUsage) if it belongs to a training with another identity, naming the first difference, or has more
 ///   epochs behind it than the options ask for.
 /// @throws Error(kModel) if something is missing, too much, of another shape or type, or out of its range.
-[[nodiscard]] TrainingState parse_state(const nets::SafeTensors& file, const Expected& expected, const std::string& name);
+[[nodiscard]] TrainingState parse_state(const nets::SafeTensors& file, const Expected& expected,
+                                        const std::string& name);
 
 /// The states that a training keeps: the newest, and the one at the end of the epoch before it, for when the newest is
 /// damaged. Which bytes they end with does not depend on interruptions.

@@ -33,7 +33,9 @@ struct Rows {
 };
 Rows rows(const Tensor& in_batch, const Batch& batch) {
   const auto begin = batch.part.begin, end = begin + batch.images.size(0);
-  const auto count = [&](std::int64_t from, std::int64_t to) { return in_batch.slice(0, from, to).sum().item<std::int64_t>(); };
+  const auto count = [&](std::int64_t from, std::int64_t to) {
+    return in_batch.slice(0, from, to).sum().item<std::int64_t>();
+  };
   const auto whole = count(0, in_batch.size(0));
   return {.here = in_batch.slice(0, begin, end),
           .part = {.begin = count(0, begin), .batch = batch.part.batch > 0 ? whole : 0, .sum = batch.part.sum},
@@ -50,7 +52,8 @@ struct Losses {
   const TrainingOptions& options;
   Loss loss = {};
 
-  Tensor forward(const nets::TensorMap& weights, const Tensor& images, const char* dropout, const nets::Part& part, nets::TensorMap& running) const {
+  Tensor forward(const nets::TensorMap& weights, const Tensor& images, const char* dropout, const nets::Part& part,
+                 nets::TensorMap& running) const {
     const core::Stream stream(options.seed, dropout, batch.step);
     auto output = nets::evaluate(architecture, weights, images, nets::Mode::kTraining, stream, part);
     for (auto& [name, tensor] : output.running) running[name] = tensor.detach();
@@ -65,15 +68,19 @@ struct Losses {
   void cross_entropy() {
     const Tensor in_batch = attacked(batch.size(), options.method == Method::kStandard ? 0 : options.adversarial_share);
     const Rows moved = rows(in_batch, batch), still = rows(in_batch.logical_not(), batch);
-    const double total = options.adversarial_weight * static_cast<double>(moved.whole) + static_cast<double>(still.whole);
-    auto losses = [&](const Tensor& logits, const Tensor& labels) { return at::cross_entropy_loss(logits, labels, {}, at::Reduction::None); };
+    const double total =
+        options.adversarial_weight * static_cast<double>(moved.whole) + static_cast<double>(still.whole);
+    auto losses = [&](const Tensor& logits, const Tensor& labels) {
+      return at::cross_entropy_loss(logits, labels, {}, at::Reduction::None);
+    };
     if (clean_norms.empty()) {
       const Tensor logits = forward(state, points, "dropout", batch.part, loss.running);
       const Tensor weights = torch::where(moved.here, options.adversarial_weight, 1.0).to(logits.options());
       add(losses(logits, batch.labels) * weights, logits, batch.labels, 1 / total);
       return;
     }
-    auto half = [&](const Rows& kind, const nets::TensorMap& weights, const char* dropout, double weight, nets::TensorMap& running) {
+    auto half = [&](const Rows& kind, const nets::TensorMap& weights, const char* dropout, double weight,
+                    nets::TensorMap& running) {
       if (kind.whole == 0) return;  // a small last batch: batch norm has no statistics of nothing
       const Tensor labels = batch.labels.index({kind.here});
       const Tensor logits = forward(weights, points.index({kind.here}), dropout, kind.part, running);
@@ -89,7 +96,8 @@ struct Losses {
     nets::TensorMap after = state;
     for (const auto& [name, tensor] : loss.running) after[name] = tensor;
     const Tensor moved = forward(after, points, "dropout", batch.part, loss.running);
-    add(per_image(clean, moved, batch.labels, options.beta), moved, batch.labels, 1 / static_cast<double>(batch.size()));
+    add(per_image(clean, moved, batch.labels, options.beta), moved, batch.labels,
+        1 / static_cast<double>(batch.size()));
   }
   Loss operator()() {
     switch (options.method) {
@@ -104,7 +112,8 @@ struct Losses {
 };
 
 // v of adversarial weight perturbation.
-std::vector<Tensor> weight_perturbation(const std::vector<Tensor>& weights, const std::vector<Tensor>& gradients, double size) {
+std::vector<Tensor> weight_perturbation(const std::vector<Tensor>& weights, const std::vector<Tensor>& gradients,
+                                        double size) {
   constexpr double kTiny = 1e-20;
   std::vector<Tensor> moved;
   for (std::size_t i = 0; i < weights.size(); ++i) {
@@ -125,7 +134,8 @@ Model initial_model(const nets::Architecture& architecture, const TrainingOption
   if (!options.dual_norm) return model;
   for (const auto& layer : architecture.layers) {
     if (!std::holds_alternative<nets::BatchNorm>(layer.op)) continue;
-    for (const char* part : kNormParts) model.clean_norms[layer.name + part] = model.network.state.at(layer.name + part).clone();
+    for (const char* part : kNormParts)
+      model.clean_norms[layer.name + part] = model.network.state.at(layer.name + part).clone();
   }
   if (model.clean_norms.empty()) {
     throw core::Error(core::ErrorKind::kUsage, "dual_norm: {} has no batch norm", architecture.spec.net);
@@ -173,7 +183,8 @@ Tensor inner_attack(const nets::Network& network, const Batch& batch, const Trai
   if (attack.random_start && options.attack_start == AttackStart::kBall) {
     noise = evasion::start_noise(options.seed, "training start", ids, shape);
   } else if (attack.random_start) {
-    noise = evasion::normal_noise(options.seed, "training start", ids, shape) * (attack.epsilon.value > 0 ? kNear / attack.epsilon.value : 0);
+    noise = evasion::normal_noise(options.seed, "training start", ids, shape) *
+            (attack.epsilon.value > 0 ? kNear / attack.epsilon.value : 0);
   }
   if (noise.defined()) noise = noise.to(images.options());
 
@@ -205,14 +216,16 @@ Gradient gradient(const Model& model, const Batch& batch, const Tensor& points, 
     if (options.method == Method::kFree) leaves.push_back(leaf_points);
     const nets::Network passed = laid_out(network, options);
     loss = Losses{passed.architecture, passed.state, clean_norms, batch, leaf_points, options}();
-    auto gradients = torch::autograd::grad({loss.mean}, leaves, {}, /*retain_graph=*/false, /*create_graph=*/false, /*allow_unused=*/true);
+    auto gradients = torch::autograd::grad({loss.mean}, leaves, {}, /*retain_graph=*/false, /*create_graph=*/false,
+                                           /*allow_unused=*/true);
     for (std::size_t i = 0; i < gradients.size(); ++i) {  // batch norms whose images the batch lacks
       if (!gradients[i].defined()) gradients[i] = torch::zeros_like(leaves[i]);
     }
     return processes.sum(std::move(gradients));
   };
   auto gradients = at(trained.tensors);
-  if (options.awp > 0 && batch.epoch >= options.awp_warmup) gradients = at(weight_perturbation(trained.tensors, gradients, options.awp));
+  if (options.awp > 0 && batch.epoch >= options.awp_warmup)
+    gradients = at(weight_perturbation(trained.tensors, gradients, options.awp));
 
   Gradient result;
   result.parameters = std::move(gradients);
@@ -220,7 +233,8 @@ Gradient gradient(const Model& model, const Batch& batch, const Tensor& points, 
     result.images = result.parameters.back();
     result.parameters.pop_back();
   }
-  const Tensor sums = processes.sum(torch::tensor({loss.mean.item<double>(), static_cast<double>(loss.correct)}, torch::kFloat64));
+  const Tensor sums =
+      processes.sum(torch::tensor({loss.mean.item<double>(), static_cast<double>(loss.correct)}, torch::kFloat64));
   result.loss = sums[0].item<double>();
   result.correct = static_cast<std::int64_t>(sums[1].item<double>());
   result.running = std::move(loss.running);

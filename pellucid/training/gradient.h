@@ -27,11 +27,11 @@ struct Parameters {
 
 /// A batch, or the part of it that this process holds.
 struct Batch {
-  Tensor images;     ///< (B, C, H, W) in [0, 1], augmented
-  Tensor labels;     ///< (B) int64
-  Tensor ids;        ///< (B) int64: the numbers of the images in the whole run: what the randomness depends on
-  nets::Part part;   ///< which images of the batch they are
-  double epoch = 0;  ///< epochs done, fractions included
+  Tensor images;          ///< (B, C, H, W) in [0, 1], augmented
+  Tensor labels;          ///< (B) int64
+  Tensor ids;             ///< (B) int64: the numbers of the images in the whole run: what the randomness depends on
+  nets::Part part;        ///< which images of the batch they are
+  double epoch = 0;       ///< epochs done, fractions included
   std::int64_t step = 0;  ///< steps done
 
   /// Images of the whole batch.
@@ -45,10 +45,10 @@ struct Batch {
 [[nodiscard]] Tensor inner_attack(const nets::Network& network, const Batch& batch, const TrainingOptions& options);
 
 struct Gradient {
-  std::vector<Tensor> parameters;  ///< of the mean loss of the whole batch, in the order of `parameters`
-  Tensor images;                   ///< (B, C, H, W), `kFree` only: by the points that were trained on
-  double loss = 0;                 ///< the mean loss of the whole batch
-  std::int64_t correct = 0;        ///< right answers in the whole batch, at the points that were trained on
+  std::vector<Tensor> parameters;          ///< of the mean loss of the whole batch, in the order of `parameters`
+  Tensor images;                           ///< (B, C, H, W), `kFree` only: by the points that were trained on
+  double loss = 0;                         ///< the mean loss of the whole batch
+  std::int64_t correct = 0;                ///< right answers in the whole batch, at the points that were trained on
   nets::TensorMap running, clean_running;  ///< batch norm's statistics after the batch
 };
 
@@ -59,7 +59,7 @@ struct Gradient {
 /// direction by a step of SGD on a copy, and adds weight decay at w + v; we add it at w.
 ///
 /// @param points (B, C, H, W), as from `inner_attack`: what stands for the attacked images.
-[[nodiscard]] Gradient gradient(const Model& model, const Batch& batch, const Tensor& points, const TrainingOptions& options,
-                                const core::Processes& processes);
+[[nodiscard]] Gradient gradient(const Model& model, const Batch& batch, const Tensor& points,
+                                const TrainingOptions& options, const core::Processes& processes);
 
 }  // namespace pellucid::training

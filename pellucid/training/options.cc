@@ -37,26 +37,35 @@ core::Fields fields(TrainingOptions& o) {
       core::field("peak", o.peak, "cyclic: the share of the run after which the learning rate is highest", 0, 1),
       core::field("milestones", o.milestones, "step: the epochs after which the learning rate falls", 1, 100000),
       core::field("gamma", o.gamma, "step: the factor by which it falls", 0, 1),
-      core::field("crop_padding", o.crop_padding, "random crops of the image padded by this many pixels; 0 is none", 0, 1000),
+      core::field("crop_padding", o.crop_padding, "random crops of the image padded by this many pixels; 0 is none", 0,
+                  1000),
       core::field("flip", o.flip, "mirror half of the images"),
-      core::field("epsilon_warmup", o.epsilon_warmup, "epochs over which the attack grows from nothing; 0 is none", 0, 100000),
-      core::field("attack_start", o.attack_start, "a random start lies anywhere in the ball, or 0.001 from the image", kStarts),
+      core::field("epsilon_warmup", o.epsilon_warmup, "epochs over which the attack grows from nothing; 0 is none", 0,
+                  100000),
+      core::field("attack_start", o.attack_start, "a random start lies anywhere in the ball, or 0.001 from the image",
+                  kStarts),
       nets::mode_field("attack_mode", o.attack_mode, "the network's mode inside the attack"),
       core::field("beta", o.beta, "trades, mart: weight of the second term of the loss", 0, 1000),
       core::field("replays", o.replays, "free: times that each batch is trained on in a row", 1, 1000),
-      core::field("adversarial_share", o.adversarial_share, "adversarial: the share of each batch that is attacked", 0, 1),
-      core::field("adversarial_weight", o.adversarial_weight, "adversarial: what an attacked image counts in the loss, a clean one counts 1", 0,
-                  1000),
+      core::field("adversarial_share", o.adversarial_share, "adversarial: the share of each batch that is attacked", 0,
+                  1),
+      core::field("adversarial_weight", o.adversarial_weight,
+                  "adversarial: what an attacked image counts in the loss, a clean one counts 1", 0, 1000),
       core::field("dual_norm", o.dual_norm, "adversarial: batch norms of their own for the clean images"),
       core::field("awp", o.awp, "adversarial weight perturbation, in shares of each weight's norm; 0 is none", 0, 1),
       core::field("awp_warmup", o.awp_warmup, "epochs before the weight perturbation begins", 0, 100000),
       core::field("guard_images", o.guard_images,
-                  "training images, drawn with the seed, attacked by PGD-10 after each epoch, to end a training that overfits to its attack; 0 is none", 0, INT64_MAX),
-      core::field("guard_fall", o.guard_fall, "the fall of the accuracy on them that ends it; the best epoch's weights are kept", 0, 1),
-      core::field("precision", o.precision, "mixed: convolutions and linear layers in bfloat16; float32 on a processor without it", kPrecisions),
-      core::field("checkpoint_steps", o.checkpoint_steps, "training steps after which the weights are kept, beside each epoch's", 0,
-                  INT64_MAX),
-      core::field("test_attack_images", o.test_attack_images, "test images, drawn with the seed, attacked after each epoch; 0 is none", 0, INT64_MAX),
+                  "training images, drawn with the seed, attacked by PGD-10 after each epoch, to end a training that "
+                  "overfits to its attack; 0 is none",
+                  0, INT64_MAX),
+      core::field("guard_fall", o.guard_fall,
+                  "the fall of the accuracy on them that ends it; the best epoch's weights are kept", 0, 1),
+      core::field("precision", o.precision,
+                  "mixed: convolutions and linear layers in bfloat16; float32 on a processor without it", kPrecisions),
+      core::field("checkpoint_steps", o.checkpoint_steps,
+                  "training steps after which the weights are kept, beside each epoch's", 0, INT64_MAX),
+      core::field("test_attack_images", o.test_attack_images,
+                  "test images, drawn with the seed, attacked after each epoch; 0 is none", 0, INT64_MAX),
       core::field("seed", o.seed, "seed of the initial weights, the order, the augmentation and the attacks"),
   };
 }
@@ -70,22 +79,27 @@ void check(const TrainingOptions& o) {
     refuse("adversarial_share, adversarial_weight or dual_norm", "method adversarial with them");
   }
   if (o.dual_norm && (o.adversarial_share == 0 || o.adversarial_share == 1)) {
-    refuse(fmt::format("dual_norm and adversarial_share {}", o.adversarial_share), "a share between 0 and 1: each kind of image needs some");
+    refuse(fmt::format("dual_norm and adversarial_share {}", o.adversarial_share),
+           "a share between 0 and 1: each kind of image needs some");
   }
-  if (o.adversarial_weight == 0 && o.adversarial_share == 1) refuse("adversarial_weight 0", "more: nothing would be trained on");
-  if (o.guard_images > 0 && o.method == Method::kStandard) refuse("guard_images and method standard", "an adversarial method");
+  if (o.adversarial_weight == 0 && o.adversarial_share == 1)
+    refuse("adversarial_weight 0", "more: nothing would be trained on");
+  if (o.guard_images > 0 && o.method == Method::kStandard)
+    refuse("guard_images and method standard", "an adversarial method");
   if (o.method == Method::kFree && o.awp > 0) refuse("awp and method free", "another method, or awp 0");
   if (o.method != Method::kStandard) evasion::check(o.attack.ball(), "attack");
   evasion::check(o.test_attack.ball(), "test_attack");
-  if (o.method == Method::kFree && o.attack.norm != evasion::Norm::kLinf) refuse("method free and norm l2", "norm linf");
+  if (o.method == Method::kFree && o.attack.norm != evasion::Norm::kLinf)
+    refuse("method free and norm l2", "norm linf");
 }
 
 std::string describe(const TrainingOptions& options) {
   TrainingOptions o = options;
   const core::Json json = core::to_json(fields(o));
-  std::string text = fmt::format("{} training: {} epochs in batches of {}, {} at {} ({})", json["method"].get<std::string>(), o.epochs,
-                                 o.batch_size, o.optimiser == Optimiser::kAdam ? "Adam" : "SGD", o.learning_rate,
-                                 json["schedule"].get<std::string>());
+  std::string text =
+      fmt::format("{} training: {} epochs in batches of {}, {} at {} ({})", json["method"].get<std::string>(), o.epochs,
+                  o.batch_size, o.optimiser == Optimiser::kAdam ? "Adam" : "SGD", o.learning_rate,
+                  json["schedule"].get<std::string>());
   if (o.method != Method::kStandard) {
     text += ", " + evasion::describe(o.attack);
     if (o.epsilon_warmup > 0) text += fmt::format(", growing over {} epochs", o.epsilon_warmup);
@@ -146,7 +160,8 @@ double learning_rate(const TrainingOptions& o, double epoch) {
       }
       return rate;
     }
-    case Schedule::kCyclic: return o.learning_rate * (done < o.peak || o.peak == 1 ? done / o.peak : (1 - done) / (1 - o.peak));
+    case Schedule::kCyclic:
+      return o.learning_rate * (done < o.peak || o.peak == 1 ? done / o.peak : (1 - done) / (1 - o.peak));
     case Schedule::kCosine: return o.learning_rate * (1 + std::cos(std::numbers::pi * done)) / 2;
   }
   return o.learning_rate;

@@ -7,10 +7,11 @@ namespace pellucid::training {
 
 enum class Method {
   kStandard,     ///< cross-entropy on the images
-  kAdversarial,  ///< cross-entropy on their PGD examples (Madry et al. 2018); one iteration is FGSM-RS (Wong et al. 2020)
+  kAdversarial,  ///< cross-entropy on their PGD examples (Madry et al. 2018); one iteration is FGSM-RS (Wong et al.
+                 ///< 2020)
   kTrades,       ///< cross-entropy on the images, and beta times how far the answers move (Zhang et al. 2019)
-  kMart,         ///< boosted cross-entropy on the examples, and beta times that, most where the model errs (Wang et al. 2020)
-  kFree,         ///< each batch several times over, one perturbation carried along (Shafahi et al. 2019)
+  kMart,  ///< boosted cross-entropy on the examples, and beta times that, most where the model errs (Wang et al. 2020)
+  kFree,  ///< each batch several times over, one perturbation carried along (Shafahi et al. 2019)
 };
 enum class Optimiser { kSgd, kAdam };
 /// Where the inner attack begins, if at a random point.
@@ -36,24 +37,24 @@ struct TrainingOptions {
 
   Optimiser optimiser = Optimiser::kAdam;
   double learning_rate = 1e-3;
-  double momentum = 0.9;      ///< SGD only
-  bool nesterov = false;      ///< SGD only
-  double weight_decay = 0;    ///< L2 penalty's factor, added to the gradient
+  double momentum = 0.9;    ///< SGD only
+  bool nesterov = false;    ///< SGD only
+  double weight_decay = 0;  ///< L2 penalty's factor, added to the gradient
   Schedule schedule = Schedule::kCyclic;
-  double peak = 0.4;          ///< cyclic: where in the run the learning rate is highest
+  double peak = 0.4;                          ///< cyclic: where in the run the learning rate is highest
   std::vector<std::int64_t> milestones = {};  ///< step: epochs at whose end the learning rate falls
-  double gamma = 0.1;         ///< step: the factor by which it falls
+  double gamma = 0.1;                         ///< step: the factor by which it falls
 
   std::int64_t crop_padding = 0;  ///< random crop from the image padded with zeros by this much; 0: none
   bool flip = false;              ///< mirror half of the images
 
   evasion::PgdOptions attack{.epsilon = core::Number("0.3"), .iterations = 5, .random_start = true};
   AttackStart attack_start = AttackStart::kBall;
-  double epsilon_warmup = 0;      ///< epochs over which the attack's epsilon and step grow from 0; 0: none
+  double epsilon_warmup = 0;  ///< epochs over which the attack's epsilon and step grow from 0; 0: none
   nets::Mode attack_mode = nets::Mode::kEvaluation;  ///< how the network is evaluated inside the inner attack
 
-  double beta = 6;                ///< TRADES and MART: the weight of the second term
-  std::int64_t replays = 8;       ///< free: times that each batch is trained on in a row
+  double beta = 6;           ///< TRADES and MART: the weight of the second term
+  std::int64_t replays = 8;  ///< free: times that each batch is trained on in a row
 
   /// Mixed training, three independent knobs of `kAdversarial`: which share of each batch is attacked, what an attacked
   /// image counts against a clean one in the loss (a weighted mean), and whether each kind has batch norms of its own.
@@ -61,25 +62,28 @@ struct TrainingOptions {
   double adversarial_weight = 1;
   bool dual_norm = false;
 
-  double awp = 0;                 ///< adversarial weight perturbation: its size beside each weight's norm; 0: none
-  double awp_warmup = 0;          ///< epochs before it begins
+  double awp = 0;         ///< adversarial weight perturbation: its size beside each weight's norm; 0: none
+  double awp_warmup = 0;  ///< epochs before it begins
 
-  std::int64_t guard_images = 0;  ///< training images, drawn with the seed, attacked after each epoch to catch catastrophic overfitting; 0: none
+  std::int64_t guard_images = 0;  ///< training images, drawn with the seed, attacked after each epoch to catch
+                                  ///< catastrophic overfitting; 0: none
   double guard_fall = 0.2;        ///< the fall below the best epoch's accuracy on them at which the training ends
 
   Precision precision = Precision::kFloat32;
 
-  std::vector<std::int64_t> checkpoint_steps = {0, 1, 10, 100};  ///< training steps after which the weights are kept too
+  std::vector<std::int64_t> checkpoint_steps = {0, 1, 10,
+                                                100};  ///< training steps after which the weights are kept too
   std::uint64_t seed = 0;
 
-  evasion::PgdOptions test_attack = {};  ///< what judges robustness after each epoch
-  std::int64_t test_attack_images = 200; ///< on how many of the test images, drawn with the seed; 0: none
+  evasion::PgdOptions test_attack = {};   ///< what judges robustness after each epoch
+  std::int64_t test_attack_images = 200;  ///< on how many of the test images, drawn with the seed; 0: none
 };
 
 /// The fields but for the two attacks, whose fields are `evasion::fields(options.attack)` and `(options.test_attack)`.
 [[nodiscard]] core::Fields fields(TrainingOptions& options);
 
-/// @throws Error(kUsage) if the options do not go together, naming both, or an attack's ball is none (`evasion::check`).
+/// @throws Error(kUsage) if the options do not go together, naming both, or an attack's ball is none
+/// (`evasion::check`).
 void check(const TrainingOptions& options);
 
 /// "adversarial training: 8 epochs of 128, Adam 0.001 cyclic, PGD-5 ..."

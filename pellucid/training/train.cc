@@ -27,8 +27,8 @@ constexpr int kVersion = 2;
 constexpr std::int64_t kLoggedBatches = 10;  // every how many batches TensorBoard gets a point
 
 // The batch at which the state stands, or this process's part of it.
-Batch next_batch(const TrainingState& state, const data::Dataset& train_set, const Tensor& order, double epoch, const TrainingOptions& options,
-                 const core::Processes& processes) {
+Batch next_batch(const TrainingState& state, const data::Dataset& train_set, const Tensor& order, double epoch,
+                 const TrainingOptions& options, const core::Processes& processes) {
   const std::int64_t images = train_set.size(), begin = state.batch * options.batch_size;
   const std::int64_t size = std::min(options.batch_size, images - begin);
   const auto mine = processes.share(size);
@@ -41,7 +41,9 @@ Batch next_batch(const TrainingState& state, const data::Dataset& train_set, con
               .epoch = epoch,
               .step = state.optimiser.steps};
   if (processes.count() > 1) {
-    batch.part = {.begin = mine.begin, .batch = size, .sum = [&processes](const Tensor& tensor) { return processes.differentiable_sum(tensor); }};
+    batch.part = {.begin = mine.begin, .batch = size, .sum = [&processes](const Tensor& tensor) {
+                    return processes.differentiable_sum(tensor);
+                  }};
   }
   return batch;
 }
@@ -49,8 +51,9 @@ Batch next_batch(const TrainingState& state, const data::Dataset& train_set, con
 // Moves the model along the gradient, and batch norm's statistics to where the batch left them.
 void follow(TrainingState& state, Gradient& gradient, const TrainingOptions& options, double epoch) {
   if (!std::isfinite(gradient.loss)) {
-    throw core::Error(core::ErrorKind::kUsage, "training: the loss is {} after {:.2f} epochs; lower learning_rate (now {})", gradient.loss, epoch,
-                      options.learning_rate);
+    throw core::Error(core::ErrorKind::kUsage,
+                      "training: the loss is {} after {:.2f} epochs; lower learning_rate (now {})", gradient.loss,
+                      epoch, options.learning_rate);
   }
   step(options, learning_rate(options, epoch), parameters(state.model).tensors, gradient.parameters, state.optimiser);
   for (auto& [name, tensor] : gradient.running) state.model.network.state[name] = tensor;
@@ -77,7 +80,8 @@ double train_on(TrainingState& state, Batch batch, const TrainingOptions& option
   std::int64_t correct = 0;
   for (std::int64_t replay = 0; replay < options.replays; ++replay) {
     batch.step = state.optimiser.steps;
-    const Tensor perturbation = state.perturbation.narrow(0, 0, batch.images.size(0));  // a view: what is carried moves with it
+    // A view: what is carried moves with it.
+    const Tensor perturbation = state.perturbation.narrow(0, 0, batch.images.size(0));
     Gradient found = gradient(state.model, batch, (batch.images + perturbation).clamp(0, 1), options, processes);
     follow(state, found, options, batch.epoch);
     perturbation.add_(found.images.sign(), options.attack.step_size()).clamp_(-epsilon, epsilon);
@@ -118,12 +122,17 @@ evasion::Accuracy told(const core::Processes& processes, const std::function<eva
   }
   stop_together(stopped, processes);
   const Tensor sums = processes.sum(torch::tensor({here.correct, here.n, here.undefined}, torch::kInt64));
-  return {.correct = sums[0].item<std::int64_t>(), .n = sums[1].item<std::int64_t>(), .undefined = sums[2].item<std::int64_t>()};
+  return {.correct = sums[0].item<std::int64_t>(),
+          .n = sums[1].item<std::int64_t>(),
+          .undefined = sums[2].item<std::int64_t>()};
 }
 
-evasion::Accuracy robust_on(const nets::Network& network, const data::Dataset& set, std::int64_t n, const evasion::PgdOptions& attack,
-                            const TrainingOptions& options, const core::Processes& processes, const core::Run& run) {
-  return told(processes, [&] { return evasion::robust_accuracy(network, data::sample(set, n, options.seed), attack, options.seed, run); });
+evasion::Accuracy robust_on(const nets::Network& network, const data::Dataset& set, std::int64_t n,
+                            const evasion::PgdOptions& attack, const TrainingOptions& options,
+                            const core::Processes& processes, const core::Run& run) {
+  return told(processes, [&] {
+    return evasion::robust_accuracy(network, data::sample(set, n, options.seed), attack, options.seed, run);
+  });
 }
 
 EpochRecord measure(const TrainingState& state, const data::Dataset& train_set, const data::Dataset& test_set,
@@ -166,8 +175,9 @@ struct Folder {
   void save_weights(const Model& model, const std::string& name) const {
     if (!writes) return;
     check_finite(model);
-    const std::map<std::string, std::string> metadata = {{"training", identity.dump(-1, ' ', false, core::Json::error_handler_t::replace)},
-                                                         {"description", description}};
+    const std::map<std::string, std::string> metadata = {
+        {"training", identity.dump(-1, ' ', false, core::Json::error_handler_t::replace)},
+        {"description", description}};
     nets::save_network(model.network, weights(name), metadata);
     if (!model.clean_norms.empty()) nets::save_network(clean_network(model), weights(name + "-clean"), metadata);
   }
@@ -176,8 +186,10 @@ struct Folder {
     for (const auto* state : {&model.network.state, &model.clean_norms}) {
       for (const auto& [name, tensor] : *state) {
         if (!tensor.is_floating_point() || tensor.isfinite().all().item<bool>()) continue;
-        throw core::Error(core::ErrorKind::kUsage, "training: {} is not finite any more, and such weights are not saved; lower learning_rate (now {})", name,
-                          learning_rate);
+        throw core::Error(
+            core::ErrorKind::kUsage,
+            "training: {} is not finite any more, and such weights are not saved; lower learning_rate (now {})", name,
+            learning_rate);
       }
     }
   }
@@ -195,7 +207,8 @@ struct Folder {
 };
 
 // What TensorBoard shows of an epoch: its figures, and some test images as they are and under the test attack.
-void log_epoch(core::EventFile& events, const TrainingState& state, const data::Dataset& test_set, const TrainingOptions& options) {
+void log_epoch(core::EventFile& events, const TrainingState& state, const data::Dataset& test_set,
+               const TrainingOptions& options) {
   constexpr std::int64_t kShown = 8;
   const EpochRecord& record = state.curve.back();
   const auto at = state.optimiser.steps;
@@ -218,17 +231,21 @@ void log_epoch(core::EventFile& events, const TrainingState& state, const data::
   show("images/test", images);
   if (options.test_attack_images == 0) return;
   const Tensor noise = evasion::start_noise(options.seed, "evasion start", ids, images.sizes().slice(1)).to(device);
-  show("images/under attack", evasion::pgd(state.model.network, images, data::labels(shown, ids).to(device), options.test_attack, noise));
+  show("images/under attack",
+       evasion::pgd(state.model.network, images, data::labels(shown, ids).to(device), options.test_attack, noise));
 }
 
 // Goes on with the state's epoch to its end, measures, and saves. The state is whole whenever this throws kStopped.
-void train_epoch(TrainingState& state, const data::Dataset& train_set, const data::Dataset& test_set, const TrainingOptions& options,
-                 Folder& folder, core::EventFile& events, const core::Processes& processes, const core::Run& run) {
+void train_epoch(TrainingState& state, const data::Dataset& train_set, const data::Dataset& test_set,
+                 const TrainingOptions& options, Folder& folder, core::EventFile& events,
+                 const core::Processes& processes, const core::Run& run) {
   const std::int64_t batches = (train_set.size() + options.batch_size - 1) / options.batch_size;
-  const Tensor order = torch::tensor(core::permutation(core::Stream(options.seed, "order", state.epoch), train_set.size()), torch::kInt64);
+  const Tensor order = torch::tensor(
+      core::permutation(core::Stream(options.seed, "order", state.epoch), train_set.size()), torch::kInt64);
   while (state.batch < batches) {
     stop_together(core::stop_requested(), processes);
-    const double epoch = static_cast<double>(state.epoch) + static_cast<double>(state.batch) / static_cast<double>(batches);
+    const double epoch =
+        static_cast<double>(state.epoch) + static_cast<double>(state.batch) / static_cast<double>(batches);
     const Batch batch = next_batch(state, train_set, order, epoch, options, processes);
     const double loss = train_on(state, batch, options, processes, [&] { folder.save_stage(state, options); });
     ++state.batch;
@@ -255,30 +272,39 @@ void train_epoch(TrainingState& state, const data::Dataset& train_set, const dat
 // The epoch whose weights are the training's result: the last one, or where the guard struck the best on its images.
 std::int64_t kept_epoch(const std::vector<EpochRecord>& curve, const TrainingOptions& options) {
   auto guarded = [](const EpochRecord& record) { return record.guard.n > 0 ? record.guard.interval().value : 0; };
-  const auto best = std::max_element(curve.begin(), curve.end(), [&](const auto& a, const auto& b) { return guarded(a) < guarded(b); });
-  return best != curve.end() && guarded(curve.back()) < guarded(*best) - options.guard_fall ? best->epoch : static_cast<std::int64_t>(curve.size());
+  const auto best = std::max_element(curve.begin(), curve.end(),
+                                     [&](const auto& a, const auto& b) { return guarded(a) < guarded(b); });
+  return best != curve.end() && guarded(curve.back()) < guarded(*best) - options.guard_fall
+             ? best->epoch
+             : static_cast<std::int64_t>(curve.size());
 }
 
 // What the accuracies of an epoch are measured with, besides its weights.
 core::Json judging(const TrainingOptions& options, const core::Json& test_images) {
   core::Json robust;
-  if (options.test_attack_images > 0) robust = {{"images", options.test_attack_images}, {"attack", to_json(options)["test_attack"]}};
+  if (options.test_attack_images > 0)
+    robust = {{"images", options.test_attack_images}, {"attack", to_json(options)["test_attack"]}};
   return {{"test", test_images}, {"robust", robust}};
 }
 
-// Measures the epochs' accuracies anew that were measured with something else, where the epochs' weights are still there.
-void measure_again(TrainingState& state, const core::Json& now, const data::Dataset& test_set, const TrainingOptions& options, const Folder& folder,
-                   core::EventFile& events, const core::Processes& processes, const core::Run& run) {
+// Measures the epochs' accuracies anew that were measured with something else, where the epochs' weights are still
+// there.
+void measure_again(TrainingState& state, const core::Json& now, const data::Dataset& test_set,
+                   const TrainingOptions& options, const Folder& folder, core::EventFile& events,
+                   const core::Processes& processes, const core::Run& run) {
   const bool other_images = state.judging.value("test", core::Json()) != now["test"];
   for (EpochRecord& record : state.curve) {
     const auto file = folder.weights(Folder::epoch(record.epoch));
     const bool measurable = processes.sum(torch::tensor({fs::exists(file) ? 1 : 0})).item<int>() == processes.count();
     nets::Network network;
     if (measurable) network = nets::on(nets::load_network(file), nets::device_of(state.model.network));
-    if (other_images) record.natural = measurable ? told(processes, [&] { return evasion::natural_accuracy(network, test_set, run); }) : evasion::Accuracy{};
+    if (other_images)
+      record.natural = measurable ? told(processes, [&] { return evasion::natural_accuracy(network, test_set, run); })
+                                  : evasion::Accuracy{};
     record.robust = {};
     if (measurable && options.test_attack_images > 0) {
-      record.robust = robust_on(network, test_set, options.test_attack_images, options.test_attack, options, processes, run);
+      record.robust =
+          robust_on(network, test_set, options.test_attack_images, options.test_attack, options, processes, run);
     }
     if (!folder.writes) continue;
     const auto at = state.optimiser.steps * record.epoch / std::max<std::int64_t>(state.epoch, 1);
@@ -291,8 +317,12 @@ void measure_again(TrainingState& state, const core::Json& now, const data::Data
 // Images and labels of a data set, and what the labels stand for, as a file gives it back: names need not be UTF-8.
 core::Json identity_of(const data::Dataset& set) {
   const Tensor images = set.images.contiguous(), labels = set.labels.contiguous();
-  const auto bytes = [](const Tensor& tensor) { return std::span(static_cast<const std::uint8_t*>(tensor.data_ptr()), tensor.nbytes()); };
-  const core::Json json = {{"images", set.size()}, {"classes", set.classes}, {"content", core::sha256(core::sha256(bytes(images)) + core::sha256(bytes(labels)))}};
+  const auto bytes = [](const Tensor& tensor) {
+    return std::span(static_cast<const std::uint8_t*>(tensor.data_ptr()), tensor.nbytes());
+  };
+  const core::Json json = {{"images", set.size()},
+                           {"classes", set.classes},
+                           {"content", core::sha256(core::sha256(bytes(images)) + core::sha256(bytes(labels)))}};
   return core::Json::parse(json.dump(-1, ' ', false, core::Json::error_handler_t::replace));
 }
 
@@ -301,16 +331,20 @@ void check_batches(const nets::Architecture& architecture, const TrainingOptions
   std::string norm;
   const auto shapes = nets::output_shapes(architecture);
   for (std::size_t i = 0; i < shapes.size() && norm.empty(); ++i) {
-    if (std::holds_alternative<nets::BatchNorm>(architecture.layers[i].op) && c10::multiply_integers(shapes[i]) == shapes[i][0]) norm = architecture.layers[i].name;
+    if (std::holds_alternative<nets::BatchNorm>(architecture.layers[i].op) &&
+        c10::multiply_integers(shapes[i]) == shapes[i][0])
+      norm = architecture.layers[i].name;
   }
   if (norm.empty()) return;
   for (const std::int64_t size : {std::min(options.batch_size, images), images % options.batch_size}) {
     const std::int64_t moved = attacked(size, options.adversarial_share).sum().item<std::int64_t>();
     const bool one = options.dual_norm ? moved == 1 || size - moved == 1 : size == 1;
-    const bool one_attacked = options.method != Method::kStandard && options.attack_mode == nets::Mode::kTraining && moved == 1;
+    const bool one_attacked =
+        options.method != Method::kStandard && options.attack_mode == nets::Mode::kTraining && moved == 1;
     if (!one && !one_attacked) continue;
     throw core::Error(core::ErrorKind::kUsage,
-                      "training: {} images in batches of {} leave a batch of {}{}, expected two or more images for a batch norm over 1 x 1 ({}): one has no "
+                      "training: {} images in batches of {} leave a batch of {}{}, expected two or more images for a "
+                      "batch norm over 1 x 1 ({}): one has no "
                       "variance; choose another batch_size or number of images",
                       images, options.batch_size, size, size > 1 ? " with one image of a kind" : "", norm);
   }
@@ -320,13 +354,16 @@ void check_batches(const nets::Architecture& architecture, const TrainingOptions
 void check_parts(const TrainingOptions& options, std::int64_t images, const core::Processes& processes) {
   if (processes.count() == 1) return;
   if (options.method == Method::kFree) {
-    throw core::Error(core::ErrorKind::kUsage, "training: got method free and {} processes, expected one: each would carry its own perturbation",
+    throw core::Error(core::ErrorKind::kUsage,
+                      "training: got method free and {} processes, expected one: each would carry its own perturbation",
                       processes.count());
   }
-  const std::int64_t rest = images % options.batch_size, smallest = rest > 0 ? rest : std::min(images, options.batch_size);
+  const std::int64_t rest = images % options.batch_size,
+                     smallest = rest > 0 ? rest : std::min(images, options.batch_size);
   if (smallest < processes.count()) {
     throw core::Error(core::ErrorKind::kUsage,
-                      "training: {} images in batches of {} leave one of {} for {} processes, expected at least one image each; choose another batch_size",
+                      "training: {} images in batches of {} leave one of {} for {} processes, expected at least one "
+                      "image each; choose another batch_size",
                       images, options.batch_size, smallest, processes.count());
   }
 }
@@ -342,25 +379,29 @@ void move_to(const torch::Device& device, TrainingState& state) {
 
 }  // namespace
 
-void check(const nets::Spec& spec, const data::Dataset& train_set, const data::Dataset& test_set, const TrainingOptions& options,
-           const core::Processes& processes) {
+void check(const nets::Spec& spec, const data::Dataset& train_set, const data::Dataset& test_set,
+           const TrainingOptions& options, const core::Processes& processes) {
   check(options);
   const auto architecture = nets::build(spec);
   (void)evasion::fitted(train_set, {.architecture = architecture, .state = {}});
   (void)evasion::fitted(data::relabelled(test_set, train_set.classes), {.architecture = architecture, .state = {}});
   if (std::get<0>(at::_unique(train_set.labels)).numel() < 2) {
-    throw core::Error(core::ErrorKind::kData, "{}: got training images of one class, expected two or more: there is nothing to tell apart", train_set.name);
+    throw core::Error(core::ErrorKind::kData,
+                      "{}: got training images of one class, expected two or more: there is nothing to tell apart",
+                      train_set.name);
   }
   (void)initial_model(architecture, options);
   check_batches(architecture, options, train_set.size());
   check_parts(options, train_set.size(), processes);
 }
 
-Trained train(const nets::Spec& spec, const data::Dataset& train_set, const data::Dataset& given_test_set, const TrainingOptions& given_options,
-              const fs::path& folder_path, const core::Run& run, const core::Processes& processes, const std::function<void()>& accepted) {
+Trained train(const nets::Spec& spec, const data::Dataset& train_set, const data::Dataset& given_test_set,
+              const TrainingOptions& given_options, const fs::path& folder_path, const core::Run& run,
+              const core::Processes& processes, const std::function<void()>& accepted) {
   check(spec, train_set, given_test_set, given_options, processes);
   const data::Dataset test_set = data::relabelled(given_test_set, train_set.classes);
-  const TrainingOptions options = computable(given_options, core::has_bfloat16() || !torch::Device(run.device).is_cpu());
+  const TrainingOptions options =
+      computable(given_options, core::has_bfloat16() || !torch::Device(run.device).is_cpu());
   Trained trained{.network = {}, .clean_network = {}, .curve = {}, .kept_epoch = 0, .options = options};
   auto note = [&](const std::string& text) {
     trained.notes.push_back(text);
@@ -368,20 +409,26 @@ Trained train(const nets::Spec& spec, const data::Dataset& train_set, const data
   };
 
   Folder folder{.path = folder_path,
-                .identity = {{"version", kVersion}, {"spec", nets::to_json(spec)}, {"options", determinants(options)}, {"data", identity_of(train_set)}},
+                .identity = {{"version", kVersion},
+                             {"spec", nets::to_json(spec)},
+                             {"options", determinants(options)},
+                             {"data", identity_of(train_set)}},
                 .description = describe(options),
                 .learning_rate = options.learning_rate,
                 .writes = processes.first()};
   Model initial = initial_model(nets::build(spec), options);
   if (static_cast<std::int64_t>(train_set.classes.size()) == spec.classes) initial.network.classes = train_set.classes;
   std::string damage;
-  auto resumed = folder.states.load({.initial = initial, .options = options, .images = train_set.size(), .identity = folder.identity}, damage);
+  auto resumed = folder.states.load(
+      {.initial = initial, .options = options, .images = train_set.size(), .identity = folder.identity}, damage);
   if (accepted) accepted();
-  if (options.precision != given_options.precision) note("precision mixed: this processor has no bfloat16, and emulated it is slower than float32: float32 is used");
+  if (options.precision != given_options.precision)
+    note("precision mixed: this processor has no bfloat16, and emulated it is slower than float32: float32 is used");
   if (!damage.empty()) note(damage);
 
   const core::Json now = judging(options, identity_of(test_set));
-  TrainingState state = resumed ? std::move(*resumed) : TrainingState{.model = std::move(initial), .optimiser = {}, .judging = now};
+  TrainingState state =
+      resumed ? std::move(*resumed) : TrainingState{.model = std::move(initial), .optimiser = {}, .judging = now};
   move_to(run.device, state);
   if (!resumed) folder.save_stage(state, options);
 
@@ -395,14 +442,17 @@ Trained train(const nets::Spec& spec, const data::Dataset& train_set, const data
   if (state.epoch < options.epochs && stands() && (state.workers.empty() || state.workers.back() != here)) {
     if (!state.workers.empty()) {
       const Workers& there = state.workers.back();
-      note(fmt::format("trained so far by {} process(es) of {} thread(s), from here on by {} of {}: the weights will differ in their last bits from those of "
-                       "either alone",
-                       there.processes, there.threads, here.processes, here.threads));
+      note(
+          fmt::format("trained so far by {} process(es) of {} thread(s), from here on by {} of {}: the weights will "
+                      "differ in their last bits from those of "
+                      "either alone",
+                      there.processes, there.threads, here.processes, here.threads));
     }
     state.workers.push_back(here);
   }
   try {
-    while (state.epoch < options.epochs && stands()) train_epoch(state, train_set, test_set, options, folder, events, processes, run);
+    while (state.epoch < options.epochs && stands())
+      train_epoch(state, train_set, test_set, options, folder, events, processes, run);
   } catch (const core::Error& error) {
     if (error.kind() == core::ErrorKind::kStopped) folder.save_resume(state);
     throw;

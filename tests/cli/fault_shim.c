@@ -66,23 +66,25 @@ static enum Verdict judge(const char* name) {
 }
 
 /* Makes the call `done`, as the verdict says. */
-#define CHANGE(concerns, name, done)                      \
-  do {                                                    \
+#define CHANGE(concerns, name, done)                         \
+  do {                                                       \
     enum Verdict verdict = (concerns) ? judge(name) : GO_ON; \
-    if (verdict == FAIL) return errno = ENOSPC, -1;       \
-    const __typeof__(done) answer = (done);               \
-    if (verdict == HALF) kill(getpid(), SIGKILL), pause(); \
-    return answer;                                        \
+    if (verdict == FAIL) return errno = ENOSPC, -1;          \
+    const __typeof__(done) answer = (done);                  \
+    if (verdict == HALF) kill(getpid(), SIGKILL), pause();   \
+    return answer;                                           \
   } while (0)
-#define WRITE(fd, name, whole, part)                      \
-  do {                                                    \
-    enum Verdict verdict = inside_fd(fd) ? judge(name) : GO_ON; \
-    if (verdict == FAIL) return errno = ENOSPC, -1;       \
+#define WRITE(fd, name, whole, part)                                      \
+  do {                                                                    \
+    enum Verdict verdict = inside_fd(fd) ? judge(name) : GO_ON;           \
+    if (verdict == FAIL) return errno = ENOSPC, -1;                       \
     if (verdict == HALF) (void)!(part), kill(getpid(), SIGKILL), pause(); \
-    return (whole);                                       \
+    return (whole);                                                       \
   } while (0)
 
-ssize_t write(int fd, const void* data, size_t size) { WRITE(fd, "write", NEXT(write)(fd, data, size), NEXT(write)(fd, data, size / 2)); }
+ssize_t write(int fd, const void* data, size_t size) {
+  WRITE(fd, "write", NEXT(write)(fd, data, size), NEXT(write)(fd, data, size / 2));
+}
 ssize_t pwrite(int fd, const void* data, size_t size, off_t at) {
   WRITE(fd, "pwrite", NEXT(pwrite)(fd, data, size, at), NEXT(pwrite)(fd, data, size / 2, at));
 }
@@ -106,15 +108,15 @@ int fdatasync(int fd) { CHANGE(inside_fd(fd), "fdatasync", NEXT(fdatasync)(fd));
 int ftruncate(int fd, off_t size) { CHANGE(inside_fd(fd), "ftruncate", NEXT(ftruncate)(fd, size)); }
 int ftruncate64(int fd, off64_t size) { CHANGE(inside_fd(fd), "ftruncate", NEXT(ftruncate64)(fd, size)); }
 
-#define OPEN(name)                                        \
-  int name(const char* path, int flags, ...) {            \
-    mode_t mode = 0;                                      \
-    if ((flags & O_CREAT) != 0) {                         \
-      va_list rest;                                       \
-      va_start(rest, flags);                              \
-      mode = va_arg(rest, mode_t);                        \
-      va_end(rest);                                       \
-    }                                                     \
+#define OPEN(name)                                                                         \
+  int name(const char* path, int flags, ...) {                                             \
+    mode_t mode = 0;                                                                       \
+    if ((flags & O_CREAT) != 0) {                                                          \
+      va_list rest;                                                                        \
+      va_start(rest, flags);                                                               \
+      mode = va_arg(rest, mode_t);                                                         \
+      va_end(rest);                                                                        \
+    }                                                                                      \
     CHANGE((flags & O_CREAT) != 0 && inside(path), "open", NEXT(name)(path, flags, mode)); \
   }
 OPEN(open)

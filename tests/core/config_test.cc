@@ -76,14 +76,17 @@ TEST(ParseToml, RefusesKeysOfVeryManyParts) {
   std::string deep = "a", quoted = "a";
   for (int i = 0; i < 100'000; ++i) deep += ".a", quoted += ".\"[,=\"";
   const std::string header = "[" + deep + "]";
-  for (const std::string& text : {deep + " = 1", quoted + " = 1", header, "b = \"\"\"\n\"\"\"\n" + deep + " = 1", "# it's\n" + deep + " = 1",
-                                  "b = 'x\\'\n" + deep + " = 1", "b = {c = \"\"\"\n\"\"\", " + deep + " = 1}"}) {
+  for (const std::string& text :
+       {deep + " = 1", quoted + " = 1", header, "b = \"\"\"\n\"\"\"\n" + deep + " = 1", "# it's\n" + deep + " = 1",
+        "b = 'x\\'\n" + deep + " = 1", "b = {c = \"\"\"\n\"\"\", " + deep + " = 1}"}) {
     expect_error([&] { (void)parse_toml(text, "t"); }, ErrorKind::kUsage, "t: not TOML: a key of more than 1000 parts");
   }
   const std::string dots(5000, '.');
   std::string list = "[";
   for (int i = 0; i < 5000; ++i) list += "0.5, ";
-  EXPECT_EQ(parse_toml("a = '" + dots + "' # " + dots + "\nb = \"\"\"\n" + dots + "\"\"\"\nc = " + list + "]", "t")["a"], dots);
+  EXPECT_EQ(
+      parse_toml("a = '" + dots + "' # " + dots + "\nb = \"\"\"\n" + dots + "\"\"\"\nc = " + list + "]", "t")["a"],
+      dots);
 }
 
 TEST(ReadToml, ReadsAFileAndNamesItInErrors) {

@@ -5,7 +5,6 @@
 
 #include "expect_error.h"
 #include "folder.h"
-
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -114,7 +113,8 @@ TEST(WriteFile, ALinkToNothingMakesWhatItNames) {
 // Nodes of the test's own: what is broken here would replace the machine's.
 TEST(WriteFile, WritesToADevice) {
   const Folder folder;
-  if (mknod((folder / "null").c_str(), S_IFCHR | 0666, makedev(1, 3)) != 0 || mknod((folder / "full").c_str(), S_IFCHR | 0666, makedev(1, 7)) != 0) {
+  if (mknod((folder / "null").c_str(), S_IFCHR | 0666, makedev(1, 3)) != 0 ||
+      mknod((folder / "full").c_str(), S_IFCHR | 0666, makedev(1, 7)) != 0) {
     GTEST_SKIP() << "needs the right to make devices";
   }
   fs::create_symlink("null", folder / "link");
@@ -125,7 +125,8 @@ TEST(WriteFile, WritesToADevice) {
   }
   write_file(folder / "null", "text");
   write_file(folder / "link", "text");
-  expect_error([&] { write_file(folder / "full", "text"); }, ErrorKind::kIo, "full: cannot write: No space left on device");
+  expect_error([&] { write_file(folder / "full", "text"); }, ErrorKind::kIo,
+               "full: cannot write: No space left on device");
   EXPECT_TRUE(fs::is_character_file(folder / "null"));
   EXPECT_TRUE(fs::is_character_file(folder / "full"));
   EXPECT_TRUE(fs::is_symlink(folder / "link"));
@@ -143,7 +144,8 @@ TEST(WriteFile, WritesToAPipe) {
   }
   EXPECT_EQ(std::string(got.begin(), got.end()), content);
   EXPECT_TRUE(fs::is_fifo(folder / "pipe"));
-  expect_error([&] { write_file(folder / "pipe", "text"); }, ErrorKind::kIo, "pipe: cannot write: it is a pipe that nobody reads");
+  expect_error([&] { write_file(folder / "pipe", "text"); }, ErrorKind::kIo,
+               "pipe: cannot write: it is a pipe that nobody reads");
 }
 
 TEST(WriteFile, WritesToADescriptorOfThisProcess) {
@@ -160,10 +162,12 @@ TEST(WriteFile, RemovesWhatKilledProcessesLeft) {
   const auto make = [&](const std::string& name) { return ::open((folder / name).c_str(), O_RDWR | O_CREAT, 0600); };
   const int mine = make(".pellucid-9-1.tmp");  // of a process that lives
   ASSERT_EQ(::flock(mine, LOCK_EX), 0);
-  for (const char* name : {".pellucid-9-2.tmp", ".pellucid-1.txt", "pellucid-9-3.tmp", ".other-9-4.tmp"}) ::close(make(name));
+  for (const char* name : {".pellucid-9-2.tmp", ".pellucid-1.txt", "pellucid-9-3.tmp", ".other-9-4.tmp"})
+    ::close(make(name));
   fs::create_symlink("none", folder / ".pellucid-9-5.tmp");
   write_file(folder / "x", "text");
-  EXPECT_THAT(names(folder), testing::UnorderedElementsAre("x", ".pellucid-9-1.tmp", ".pellucid-1.txt", "pellucid-9-3.tmp", ".other-9-4.tmp", ".pellucid-9-5.tmp"));
+  EXPECT_THAT(names(folder), testing::UnorderedElementsAre("x", ".pellucid-9-1.tmp", ".pellucid-1.txt",
+                                                           "pellucid-9-3.tmp", ".other-9-4.tmp", ".pellucid-9-5.tmp"));
   ::close(mine);
 }
 
@@ -224,13 +228,15 @@ TEST(ReadFile, RefusesASparseFileAtOnce) {
   const Folder folder;
   write_file(folder / "x", "");
   fs::resize_file(folder / "x", std::uint64_t{1} << 42);
-  expect_error([&] { (void)read_file(folder / "x"); }, ErrorKind::kIo, "x: size: got 4398046511104 bytes, expected at most");
+  expect_error([&] { (void)read_file(folder / "x"); }, ErrorKind::kIo,
+               "x: size: got 4398046511104 bytes, expected at most");
   expect_error([&] { (void)read_file(folder / "x", UINT64_MAX); }, ErrorKind::kData, "needs 4.1e+03 GiB of memory");
 }
 
 TEST(ReadFile, ReadsToTheEndWhateverTheSizeSays) {
   EXPECT_THAT(read_text("/proc/self/status"), testing::HasSubstr("Umask:"));  // its size is 0
-  expect_error([] { (void)read_text("/proc/self/status", 10); }, ErrorKind::kIo, "size: got more than 10 bytes, expected at most 10");
+  expect_error([] { (void)read_text("/proc/self/status", 10); }, ErrorKind::kIo,
+               "size: got more than 10 bytes, expected at most 10");
   EXPECT_EQ(read_text("/dev/null"), "");
   expect_error([] { (void)read_file("/dev/zero"); }, ErrorKind::kIo, "/dev/zero: size: got more than 1048576 bytes");
   expect_error([] { (void)read_file("/proc/self/mem"); }, ErrorKind::kIo, "/proc/self/mem: cannot read: ");
@@ -276,7 +282,8 @@ TEST(ReadFile, AnEmptyPipeHoldsNothing) {
 TEST(ReadFile, RefusesMoreThanItsLimitFromAPipe) {
   Pipe pipe;
   ASSERT_EQ(::write(pipe.write_end, "12345", 5), 5);
-  expect_error([&] { (void)read_file(pipe.name(), 4); }, ErrorKind::kIo, "size: got more than 4 bytes, expected at most 4");
+  expect_error([&] { (void)read_file(pipe.name(), 4); }, ErrorKind::kIo,
+               "size: got more than 4 bytes, expected at most 4");
 }
 
 TEST(ReadFile, ReadsANamedPipeAndDoesNotWaitForNobody) {
@@ -292,7 +299,8 @@ TEST(ReadFile, ReadsANamedPipeAndDoesNotWaitForNobody) {
     });
     EXPECT_EQ(read_text(folder / "pipe"), "text");
   }
-  expect_error([&] { (void)read_file(folder / "pipe"); }, ErrorKind::kIo, "pipe: cannot read: it is a pipe that nobody writes to");
+  expect_error([&] { (void)read_file(folder / "pipe"); }, ErrorKind::kIo,
+               "pipe: cannot read: it is a pipe that nobody writes to");
 }
 
 TEST(ReadFile, IsStoppedWhileItWaits) {
@@ -309,7 +317,8 @@ TEST(ReadFile, KeepsToTheMemoryBudget) {
   const Folder folder;
   write_file(folder / "x", std::string(200'000, 'x'));
   set_memory_budget(100'000);
-  expect_error([&] { (void)read_file(folder / "x"); }, ErrorKind::kData, "x: needs 195 KiB of memory, and 97.7 KiB are allowed");
+  expect_error([&] { (void)read_file(folder / "x"); }, ErrorKind::kData,
+               "x: needs 195 KiB of memory, and 97.7 KiB are allowed");
   set_memory_budget(0);
   EXPECT_EQ(read_file(folder / "x").size(), 200'000u);
 }

@@ -22,7 +22,11 @@ TEST(NamesField, RefusesOthersRepeatsAndNothing) {
                  fmt::format("--list: got \"{}\", expected a list of different names, each a, b or c", text));
   }
   for (const Json& json : {Json("a"), Json::array(), Json::array({1}), Json::array({"a", "a"})}) {
-    expect_error([&] { assign({field}, {{"list", json}}, "test"); }, ErrorKind::kUsage, "expected a list of different names");
+    expect_error(
+        [&] {
+          assign({field}, {{"list", json}}, "test");
+        },
+        ErrorKind::kUsage, "expected a list of different names");
   }
   EXPECT_EQ(value, (std::vector<std::string>{"a"}));
 }

@@ -1,9 +1,9 @@
 // One process by itself; two are started by tests/cli.
-#include "pellucid/core/device.h"
 #include "pellucid/core/processes.h"
 
-#include "tests/core/expect_error.h"
+#include "pellucid/core/device.h"
 
+#include "tests/core/expect_error.h"
 #include <torch/cuda.h>
 
 #include <cstdlib>
@@ -13,7 +13,8 @@ namespace {
 
 // Environment variables for the length of a test.
 struct ProcessesTest : testing::Test {
-  static constexpr const char* kNames[] = {"RANK", "WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "LOCAL_RANK", "SLURM_LOCALID"};
+  static constexpr const char* kNames[] = {"RANK",       "WORLD_SIZE",   "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
+                                           "LOCAL_RANK", "SLURM_LOCALID"};
   void SetUp() override {
     for (const char* name : kNames) unsetenv(name);
   }
@@ -38,8 +39,9 @@ TEST_F(ProcessesTest, OfOneSumNothing) {
 
 TEST_F(ProcessesTest, RefuseARankThatIsNone) {
   set("OMPI_COMM_WORLD_SIZE", "2");
-  for (const auto& [rank, message] : {std::pair("2", "$OMPI_COMM_WORLD_RANK: got 2, expected less than $OMPI_COMM_WORLD_SIZE = 2"),
-                                      std::pair("-1", "got \"-1\", expected a whole number"), std::pair("1x", "got \"1x\"")}) {
+  for (const auto& [rank, message] :
+       {std::pair("2", "$OMPI_COMM_WORLD_RANK: got 2, expected less than $OMPI_COMM_WORLD_SIZE = 2"),
+        std::pair("-1", "got \"-1\", expected a whole number"), std::pair("1x", "got \"1x\"")}) {
     set("OMPI_COMM_WORLD_RANK", rank);
     expect_error([] { (void)Processes::from_environment(); }, ErrorKind::kUsage, message);
   }

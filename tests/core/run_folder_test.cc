@@ -20,7 +20,8 @@ TEST(RunFolder, RefusesAnotherVerbsRunAndLeavesItAsItWas) {
   const Folder folder;
   RunFolder(folder / "run", "train", Workers::kOne).write_config({{"epochs", 3}});
   const auto before = read_text(folder / "run/config.json");
-  expect_error([&] { RunFolder(folder / "run", "invert", Workers::kOne); }, ErrorKind::kUsage, "a run of `pellucid train`");
+  expect_error([&] { RunFolder(folder / "run", "invert", Workers::kOne); }, ErrorKind::kUsage,
+               "a run of `pellucid train`");
   EXPECT_EQ(read_text(folder / "run/config.json"), before);
   EXPECT_NO_THROW(RunFolder(folder / "run", "train", Workers::kOne));
 }
@@ -29,7 +30,8 @@ TEST(RunFolder, IsOneProcessesWhereItMustBe) {  // flock: two descriptors of one
   const Folder folder;
   {
     const RunFolder first(folder / "run", "train", Workers::kOne);
-    expect_error([&] { RunFolder(folder / "run", "train", Workers::kOne); }, ErrorKind::kUsage, "another process works in this folder");
+    expect_error([&] { RunFolder(folder / "run", "train", Workers::kOne); }, ErrorKind::kUsage,
+                 "another process works in this folder");
     expect_error([&] { RunFolder(folder / "run", "train", Workers::kSeveral); }, ErrorKind::kUsage, "another process");
   }
   const RunFolder first(folder / "run", "train", Workers::kSeveral);
@@ -40,7 +42,8 @@ TEST(RunFolder, IsOneProcessesWhereItMustBe) {  // flock: two descriptors of one
 TEST(RunFolder, RefusesAFolderThatCannotBeMade) {
   const Folder folder;
   write_file(folder / "file", std::string_view("x"));
-  expect_error([&] { RunFolder(folder / "file/run", "train", Workers::kOne); }, ErrorKind::kIo, "cannot make the folder");
+  expect_error([&] { RunFolder(folder / "file/run", "train", Workers::kOne); }, ErrorKind::kIo,
+               "cannot make the folder");
 }
 
 }  // namespace

@@ -43,7 +43,8 @@ TEST(Sealed, RefusesWhatIsNoDocument) {
   expect_error([] { (void)parse_sealed("", "file"); }, ErrorKind::kData, "file: not JSON");
   expect_error([] { (void)parse_sealed("{\"a\": 1e999}", "file"); }, ErrorKind::kData, "a number is out of range");
   expect_error([] { (void)parse_sealed(std::string(200'000, '['), "file"); }, ErrorKind::kData, "file: ");
-  expect_error([] { (void)parse_sealed(std::string(101, '[') + std::string(101, ']'), "file"); }, ErrorKind::kData, "nested more than 100 deep");
+  expect_error([] { (void)parse_sealed(std::string(101, '[') + std::string(101, ']'), "file"); }, ErrorKind::kData,
+               "nested more than 100 deep");
   (void)parse_sealed(std::string(100, '[') + std::string(100, ']'), "file");
 }
 

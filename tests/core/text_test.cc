@@ -15,11 +15,16 @@ TEST(Text, LeavesWhatIsPlain) {
 TEST(Text, EscapesWhatTerminalsObey) {
   EXPECT_EQ(printable("a\033[31mb\r\n\tc\x7F"), "a\\x1b[31mb\\x0d\\n\\tc\\x7f");
   EXPECT_EQ(printable(std::string_view("\0x", 2)), "\\x00x");
-  EXPECT_EQ(printable("a\xC2\x9B" "31m"), "a\\x9b31m");  // the one-character form of ESC [
+  EXPECT_EQ(printable("a\xC2\x9B"
+                      "31m"),
+            "a\\x9b31m");  // the one-character form of ESC [
 }
 
 TEST(Text, ReplacesWhatIsNotUtf8) {
-  EXPECT_EQ(printable("a\xE9" "b"), "a\xEF\xBF\xBD" "b");
+  EXPECT_EQ(printable("a\xE9"
+                      "b"),
+            "a\xEF\xBF\xBD"
+            "b");
   EXPECT_EQ(printable("\xC0\xAF"), "\xEF\xBF\xBD\xEF\xBF\xBD");          // an overlong slash
   EXPECT_EQ(printable("\xED\xA0\x80").find('\xED'), std::string::npos);  // a surrogate
   EXPECT_EQ(printable("\xE2\x82"), "\xEF\xBF\xBD\xEF\xBF\xBD");          // cut short

@@ -3,7 +3,6 @@
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 #include "tests/data/samples.h"
-
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -85,7 +84,8 @@ TEST(ByteStream, UnpacksNoFurtherThanAsked) {
 TEST(ByteStream, RefusesEveryTruncation) {
   const core::Bytes packed = gzip(bytes("some text, some text, some text"));
   for (std::size_t size = 2; size < packed.size(); ++size) {
-    expect_no_content({packed.begin(), packed.begin() + static_cast<std::ptrdiff_t>(size)}, fmt::format("x: byte {}: truncated gzip data", size));
+    expect_no_content({packed.begin(), packed.begin() + static_cast<std::ptrdiff_t>(size)},
+                      fmt::format("x: byte {}: truncated gzip data", size));
   }
 }
 
@@ -97,8 +97,10 @@ TEST(ByteStream, RefusesDamage) {
 
 TEST(ByteStream, RefusesWhatFollows) {
   const core::Bytes packed = gzip(bytes("text"));
-  expect_no_content(packed + core::Bytes{7}, fmt::format("x: byte {}: gzip data end here, got 1 bytes more, expected none", packed.size()));
-  expect_no_content(packed + core::Bytes{0, 7}, fmt::format("x: byte {}: gzip data end here, got 2 bytes more", packed.size()));
+  expect_no_content(packed + core::Bytes{7},
+                    fmt::format("x: byte {}: gzip data end here, got 1 bytes more, expected none", packed.size()));
+  expect_no_content(packed + core::Bytes{0, 7},
+                    fmt::format("x: byte {}: gzip data end here, got 2 bytes more", packed.size()));
   expect_no_content(packed + core::Bytes(1 << 20), "bytes more, expected none");
 }
 
@@ -130,7 +132,8 @@ TEST(FindFile, PassesOverAFolderOfThatName) {
 TEST(FindFile, DoesNotTakeAPlaceThatCannotBeLookedAtForAnEmptyOne) {
   const core::Folder folder;
   fs::create_directory_symlink("loop", folder / "loop");
-  expect_error([&] { (void)find_file(folder / "loop" / "x"); }, ErrorKind::kIo, "loop/x: Too many levels of symbolic links");
+  expect_error([&] { (void)find_file(folder / "loop" / "x"); }, ErrorKind::kIo,
+               "loop/x: Too many levels of symbolic links");
 }
 
 }  // namespace

@@ -50,10 +50,12 @@ TEST_F(Catalog, LooksInOnePlace) {
 
 TEST_F(Catalog, DoesNotFallBackFromAPlaceThatWasGiven) {
   put_mnist(here / "home/.cache/datasets/mnist", 3);
-  expect_error([&] { (void)load("mnist", Split::kTest); }, ErrorKind::kData, "mnist: test files not found: looked in " + (here / "variable").string());
+  expect_error([&] { (void)load("mnist", Split::kTest); }, ErrorKind::kData,
+               "mnist: test files not found: looked in " + (here / "variable").string());
   put_mnist(here / "variable", 2);  // directly in the folder
   EXPECT_EQ(load("mnist", Split::kTest).labels.item<int>(), 2);
-  expect_error([&] { (void)load("mnist", Split::kTest, here / "data"); }, ErrorKind::kData, "looked in " + (here / "data").string());
+  expect_error([&] { (void)load("mnist", Split::kTest, here / "data"); }, ErrorKind::kData,
+               "looked in " + (here / "data").string());
   EXPECT_FALSE(available("mnist", here / "data"));
   put_mnist(here / "data/mnist", 1);
   const Dataset dataset = load("mnist", Split::kTest, here / "data");
@@ -72,7 +74,8 @@ TEST_F(Catalog, TakesBothSplitsFromOneFolder) {
   put_mnist(here / "data/mnist");
   fs::remove(here / "data/mnist/t10k-labels-idx1-ubyte");
   put_mnist(here / "data", 2);
-  for (const Split split : {Split::kTrain, Split::kTest}) EXPECT_EQ(load("mnist", split, here / "data").source, (here / "data").string());
+  for (const Split split : {Split::kTrain, Split::kTest})
+    EXPECT_EQ(load("mnist", split, here / "data").source, (here / "data").string());
 }
 
 TEST_F(Catalog, NeedsOnlyTheSplitsFiles) {
@@ -80,8 +83,10 @@ TEST_F(Catalog, NeedsOnlyTheSplitsFiles) {
   fs::remove(here / "data/mnist/train-labels-idx1-ubyte");
   EXPECT_EQ(load("mnist", Split::kTest, here / "data").size(), 1);
   expect_error([&] { (void)load("mnist", Split::kTrain, here / "data"); }, ErrorKind::kData,
-               fmt::format("mnist: train files not found: {0}/data/mnist lacks train-labels-idx1-ubyte; get it with `pellucid data fetch mnist "
-                           "--data-dir {0}/data`", here.path().string()));
+               fmt::format("mnist: train files not found: {0}/data/mnist lacks train-labels-idx1-ubyte; get it with "
+                           "`pellucid data fetch mnist "
+                           "--data-dir {0}/data`",
+                           here.path().string()));
 }
 
 TEST_F(Catalog, SaysWhatLiesThereInstead) {
@@ -102,12 +107,14 @@ TEST_F(Catalog, SaysWhatLiesThereInstead) {
 TEST_F(Catalog, DoesNotTakeAPlaceThatCannotBeLookedAtForAnEmptyOne) {
   fs::create_directories(here / "data");
   fs::create_directory_symlink("mnist", here / "data/mnist");
-  expect_error([&] { (void)load("mnist", Split::kTest, here / "data"); }, ErrorKind::kIo, "Too many levels of symbolic links");
+  expect_error([&] { (void)load("mnist", Split::kTest, here / "data"); }, ErrorKind::kIo,
+               "Too many levels of symbolic links");
   const auto all = list(here / "data");
   const auto mnist = std::find_if(all.begin(), all.end(), [](const Found& one) { return one.name == "mnist"; });
   EXPECT_THAT(mnist->problem, testing::HasSubstr("Too many levels"));
   EXPECT_FALSE(available("mnist", here / "data"));
-  expect_error([&] { (void)load((here / "data/mnist").string(), Split::kTrain); }, ErrorKind::kIo, "Too many levels of symbolic links");
+  expect_error([&] { (void)load((here / "data/mnist").string(), Split::kTrain); }, ErrorKind::kIo,
+               "Too many levels of symbolic links");
 }
 
 TEST_F(Catalog, LoadsCifar10) {
@@ -129,21 +136,25 @@ TEST_F(Catalog, LoadsAnImageFolder) {
 TEST_F(Catalog, LooksForANameBelowTheFolderGiven) {
   core::write_file(here / "data/pictures/a/x.png", encode_png(smooth_image(1, 4, 4)));
   EXPECT_EQ(load("pictures", Split::kTrain, here / "data").source, (here / "data/pictures").string());
-  expect_error([&] { (void)load("pictures", Split::kTrain, here / "other"); }, ErrorKind::kUsage, "data set: got \"pictures\"");
+  expect_error([&] { (void)load("pictures", Split::kTrain, here / "other"); }, ErrorKind::kUsage,
+               "data set: got \"pictures\"");
 }
 
 TEST_F(Catalog, SaysWhereItLookedAndWhatHelps) {
-  expect_error([&] { (void)load("mnist", Split::kTest, here / "data"); }, ErrorKind::kData,
-               fmt::format("mnist: test files not found: looked in {0}/data, and there is no such folder; expected mnist/t10k-images-idx3-ubyte and "
-                           "t10k-labels-idx1-ubyte (or .gz); get it with `pellucid data fetch mnist --data-dir {0}/data`",
-                           here.path().string()));
+  expect_error(
+      [&] { (void)load("mnist", Split::kTest, here / "data"); }, ErrorKind::kData,
+      fmt::format("mnist: test files not found: looked in {0}/data, and there is no such folder; expected "
+                  "mnist/t10k-images-idx3-ubyte and "
+                  "t10k-labels-idx1-ubyte (or .gz); get it with `pellucid data fetch mnist --data-dir {0}/data`",
+                  here.path().string()));
   expect_error([&] { (void)load("mnist", Split::kTest); }, ErrorKind::kData, "get it with `pellucid data fetch mnist`");
 }
 
 TEST_F(Catalog, RefusesADamagedFile) {
   put_mnist(here / "data");
   core::write_file(here / "data/t10k-labels-idx1-ubyte", idx({1}, {200}));
-  expect_error([&] { (void)load("mnist", Split::kTest, here / "data"); }, ErrorKind::kData, "class of image 0, got 200");
+  expect_error([&] { (void)load("mnist", Split::kTest, here / "data"); }, ErrorKind::kData,
+               "class of image 0, got 200");
 }
 
 TEST_F(Catalog, RefusesAPathThatIsNotThere) {
@@ -152,13 +163,15 @@ TEST_F(Catalog, RefusesAPathThatIsNotThere) {
 
 TEST_F(Catalog, RefusesAFileInPlaceOfAFolder) {
   core::write_file(here / "archive.zip", "");
-  expect_error([&] { (void)load((here / "archive.zip").string(), Split::kTest); }, ErrorKind::kData, "archive.zip: not a folder, expected one of images");
+  expect_error([&] { (void)load((here / "archive.zip").string(), Split::kTest); }, ErrorKind::kData,
+               "archive.zip: not a folder, expected one of images");
 }
 
 TEST_F(Catalog, NamesTheNearestOfAnUnknownName) {
-  expect_error([] { (void)load("minst", Split::kTest); }, ErrorKind::kUsage,
-               "data set: got \"minst\", expected mnist, cifar10, digits, or the path of a folder of images (did you mean "
-               "mnist?)");
+  expect_error(
+      [] { (void)load("minst", Split::kTest); }, ErrorKind::kUsage,
+      "data set: got \"minst\", expected mnist, cifar10, digits, or the path of a folder of images (did you mean "
+      "mnist?)");
 }
 
 TEST_F(Catalog, ListsWhatIsHereAndWhatIsMissing) {

@@ -48,8 +48,10 @@ TEST(ParseCifar10, RefusesDamagedGzip) {
 
 TEST(ParseCifar10, RefusesMoreThanABatchHolds) {
   const core::Bytes many(static_cast<std::size_t>(kMaxCifarRecords + 1) * 3073);
-  expect_error([&] { (void)parse_cifar10(many, "x"); }, ErrorKind::kData, "x: size, got 30733073 bytes, expected at most 30730000");
-  expect_error([&] { (void)parse_cifar10(gzip(many), "x"); }, ErrorKind::kData, "x (unpacked): got more than 10000 records of 3073 bytes");
+  expect_error([&] { (void)parse_cifar10(many, "x"); }, ErrorKind::kData,
+               "x: size, got 30733073 bytes, expected at most 30730000");
+  expect_error([&] { (void)parse_cifar10(gzip(many), "x"); }, ErrorKind::kData,
+               "x (unpacked): got more than 10000 records of 3073 bytes");
   const core::Bytes full(static_cast<std::size_t>(kMaxCifarRecords) * 3073);
   EXPECT_EQ(parse_cifar10(full, "x").size(), kMaxCifarRecords);
   EXPECT_EQ(parse_cifar10(gzip(full), "x").size(), kMaxCifarRecords);

@@ -46,7 +46,11 @@ TEST(Labels, RefuseAnIndexOutOfRange) {
 // 20 images of class 0, 10 of class 1, 70 of class 2, sorted by class.
 Dataset sorted_by_class() {
   const Tensor labels = torch::cat({torch::zeros(20), torch::ones(10), torch::full({70}, 2)}).to(torch::kInt64);
-  return {.name = "sorted", .source = "test", .images = torch::arange(100, torch::kUInt8).view({100, 1, 1, 1}), .labels = labels, .classes = {"a", "b", "c"}};
+  return {.name = "sorted",
+          .source = "test",
+          .images = torch::arange(100, torch::kUInt8).view({100, 1, 1, 1}),
+          .labels = labels,
+          .classes = {"a", "b", "c"}};
 }
 
 std::vector<std::int64_t> numbers(const Tensor& tensor) {
@@ -60,7 +64,8 @@ TEST(Sample, OfEverySizeHasEachClassInItsShare) {
   for (std::int64_t n = 1; n < 100; ++n) {
     const Tensor counts = torch::bincount(dataset.labels.index_select(0, order.slice(0, 0, n)), {}, 3);
     const double share[] = {0.2, 0.1, 0.7};
-    for (int c = 0; c < 3; ++c) EXPECT_NEAR(counts[c].item<double>(), share[c] * static_cast<double>(n), 1.0) << n << " images, class " << c;
+    for (int c = 0; c < 3; ++c)
+      EXPECT_NEAR(counts[c].item<double>(), share[c] * static_cast<double>(n), 1.0) << n << " images, class " << c;
   }
 }
 
@@ -71,17 +76,20 @@ TEST(Sample, DependsOnTheSeedAndGrowsByAddition) {
   EXPECT_FALSE(torch::equal(sample(dataset, 30, 1).images, sample(dataset, 30, 2).images));
 }
 
-TEST(Sample, DrawsEveryImageEquallyOften) {  // 2,000 seeds, 10 of 100 images: 200 times each, sd 13.4; false alarms below 1e-4
+TEST(Sample,
+     DrawsEveryImageEquallyOften) {  // 2,000 seeds, 10 of 100 images: 200 times each, sd 13.4; false alarms below 1e-4
   const Dataset dataset = sorted_by_class();
   Tensor drawn = torch::zeros({100});
-  for (std::uint64_t seed = 0; seed < 2000; ++seed) drawn.index_add_(0, sample_order(dataset, seed).slice(0, 0, 10), torch::ones({10}));
+  for (std::uint64_t seed = 0; seed < 2000; ++seed)
+    drawn.index_add_(0, sample_order(dataset, seed).slice(0, 0, 10), torch::ones({10}));
   EXPECT_GT(drawn.min().item<double>(), 200 - 5 * 13.4);
   EXPECT_LT(drawn.max().item<double>(), 200 + 5 * 13.4);
 }
 
 TEST(Sample, OfAllImagesIsTheDataSetItself) {
   const Dataset dataset = sorted_by_class();
-  for (const std::int64_t n : {0, 100, 101}) EXPECT_TRUE(torch::equal(sample(dataset, n, 1).images, dataset.images)) << n;
+  for (const std::int64_t n : {0, 100, 101})
+    EXPECT_TRUE(torch::equal(sample(dataset, n, 1).images, dataset.images)) << n;
   EXPECT_EQ(sample(dataset, 7, 1).classes, dataset.classes);
 }
 
@@ -105,7 +113,11 @@ TEST(SplitName, IsTrainOrTest) {
 }
 
 TEST(ChannelStatistics, AreTheMeanAndDeviationOfAllPixels) {
-  Dataset dataset{.name = "x", .source = "", .images = torch::randint(256, {5, 3, 4, 4}, torch::kUInt8), .labels = torch::zeros({5}, torch::kInt64), .classes = {}};
+  Dataset dataset{.name = "x",
+                  .source = "",
+                  .images = torch::randint(256, {5, 3, 4, 4}, torch::kUInt8),
+                  .labels = torch::zeros({5}, torch::kInt64),
+                  .classes = {}};
   dataset.images.select(1, 2).fill_(51);
   const auto [mean, deviation] = channel_statistics(dataset);
   ASSERT_EQ(mean.size(), 3u);

@@ -23,7 +23,11 @@ TEST(GeneratedDigits, HaveTheFormOfMnist) {
 TEST(GeneratedDigits, ImageDependsOnItsNumberAlone) {
   const Dataset few = generated_digits(Split::kTrain, 17, 3);
   const Dataset all = generated_digits(Split::kTrain, 200, 3);
-  const Dataset many{.name = all.name, .source = all.source, .images = all.images.slice(0, 0, 17), .labels = all.labels.slice(0, 0, 17), .classes = all.classes};
+  const Dataset many{.name = all.name,
+                     .source = all.source,
+                     .images = all.images.slice(0, 0, 17),
+                     .labels = all.labels.slice(0, 0, 17),
+                     .classes = all.classes};
   EXPECT_TRUE(torch::equal(few.images, many.images));
   EXPECT_TRUE(torch::equal(few.labels, many.labels));
 }

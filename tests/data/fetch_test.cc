@@ -7,7 +7,6 @@
 #include "tests/data/environment.h"
 #include "tests/data/samples.h"
 #include "tests/data/server.h"
-
 #include <fcntl.h>
 #include <sys/file.h>
 
@@ -22,7 +21,9 @@ using testing::HasSubstr;
 
 class Fetching : public testing::Test {
  protected:
-  void get(const std::string& url, const Patience& patience = {}) const { download(url, content, target, {}, patience); }
+  void get(const std::string& url, const Patience& patience = {}) const {
+    download(url, content, target, {}, patience);
+  }
   [[nodiscard]] std::string file_url() const {
     core::write_file(here / "published", text);
     return "file://" + (here / "published").string();
@@ -87,8 +88,11 @@ TEST_F(Fetching, BeginsAnewWhereThePartIsTooLong) {
 TEST_F(Fetching, RefusesAWrongHash) {
   const std::string url = file_url();
   const std::string expected = core::sha256("another text");
-  expect_error([&] { download(url, {"file", expected, text.size()}, target, {}); }, ErrorKind::kData,
-               fmt::format("{}: SHA-256, got {}, expected {}", url, core::sha256(text), expected));
+  expect_error(
+      [&] {
+        download(url, {"file", expected, text.size()}, target, {});
+      },
+      ErrorKind::kData, fmt::format("{}: SHA-256, got {}, expected {}", url, core::sha256(text), expected));
   EXPECT_FALSE(fs::exists(part));
   EXPECT_FALSE(fs::exists(target));
 }
@@ -96,7 +100,8 @@ TEST_F(Fetching, RefusesAWrongHash) {
 TEST_F(Fetching, BeginsAnewWhereThePartIsOfAnotherFile) {
   for (const bool ranges : {true, false}) {
     const Server server(text, ranges);
-    for (const std::string& other : {std::string(10, 'x'), std::string(text.size() - 1, 'x'), std::string(text.size(), 'x'), std::string(1000, 'x')}) {
+    for (const std::string& other : {std::string(10, 'x'), std::string(text.size() - 1, 'x'),
+                                     std::string(text.size(), 'x'), std::string(1000, 'x')}) {
       put_part(other);
       get(server.url() + "file");
       EXPECT_EQ(core::read_text(target), text) << other.size();
@@ -130,7 +135,8 @@ TEST_F(Fetching, GivesUpATransferThatHardlyMoves) {
 
 TEST_F(Fetching, KeepsAPartThatEndedEarly) {
   const Server server(text, true, Fault::kEndsEarly);
-  expect_error([&] { get(server.url() + "file"); }, ErrorKind::kIo, fmt::format("file: ended after {} of {} bytes; try again", text.size() / 2, text.size()));
+  expect_error([&] { get(server.url() + "file"); }, ErrorKind::kIo,
+               fmt::format("file: ended after {} of {} bytes; try again", text.size() / 2, text.size()));
   EXPECT_EQ(core::read_text(part), text.substr(0, text.size() / 2));
   const Server sound(text, true);
   get(sound.url() + "file");

@@ -57,13 +57,13 @@ TEST(ParseIdx, RefusesATruncatedHeader) {
   const core::Bytes content = idx({1, 1}, {5});
   for (std::size_t size = 0; size < 12; ++size) {
     expect_no_idx({content.begin(), content.begin() + static_cast<std::ptrdiff_t>(size)},
-                   fmt::format("x: byte {0}: truncated header, got {0} bytes", size));
+                  fmt::format("x: byte {0}: truncated header, got {0} bytes", size));
   }
 }
 
 TEST(ParseIdx, RefusesTooFewAndTooManyBytes) {
   expect_no_idx(idx({2, 3}, {1, 2, 3, 4, 5}),
-                 "x: byte 17: size, got 17 bytes, expected 18 (2 x 3 after a header of 12)");
+                "x: byte 17: size, got 17 bytes, expected 18 (2 x 3 after a header of 12)");
   expect_no_idx(idx({2, 3}, {1, 2, 3, 4, 5, 6, 7}), "x: byte 18: size, got 19 bytes, expected 18");
 }
 
@@ -83,7 +83,8 @@ TEST(ParseIdx, AllocatesNothingForAClaimThatTheFileCannotHold) {
 
 TEST(ParseIdx, KeepsToTheMemoryBudget) {
   core::set_memory_budget(1000);
-  expect_no_idx(idx({2, 600}, core::Bytes(1200)), "x: 2 x 600 bytes: needs 1.17 KiB of memory, and 1000 bytes are allowed");
+  expect_no_idx(idx({2, 600}, core::Bytes(1200)),
+                "x: 2 x 600 bytes: needs 1.17 KiB of memory, and 1000 bytes are allowed");
   core::set_memory_budget(0);
 }
 
@@ -144,22 +145,27 @@ TEST_F(ReadMnist, RefusesAnotherNumberOfLabels) {
 }
 
 TEST_F(ReadMnist, RefusesALabelOutOfRange) {
-  expect_refusal_of_labels(idx({2}, {1, 10}), "t10k-labels-idx1-ubyte: byte 9: class of image 1, got 10, expected 0 to 9");
+  expect_refusal_of_labels(idx({2}, {1, 10}),
+                           "t10k-labels-idx1-ubyte: byte 9: class of image 1, got 10, expected 0 to 9");
 }
 
 TEST_F(ReadMnist, NamesTheClassesOfOtherData) {  // EMNIST's letters count from 1
-  expect_refusal_of_labels(idx({2}, {26, 1}), "class of image 0, got 26, expected 0 to 9; the file's classes are 1 to 26, and these are not digits");
+  expect_refusal_of_labels(
+      idx({2}, {26, 1}),
+      "class of image 0, got 26, expected 0 to 9; the file's classes are 1 to 26, and these are not digits");
 }
 
 TEST_F(ReadMnist, ComparesTheHeadersBeforeAnythingIsUnpacked) {
   core::Bytes images = gzip(idx({100'000, 28, 28}, core::Bytes(1 << 20)));
   core::write_file(folder / "t10k-images-idx3-ubyte", images);
-  expect_error([&] { (void)read_mnist(folder.path(), Split::kTest); }, ErrorKind::kData, "number of labels, got 2, expected 100000");
+  expect_error([&] { (void)read_mnist(folder.path(), Split::kTest); }, ErrorKind::kData,
+               "number of labels, got 2, expected 100000");
 }
 
 TEST_F(ReadMnist, RefusesAnImageOfTooManyPixels) {
   core::write_file(folder / "t10k-images-idx3-ubyte", idx({2, 1 << 13, 1 << 12}, {1}));
-  expect_error([&] { (void)read_mnist(folder.path(), Split::kTest); }, ErrorKind::kData, "size, got 4096 x 8192 pixels, expected at most 16777216");
+  expect_error([&] { (void)read_mnist(folder.path(), Split::kTest); }, ErrorKind::kData,
+               "size, got 4096 x 8192 pixels, expected at most 16777216");
 }
 
 TEST_F(ReadMnist, KnowsTheDottedNames) {

@@ -55,14 +55,17 @@ TEST(DecodeImage, ReadsJpeg) {
   }
 }
 
-// A PNG file: its header's fields, chunks that come before the pixels, and the pixels as PNG stores rows, without filters.
+// A PNG file: its header's fields, chunks that come before the pixels, and the pixels as PNG stores rows, without
+// filters.
 struct Chunk {
   std::string kind;
   core::Bytes body;
 };
-core::Bytes png(std::uint32_t width, std::uint32_t height, int depth, int colour, const core::Bytes& pixels, const std::vector<Chunk>& more = {},
-                bool interlaced = false) {
-  const auto number = [](std::uint32_t n) { return core::Bytes{std::uint8_t(n >> 24), std::uint8_t(n >> 16), std::uint8_t(n >> 8), std::uint8_t(n)}; };
+core::Bytes png(std::uint32_t width, std::uint32_t height, int depth, int colour, const core::Bytes& pixels,
+                const std::vector<Chunk>& more = {}, bool interlaced = false) {
+  const auto number = [](std::uint32_t n) {
+    return core::Bytes{std::uint8_t(n >> 24), std::uint8_t(n >> 16), std::uint8_t(n >> 8), std::uint8_t(n)};
+  };
   core::Bytes content{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
   const auto add = [&](const core::Bytes& part) { content.insert(content.end(), part.begin(), part.end()); };
   const auto chunk = [&](const std::string& kind, const core::Bytes& body) {
@@ -124,7 +127,8 @@ TEST(DecodePng, LaysTransparencyOnBlackByValue) {
 
 TEST(DecodePng, ReadsPalettesFewBitsAndInterlacedImages) {
   expect_values(png(2, 1, 4, 3, {0x10}, {{"PLTE", {1, 2, 3, 40, 50, 60}}}), {40, 1, 50, 2, 60, 3});
-  expect_values(png(2, 1, 4, 3, {0x10}, {{"PLTE", {1, 2, 3, 40, 50, 60}}, {"tRNS", {255, 128}}}), {20, 1, 25, 2, 30, 3});
+  expect_values(png(2, 1, 4, 3, {0x10}, {{"PLTE", {1, 2, 3, 40, 50, 60}}, {"tRNS", {255, 128}}}),
+                {20, 1, 25, 2, 30, 3});
   expect_values(png(4, 1, 1, 0, {0xA0}), {255, 0, 255, 0});
   expect_values(png(2, 1, 2, 0, {0x60}), {85, 170});
   expect_values(png(1, 2, 8, 0, {1, 2}, {}, /*interlaced=*/true), {1, 2});
@@ -141,7 +145,8 @@ TEST(DecodeJpeg, ReadsCmykAsAdobeWritesIt) {
 
 TEST(DecodeJpeg, DoesNotTurnAnImageByItsExifData) {  // as torchvision: orientation 6 is a quarter turn
   core::Bytes content = jpeg(smooth_image(3, 8, 16));
-  const core::Bytes exif{0xff, 0xe1, 0, 34, 'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, '*', 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0};
+  const core::Bytes exif{0xff, 0xe1, 0, 34,   'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, '*', 0, 0, 0, 8,
+                         0,    1,    1, 0x12, 0,   3,   0,   0,   0, 1, 0,   6,   0, 0,   0, 0, 0, 0};
   content.insert(content.begin() + 2, exif.begin(), exif.end());
   EXPECT_TRUE(torch::equal(decode_image(content, "x"), decode_image(jpeg(smooth_image(3, 8, 16)), "x")));
 }
@@ -163,16 +168,25 @@ TEST(DecodeImage, NamesWhatElseItIs) {
 TEST(DecodeImage, RefusesAnotherShapeBeforeItUnpacks) {
   core::Bytes content = encode_png(smooth_image(3, 9, 8));
   content.resize(60);  // truncated, which is not come to
-  expect_error([&] { (void)decode_image(content, "x", {1, 9, 8}); }, ErrorKind::kData,
-               "x: got 8 x 9 pixels of 3 channels, expected 8 x 9 pixels of 1 channels as the other images have");
-  expect_error([&] { (void)decode_image(jpeg(smooth_image(3, 9, 8)), "x", {3, 9, 7}); }, ErrorKind::kData, "expected 7 x 9 pixels of 3 channels");
+  expect_error(
+      [&] {
+        (void)decode_image(content, "x", {1, 9, 8});
+      },
+      ErrorKind::kData,
+      "x: got 8 x 9 pixels of 3 channels, expected 8 x 9 pixels of 1 channels as the other images have");
+  expect_error(
+      [&] {
+        (void)decode_image(jpeg(smooth_image(3, 9, 8)), "x", {3, 9, 7});
+      },
+      ErrorKind::kData, "expected 7 x 9 pixels of 3 channels");
   EXPECT_EQ(decode_image(jpeg(smooth_image(3, 9, 8)), "x", {3, 9, 8}).numel(), 216);
 }
 
 TEST(DecodeImage, KeepsToTheMemoryBudget) {
   core::set_memory_budget(1000);
   expect_no_image(encode_png(smooth_image(3, 20, 20)), "x: 20 x 20 pixels of 3 channels: needs 2.34 KiB of memory");
-  expect_no_image(jpeg(smooth_image(1, 20, 20), Scans::kUsual), "x: 20 x 20 pixels of 1 channels: needs 1.17 KiB of memory");
+  expect_no_image(jpeg(smooth_image(1, 20, 20), Scans::kUsual),
+                  "x: 20 x 20 pixels of 1 channels: needs 1.17 KiB of memory");
   core::set_memory_budget(0);
 }
 
@@ -224,7 +238,8 @@ TEST(ReadImage, LooksAtTheHeadOfALargeFileAlone) {
     core::write_file(folder / "x", png_head ? encode_png(smooth_image(1, 4, 4)) : bytes("no image"));
     std::filesystem::resize_file(folder / "x", std::uintmax_t{7} << 30);  // sparse
     expect_error([&] { (void)read_image(folder / "x"); }, ErrorKind::kData,
-                 png_head ? "x: size, got 7 GiB, expected at most 64 MiB of an image" : "x: byte 0: neither a PNG nor a JPEG image");
+                 png_head ? "x: size, got 7 GiB, expected at most 64 MiB of an image"
+                          : "x: byte 0: neither a PNG nor a JPEG image");
   }
 }
 

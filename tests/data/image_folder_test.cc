@@ -6,7 +6,6 @@
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 #include "tests/data/samples.h"
-
 #include <sys/stat.h>
 
 namespace pellucid::data {
@@ -57,7 +56,8 @@ TEST(ReadImageFolder, ReadsTheSplitsFolder) {
 }
 
 TEST(ReadImageFolder, TakesOtherNamesOfTheSplits) {
-  for (const auto& [train, test] : {std::pair("train", "val"), {"Train", "Test"}, {"training", "testing"}, {"train", "validation"}}) {
+  for (const auto& [train, test] :
+       {std::pair("train", "val"), {"Train", "Test"}, {"training", "testing"}, {"train", "validation"}}) {
     const core::Folder folder;
     put(folder / train / "a/x.png", 1);
     put(folder / test / "a/x.png", 2);
@@ -79,7 +79,8 @@ TEST(ReadImageFolder, MayHaveAClassCalledValid) {
   put(folder / "invalid/x.png", 1);
   put(folder / "valid/x.png", 2);
   EXPECT_EQ(read_image_folder(folder.path(), Split::kTrain).classes, (std::vector<std::string>{"invalid", "valid"}));
-  expect_refusal(folder.path(), Split::kTest, ErrorKind::kData, "no folder test/ in it, and it holds \"invalid\", \"valid\"");
+  expect_refusal(folder.path(), Split::kTest, ErrorKind::kData,
+                 "no folder test/ in it, and it holds \"invalid\", \"valid\"");
 }
 
 TEST(ReadImageFolder, CountsTheTestSplitsLabelsInTheClassesOfTrain) {
@@ -106,14 +107,17 @@ TEST(ReadImageFolder, ReadsAClassWhoseImagesLieInOneFolderBelowIt) {
   put(folder / "b/deep/er/x.png", 3);
   const Dataset dataset = read_image_folder(folder.path(), Split::kTrain);
   EXPECT_TRUE(torch::equal(dataset.labels, torch::tensor({0, 0, 1}, torch::kInt64)));
-  EXPECT_TRUE(torch::equal(dataset.images.select(3, 0).select(2, 0).flatten(), torch::tensor({1, 2, 3}, torch::kUInt8)));
+  EXPECT_TRUE(
+      torch::equal(dataset.images.select(3, 0).select(2, 0).flatten(), torch::tensor({1, 2, 3}, torch::kUInt8)));
 }
 
-TEST(ReadImageFolder, RefusesAClassWhoseImagesLieInSeveralFolders) {  // which are classes themselves: one folder too high
+TEST(ReadImageFolder,
+     RefusesAClassWhoseImagesLieInSeveralFolders) {  // which are classes themselves: one folder too high
   const core::Folder folder;
   put(folder / "seg_train/cat/x.png", 1);
   put(folder / "seg_train/dog/x.png", 1);
-  expect_refusal(folder.path(), Split::kTrain, ErrorKind::kData, "seg_train: its images lie in several folders, " + (folder / "seg_train/cat").string());
+  expect_refusal(folder.path(), Split::kTrain, ErrorKind::kData,
+                 "seg_train: its images lie in several folders, " + (folder / "seg_train/cat").string());
 }
 
 TEST(ReadImageFolder, EndsWhereLinksGoInCircles) {
@@ -141,7 +145,8 @@ TEST(ReadImageFolder, RefusesImagesOfAnotherFormat) {
   const core::Folder folder;
   put(folder / "a/x.png", 1);
   core::write_file(folder / "a/y.BMP", "");
-  expect_refusal(folder.path(), Split::kTrain, ErrorKind::kData, "a/y.BMP: an image that is neither PNG nor JPEG; convert it");
+  expect_refusal(folder.path(), Split::kTrain, ErrorKind::kData,
+                 "a/y.BMP: an image that is neither PNG nor JPEG; convert it");
 }
 
 TEST(ReadImageFolder, KeepsToTheMemoryBudget) {
@@ -150,7 +155,8 @@ TEST(ReadImageFolder, KeepsToTheMemoryBudget) {
   core::set_memory_budget(50 * 24);
   EXPECT_EQ(read_image_folder(folder.path(), Split::kTrain).size(), 50);
   core::set_memory_budget(50 * 24 - 1);
-  expect_refusal(folder.path(), Split::kTrain, ErrorKind::kData, "50 images or more of 16 bytes: needs 1.17 KiB of memory");
+  expect_refusal(folder.path(), Split::kTrain, ErrorKind::kData,
+                 "50 images or more of 16 bytes: needs 1.17 KiB of memory");
   core::set_memory_budget(0);
 }
 

@@ -16,16 +16,17 @@ namespace pellucid::data {
 /// How a server misbehaves.
 enum class Fault {
   kNone,
-  kEndless,     ///< the content again and again, of no stated length
-  kSlow,        ///< two bytes, and then nothing
-  kEndsEarly,   ///< half of the content, of no stated length
-  kRedirects,   ///< to itself
+  kEndless,    ///< the content again and again, of no stated length
+  kSlow,       ///< two bytes, and then nothing
+  kEndsEarly,  ///< half of the content, of no stated length
+  kRedirects,  ///< to itself
 };
 
 /// Serves `content` at /file and 404 elsewhere; honours "Range: bytes=N-" if `ranges`.
 class Server {
  public:
-  Server(std::string content, bool ranges, Fault fault = Fault::kNone) : content_(std::move(content)), ranges_(ranges), fault_(fault) {
+  Server(std::string content, bool ranges, Fault fault = Fault::kNone)
+      : content_(std::move(content)), ranges_(ranges), fault_(fault) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -115,7 +116,9 @@ class Server {
     ::close(client);
   }
 
-  static bool send(int client, const std::string& text) { return ::send(client, text.data(), text.size(), MSG_NOSIGNAL) > 0; }
+  static bool send(int client, const std::string& text) {
+    return ::send(client, text.data(), text.size(), MSG_NOSIGNAL) > 0;
+  }
 
   std::string content_;
   bool ranges_;

@@ -22,7 +22,8 @@ Files read_all(const core::Bytes& archive, bool contents = true) {
 }
 
 void expect_no_tar(const core::Bytes& archive, const std::string& message) {
-  for (const bool contents : {true, false}) expect_error([&] { (void)read_all(archive, contents); }, ErrorKind::kData, message);
+  for (const bool contents : {true, false})
+    expect_error([&] { (void)read_all(archive, contents); }, ErrorKind::kData, message);
 }
 
 // The header of an empty file with `size` in its field of twelve bytes, and a checksum that is right.
@@ -57,7 +58,8 @@ TEST(TarReader, RefusesATruncatedArchive) {
   const core::Bytes archive = tar({tar_entry("a", "alpha")});
   for (const std::size_t size : {0, 100, 512, 514, 600, 1024, 1500}) {
     expect_no_tar({archive.begin(), archive.begin() + static_cast<std::ptrdiff_t>(size)}, "truncated tar archive");
-    expect_no_tar(gzip({archive.begin(), archive.begin() + static_cast<std::ptrdiff_t>(size)}), "truncated tar archive");
+    expect_no_tar(gzip({archive.begin(), archive.begin() + static_cast<std::ptrdiff_t>(size)}),
+                  "truncated tar archive");
   }
 }
 

@@ -91,14 +91,16 @@ TEST(RobustAccuracy, CountsAnImageThatWasWrongBeforeAsWrong) {
 // A network whose logits are not numbers on some of the images.
 nets::Network overflowing() {
   nets::Network net = tiny::constant_logits({1, 0, 0, 0});
-  net.state.at("fc.0.weight").fill_(3e38f);  // the features are in (0, 1): their sum overflows, and infinities have no order
+  net.state.at("fc.0.weight")
+      .fill_(3e38f);  // the features are in (0, 1): their sum overflows, and infinities have no order
   return net;
 }
 
 TEST(AccuracyOfEitherKind, TakesNoLogitThatIsNoNumberForAnAnswer) {
   auto set = tiny::noise(30);
   set.labels.zero_();  // what argmax makes of it
-  const auto natural = natural_accuracy(overflowing(), set), robust = robust_accuracy(overflowing(), set, only_noise(), 0);
+  const auto natural = natural_accuracy(overflowing(), set),
+             robust = robust_accuracy(overflowing(), set, only_noise(), 0);
   for (const auto& accuracy : {natural, robust}) {
     EXPECT_EQ(accuracy.correct, 0);
     EXPECT_EQ(accuracy.undefined, 30);
@@ -123,11 +125,15 @@ TEST(Fitted, MatchesLabelsByNameAndRefusesWhatDoesNotFit) {
   EXPECT_TRUE(torch::equal(fitted(tiny::noise(8), net).labels, 3 - tiny::noise(8).labels));
   net.classes = {"a", "b", "x", "d"};
   core::expect_error([&] { (void)fitted(tiny::noise(8), net); }, core::ErrorKind::kData, "class \"c\"");
-  core::expect_error([&] { (void)fitted(tiny::noise(8, 0, 9), net); }, core::ErrorKind::kData, "got images of 1 x 9 x 9, expected 1 x 8 x 8");
+  core::expect_error([&] { (void)fitted(tiny::noise(8, 0, 9), net); }, core::ErrorKind::kData,
+                     "got images of 1 x 9 x 9, expected 1 x 8 x 8");
   net.classes = {};
   EXPECT_TRUE(torch::equal(fitted(tiny::noise(8), net).labels, tiny::noise(8).labels)) << "by place";
-  core::expect_error([&] { (void)fitted(tiny::noise(8), tiny::constant_logits({0, 1, 2})); }, core::ErrorKind::kData,
-                     "class \"d\" is number 3, expected numbers below 3");
+  core::expect_error(
+      [&] {
+        (void)fitted(tiny::noise(8), tiny::constant_logits({0, 1, 2}));
+      },
+      core::ErrorKind::kData, "class \"d\" is number 3, expected numbers below 3");
 }
 
 TEST(RobustAccuracy, ReportsItsProgress) {

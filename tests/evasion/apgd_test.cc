@@ -64,9 +64,9 @@ TEST(Apgd, ReturnsAPointThatErrsEvenIfAnotherIsHigher) {
   EXPECT_GT(result.best.item<float>(), 0.9);
 }
 
-// One pixel, the objective -|x - 0.5|, steps of 0.8 from 0.45 in [0.05, 0.85]: to the border at 0.85, with momentum back to
-// 0.85 - 0.6 + 0.1 = 0.35. One step of two has risen, fewer than 3 of 4: the step is halved, and the next one is taken from the
-// best point, 0.45, with the momentum of the path: 0.45 + 0.75 * 0.4 + 0.25 * (0.45 - 0.85) = 0.65.
+// One pixel, the objective -|x - 0.5|, steps of 0.8 from 0.45 in [0.05, 0.85]: to the border at 0.85, with momentum
+// back to 0.85 - 0.6 + 0.1 = 0.35. One step of two has risen, fewer than 3 of 4: the step is halved, and the next one
+// is taken from the best point, 0.45, with the momentum of the path: 0.45 + 0.75 * 0.4 + 0.25 * (0.45 - 0.85) = 0.65.
 TEST(Apgd, GoesOnFromTheBestPointWhenItHalvesTheStep) {
   std::vector<float> asked;
   const Model model = [&](const Tensor& x) {
@@ -75,7 +75,8 @@ TEST(Apgd, GoesOnFromTheBestPointWhenItHalvesTheStep) {
   };
   const Objective height = [](const Tensor& logits) { return logits.select(1, 1); };
   const Tensor image = torch::full({1, 1, 1, 1}, 0.45);
-  (void)apgd(model, image, torch::zeros({1}, torch::kInt64), height, tiny::ball(Norm::kLinf, "0.4"), {.iterations = 10}, image);
+  (void)apgd(model, image, torch::zeros({1}, torch::kInt64), height, tiny::ball(Norm::kLinf, "0.4"), {.iterations = 10},
+             image);
   ASSERT_GE(asked.size(), 4u);
   const float expected[] = {0.45f, 0.85f, 0.35f, 0.65f};
   for (int i = 0; i < 4; ++i) EXPECT_NEAR(asked[i], expected[i], 1e-6) << i;

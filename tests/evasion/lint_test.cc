@@ -156,8 +156,10 @@ TEST(LintOfAnAccuracy, FindsWhatAConstantAnswerWouldReach) {
   auto set = tiny::noise(100);
   set.labels = torch::arange(100).remainder(20).eq(0).to(torch::kInt64);  // 95 a, 5 b
   EXPECT_THAT(codes(lint(Accuracy{.correct = 95, .n = 100}, set)), ElementsAre("constant-answer", "missing-class"));
-  EXPECT_THAT(lint(Accuracy{.correct = 95, .n = 100}, set)[0].sentence, testing::HasSubstr("95.0 % of the images are of the class \"a\""));
-  EXPECT_THAT(lint(Accuracy{.correct = 95, .n = 100}, set)[1].sentence, testing::HasSubstr("no image is of the class \"c\", \"d\""));
+  EXPECT_THAT(lint(Accuracy{.correct = 95, .n = 100}, set)[0].sentence,
+              testing::HasSubstr("95.0 % of the images are of the class \"a\""));
+  EXPECT_THAT(lint(Accuracy{.correct = 95, .n = 100}, set)[1].sentence,
+              testing::HasSubstr("no image is of the class \"c\", \"d\""));
   set = tiny::noise(400);  // balanced
   EXPECT_THAT(codes(lint(Accuracy{.correct = 140, .n = 400}, set)), IsEmpty());
   EXPECT_THAT(codes(lint(Accuracy{.correct = 100, .n = 400}, set)), ElementsAre("constant-answer"));
@@ -171,7 +173,8 @@ TEST(LintOfTheAttacksThatWereRun, FindsThemWeakWhereTenStepsAreStronger) {
   set.labels = tiny::answers(model, images);
   const auto found = [&](const std::string& step, std::int64_t iterations) {
     AttackSettings settings;
-    settings.pgd = {.epsilon = core::Number("0.1"), .step = core::Number(step), .iterations = iterations, .random_start = false};
+    settings.pgd = {
+        .epsilon = core::Number("0.1"), .step = core::Number(step), .iterations = iterations, .random_start = false};
     const auto judged = worst_case(model, set, settings, {});
     return codes(lint(judged, model, images, set.labels, rows, settings.ball()));
   };

@@ -62,11 +62,16 @@ TEST(PgdOptions, TakeAStepThatReachesTheBallWhereNoneIsSet) {
   core::assign(fields(o), {{"step", "none"}}, "test");
   EXPECT_FALSE(o.step);
   EXPECT_EQ(core::to_json(fields(o))["step"], "none");
-  core::expect_error([&] { core::assign(fields(o), {{"step", "some"}}, "test"); }, core::ErrorKind::kUsage, "expected none, or a number from 0 to 100");
+  core::expect_error(
+      [&] {
+        core::assign(fields(o), {{"step", "some"}}, "test");
+      },
+      core::ErrorKind::kUsage, "expected none, or a number from 0 to 100");
 }
 
 TEST(Ball, IsCheckedBeforeAnyWork) {
-  core::expect_error([] { check({.norm = Norm::kLinf, .epsilon = core::Number("8")}, "test_attack"); }, core::ErrorKind::kUsage, "test_attack: epsilon: got 8");
+  core::expect_error([] { check({.norm = Norm::kLinf, .epsilon = core::Number("8")}, "test_attack"); },
+                     core::ErrorKind::kUsage, "test_attack: epsilon: got 8");
   check({.norm = Norm::kL2, .epsilon = core::Number("8")}, "test_attack");
   check({.norm = Norm::kLinf, .epsilon = core::Number("1")}, "");
 }

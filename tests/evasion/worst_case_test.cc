@@ -179,12 +179,15 @@ TEST(WorstCase, RefusesAttacksForMoreClassesBeforeAnyIsRun) {
   setting.set.labels.zero_();
   setting.options.attacks = {"pgd", "apgd-t"};
   int kept = 0;
-  core::expect_error([&] { (void)setting.run({}, [&](const core::Json&, const auto& compute) { return ++kept, compute(); }); }, core::ErrorKind::kUsage,
-                     "apgd-t needs 4 classes, got a model of 3");
+  core::expect_error(
+      [&] { (void)setting.run({}, [&](const core::Json&, const auto& compute) { return ++kept, compute(); }); },
+      core::ErrorKind::kUsage, "apgd-t needs 4 classes, got a model of 3");
   EXPECT_EQ(kept, 0);
-  EXPECT_EQ(applicable({"apgd-ce", "apgd-t", "fab-t", "square"}, 2), (std::vector<std::string>{"apgd-ce", "fab-t", "square"}));
+  EXPECT_EQ(applicable({"apgd-ce", "apgd-t", "fab-t", "square"}, 2),
+            (std::vector<std::string>{"apgd-ce", "fab-t", "square"}));
   EXPECT_EQ(applicable({"apgd-t"}, 4), (std::vector<std::string>{"apgd-t"}));
-  core::expect_error([] { (void)applicable({"apgd-t"}, 3); }, core::ErrorKind::kUsage, "got apgd-t for a model of 3 classes");
+  core::expect_error([] { (void)applicable({"apgd-t"}, 3); }, core::ErrorKind::kUsage,
+                     "got apgd-t for a model of 3 classes");
   core::expect_error([] { (void)applicable({"pgd"}, 1); }, core::ErrorKind::kUsage, "a model of 1 classes");
 }
 

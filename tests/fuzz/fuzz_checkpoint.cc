@@ -1,5 +1,5 @@
-// States of trainings. The input is JSON text, a line break, and numbers for the tensors: a state whose parts are replaced by it,
-// so that what lies behind the file's format and its checksum is reached.
+// States of trainings. The input is JSON text, a line break, and numbers for the tensors: a state whose parts are
+// replaced by it, so that what lies behind the file's format and its checksum is reached.
 #include "pellucid/training/checkpoint.h"
 
 #include "tests/evasion/tiny.h"
@@ -26,7 +26,8 @@ nets::SafeTensors sound_state(const training::Model& model) {
   nets::SafeTensors file;
   for (const auto& [name, tensor] : model.network.state) file.tensors["network/" + name] = tensor;
   for (const auto& name : training::parameters(model).names) {
-    for (const char* prefix : {"optimiser/first/", "optimiser/second/"}) file.tensors[prefix + name] = torch::zeros_like(model.network.state.at(name));
+    for (const char* prefix : {"optimiser/first/", "optimiser/second/"})
+      file.tensors[prefix + name] = torch::zeros_like(model.network.state.at(name));
   }
   file.metadata["identity"] = kIdentity.dump();
   return file;
@@ -43,7 +44,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     auto file = sound_state(model);
     file.metadata[size % 7 == 0 ? "identity" : "state"] = std::string(text.substr(0, end));
     if (size % 7 == 0) file.metadata["state"] = "{}";
-    for (std::size_t i = end + 1; i + 1 < size; i += 2) {  // changes to a tensor each: gone, another type, another shape, not finite
+    for (std::size_t i = end + 1; i + 1 < size;
+         i += 2) {  // changes to a tensor each: gone, another type, another shape, not finite
       auto at = file.tensors.begin();
       std::advance(at, data[i] % file.tensors.size());
       switch (data[i + 1] % 5) {
@@ -55,8 +57,10 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
       }
       if (file.tensors.empty()) break;
     }
-    const auto state = training::parse_state(file, {.initial = model, .options = how, .images = kImages, .identity = kIdentity}, "input");
-    const bool sound = state.epoch >= 0 && state.epoch <= how.epochs && state.batch >= 0 && state.batch < 3 && state.optimiser.steps == state.epoch * 3 + state.batch &&
+    const auto state = training::parse_state(
+        file, {.initial = model, .options = how, .images = kImages, .identity = kIdentity}, "input");
+    const bool sound = state.epoch >= 0 && state.epoch <= how.epochs && state.batch >= 0 && state.batch < 3 &&
+                       state.optimiser.steps == state.epoch * 3 + state.batch &&
                        static_cast<std::int64_t>(state.curve.size()) == state.epoch;
     if (!sound) std::abort();
     (void)training::to_json(state.curve);

@@ -24,8 +24,8 @@ void read(std::string_view line) {
   check(read.result);
   // What was read is written again to the same bytes, but for spaces.
   const auto again = record::read_journal_line(record::journal_line(read.cell, read.result));
-  if (again.state != record::JournalLine::State::kWhole || again.name != read.name || again.cell.dump() != read.cell.dump() ||
-      again.result.dump() != read.result.dump())
+  if (again.state != record::JournalLine::State::kWhole || again.name != read.name ||
+      again.cell.dump() != read.cell.dump() || again.result.dump() != read.result.dump())
     std::abort();
 }
 

@@ -17,7 +17,8 @@ namespace {
 // Any value inside a document.
 Json& some_value(Json& json, std::mt19937& random) {
   Json* place = &json;
-  while ((place->is_object() || place->is_array()) && !place->empty() && random() % 8 != 0) place = &*std::next(place->begin(), static_cast<long>(random() % place->size()));
+  while ((place->is_object() || place->is_array()) && !place->empty() && random() % 8 != 0)
+    place = &*std::next(place->begin(), static_cast<long>(random() % place->size()));
   return *place;
 }
 
@@ -41,7 +42,8 @@ Json some_json(const Json& document, std::mt19937& random) {
 
 }  // namespace
 
-// Half of the time a value of the document becomes another one, or is gone: bytes alone hardly ever make another document.
+// Half of the time a value of the document becomes another one, or is gone: bytes alone hardly ever make another
+// document.
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t limit);
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t limit, unsigned seed) {
   std::mt19937 random(seed);

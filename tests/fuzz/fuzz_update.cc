@@ -1,4 +1,5 @@
-// Updates: whole files, and text that stands where their metadata describe the observation. What was read must be read again.
+// Updates: whole files, and text that stands where their metadata describe the observation. What was read must be read
+// again.
 #include "pellucid/sharing/update.h"
 
 #include "tests/fuzz/fuzz.h"
@@ -10,8 +11,9 @@ using namespace pellucid;
 // A network with ten parameters, so that files are small.
 const nets::Network& network() {
   static const nets::Network tiny = [] {
-    nets::Architecture architecture{.spec = {.net = "tiny", .input = {1, 2, 2}, .classes = 2},
-                                    .layers = {{nets::Flatten{}, "", {nets::kNetworkInput}}, {nets::Linear{4, 2}, "fc", {0}}}};
+    nets::Architecture architecture{
+        .spec = {.net = "tiny", .input = {1, 2, 2}, .classes = 2},
+        .layers = {{nets::Flatten{}, "", {nets::kNetworkInput}}, {nets::Linear{4, 2}, "fc", {0}}}};
     auto state = nets::initialise(architecture, 0);
     return nets::Network{.architecture = std::move(architecture), .state = std::move(state)};
   }();
@@ -30,11 +32,14 @@ core::Bytes described(std::string text) {
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   return read_or_refuse(core::ErrorKind::kModel, [&] {
-    const bool text = size > 0 && data[0] == '{';  // a file begins with the length of its header, in ours a multiple of 8
+    // A file begins with the length of its header, in ours a multiple of 8.
+    const bool text = size > 0 && data[0] == '{';
     core::Bytes bytes(data, data + size);
     if (text) bytes = described({bytes.begin(), bytes.end()});
     const auto observation = sharing::load_observation(nets::SafeTensorsFile(bytes, "input"), network());
     if (observation.update.batch_size < 1 || observation.update.gradient.size() != 2) std::abort();
-    if (!observation.labels.empty() && static_cast<std::int64_t>(observation.labels.size()) != observation.update.batch_size) std::abort();
+    if (!observation.labels.empty() &&
+        static_cast<std::int64_t>(observation.labels.size()) != observation.update.batch_size)
+      std::abort();
   });
 }

@@ -32,7 +32,8 @@ Study study(std::int64_t images, std::int64_t seeds) {
   s.items = images;
   s.first_item = 10;
   s.seeds = seeds;
-  s.axes = {{"attack", "Attack", {{"ours", {}, {}}, {"theirs", {}, {}}}}, {"mode", "Training", {{"standard", {}, {}}, {"robust", {}, {}}}}};
+  s.axes = {{"attack", "Attack", {{"ours", {}, {}}, {"theirs", {}, {}}}},
+            {"mode", "Training", {{"standard", {}, {}}, {"robust", {}, {}}}}};
   for (std::size_t a = 0; a < 2; ++a) {
     for (std::size_t m = 0; m < 2; ++m) s.groups.push_back({{a, m}, {}});
   }
@@ -68,7 +69,8 @@ const Json& row(const Json& rows, const std::string& label) {
 TEST(Analyse, PairsImagesAndSeedsByWhatTheyAre) {
   const auto s = study(8, 2);
   // The robust network gives 3 dB more on every image of every seed under our attack, nothing under theirs.
-  const auto result = analyse(s, cells(s, [](auto g, auto seed, auto i) { return ok(20 + 5.0 * i + 7.0 * seed + (g == 1 ? 3 : 0)); }));
+  const auto result =
+      analyse(s, cells(s, [](auto g, auto seed, auto i) { return ok(20 + 5.0 * i + 7.0 * seed + (g == 1 ? 3 : 0)); }));
   const auto& ours = row(result["contrasts"], "robust minus standard: ours");
   EXPECT_NEAR(ours["difference"]["value"].get<double>(), 3, 1e-12);
   EXPECT_NEAR(ours["difference"]["low"].get<double>(), 3, 1e-9) << "paired: the images' own differences are gone";
@@ -86,7 +88,8 @@ TEST(Analyse, PairsImagesAndSeedsByWhatTheyAre) {
 
 TEST(Analyse, SaysHowManyImagesAreNeeded) {
   const auto s = study(6, 1);
-  const auto result = analyse(s, cells(s, [](auto g, auto, auto i) { return ok(20 + (g % 2 == 1 ? (i % 2 == 0 ? 4 : -3) : 0)); }));
+  const auto result =
+      analyse(s, cells(s, [](auto g, auto, auto i) { return ok(20 + (g % 2 == 1 ? (i % 2 == 0 ? 4 : -3) : 0)); }));
   const auto& c = row(result["contrasts"], "robust minus standard: ours");
   EXPECT_NEAR(c["difference"]["value"].get<double>(), 0.5, 1e-12);
   EXPECT_GT(c["p_holm"].get<double>(), 0.05);
@@ -94,10 +97,13 @@ TEST(Analyse, SaysHowManyImagesAreNeeded) {
   EXPECT_THAT(result["headline"].get<std::string>(), testing::HasSubstr(", not significant (6 images x 1 training)."));
 }
 
-// Wilcoxon's test is sure of it, but not where the trainings may have been others: a difference is one only where both agree.
+// Wilcoxon's test is sure of it, but not where the trainings may have been others: a difference is one only where both
+// agree.
 TEST(Analyse, NothingIsSignificantThatAnotherTrainingMayUndo) {
   const auto s = study(40, 2);
-  const auto result = analyse(s, cells(s, [](auto g, auto seed, auto i) { return ok(20 + (g % 2 == 1 ? (seed == 0 ? 4 : -3) + 0.01 * i : 0)); }));
+  const auto result = analyse(s, cells(s, [](auto g, auto seed, auto i) {
+                                return ok(20 + (g % 2 == 1 ? (seed == 0 ? 4 : -3) + 0.01 * i : 0));
+                              }));
   const auto& c = row(result["contrasts"], "robust minus standard: ours");
   EXPECT_LT(c["p_holm"].get<double>(), 0.05);
   EXPECT_LT(c["difference"]["low"].get<double>(), 0);
@@ -116,9 +122,13 @@ TEST(Analyse, NamesTheLargestSignificantDifference) {
     for (std::size_t m = 0; m < 2; ++m) s.groups.push_back({{a, m}, {}});
   }
   // At stage 1 the difference is wild, at stage 2 it is small and sure.
-  const auto result = analyse(s, cells(s, [](auto g, auto, auto i) { return ok(20 + (g == 3 ? (i % 3 == 0 ? 60 : -10) : g == 5 ? 2 : 0)); }));
+  const auto result = analyse(s, cells(s, [](auto g, auto, auto i) {
+                                return ok(20 + (g == 3 ? (i % 3 == 0 ? 60 : -10) : g == 5 ? 2 : 0));
+                              }));
   EXPECT_THAT(result["headline"].get<std::string>(), testing::StartsWith("robust minus standard: stage 2: +2.0 dB"));
-  EXPECT_EQ(result["summary"][0], "The largest significant one of 4 differences: 1 significant and positive, 0 significant and negative, 3 not significant.");
+  EXPECT_EQ(result["summary"][0],
+            "The largest significant one of 4 differences: 1 significant and positive, 0 significant and negative, 3 "
+            "not significant.");
   EXPECT_EQ(result["main_contrast"], 2);
 }
 
@@ -137,15 +147,18 @@ TEST(Analyse, LeadsWithNetworksThatLearntSomething) {
   const auto result = analyse(s, all, {4});
   EXPECT_EQ(result["main_contrast"], 2);
   EXPECT_THAT(result["headline"].get<std::string>(), testing::StartsWith("Epsilon 0.3 minus 0.0: -9.0 dB"));
-  EXPECT_THAT(result["summary"][0].get<std::string>(),
-              testing::StartsWith("The largest significant one of 4 differences (networks that learnt nothing left out): "));
+  EXPECT_THAT(
+      result["summary"][0].get<std::string>(),
+      testing::StartsWith("The largest significant one of 4 differences (networks that learnt nothing left out): "));
   EXPECT_EQ(analyse(s, all, {0, 1, 2, 3, 4})["main_contrast"], 3) << "there are no others";
 }
 
 TEST(Analyse, TheHeadlineIsOneSentenceAndTheOtherContrastsStandBelow) {
   const auto s = study(10, 1);
-  const auto result = analyse(s, cells(s, [](auto g, auto, auto i) { return ok(20 + (g % 2 == 1 ? 2 : 0) + 0.1 * i); }));
-  EXPECT_EQ(result["headline"], "robust minus standard: ours: +2.0 dB [+2.0, +2.0] within 8 x 1000 iterations (10 images x 1 training).");
+  const auto result =
+      analyse(s, cells(s, [](auto g, auto, auto i) { return ok(20 + (g % 2 == 1 ? 2 : 0) + 0.1 * i); }));
+  EXPECT_EQ(result["headline"],
+            "robust minus standard: ours: +2.0 dB [+2.0, +2.0] within 8 x 1000 iterations (10 images x 1 training).");
   EXPECT_EQ(result["summary"][0], "robust minus standard: theirs: +2.0 dB [+2.0, +2.0] within 8 x 1000 iterations.");
   Study single;
   single.compare = "epsilon";
@@ -161,9 +174,8 @@ TEST(Analyse, TheHeadlineIsOneSentenceAndTheOtherContrastsStandBelow) {
 
 TEST(Analyse, OfAFewComparisonsLeadsWithTheFirstThatSaysSomething) {
   const auto s = study(4, 1);
-  const auto result = analyse(s, cells(s, [](auto g, auto, auto i) {
-                                return g == 1 ? kFailed : ok(20.0 + static_cast<double>(g) + i);
-                              }));
+  const auto result = analyse(
+      s, cells(s, [](auto g, auto, auto i) { return g == 1 ? kFailed : ok(20.0 + static_cast<double>(g) + i); }));
   EXPECT_EQ(result["main_contrast"], 1);
 }
 
@@ -206,7 +218,8 @@ TEST(Analyse, TakesTheMatchingLossOutOfTheDifference) {
   EXPECT_EQ(c["at_equal_loss"]["pairs"], 39);
   EXPECT_EQ(c["at_equal_loss"]["overlap"], 39);
   EXPECT_EQ(c["at_equal_loss"]["note"], "");
-  EXPECT_THAT(near["summary"].dump(), testing::HasSubstr("At equal matching loss the difference is +2.0 dB [+2.0, +2.0]."));
+  EXPECT_THAT(near["summary"].dump(),
+              testing::HasSubstr("At equal matching loss the difference is +2.0 dB [+2.0, +2.0]."));
   const auto far = with_losses(8.0);
   const Json& e = row(far["contrasts"], "robust minus standard: ours");
   EXPECT_NEAR(e["at_equal_loss"]["value"].get<double>(), 2, 1e-9) << "shown, but called what it is";
@@ -219,7 +232,8 @@ TEST(Analyse, TakesTheMatchingLossOutOfTheDifference) {
     group.settings = to_json(settings);
   }
   const auto other = with_losses(1.0);
-  EXPECT_TRUE(row(other["contrasts"], "robust minus standard: ours")["at_equal_loss"].is_null()) << "losses of other objectives";
+  EXPECT_TRUE(row(other["contrasts"], "robust minus standard: ours")["at_equal_loss"].is_null())
+      << "losses of other objectives";
   EXPECT_TRUE(row(other["contrasts"], "robust minus standard: ours")["loss_ratio"].is_null());
 }
 
@@ -250,7 +264,9 @@ TEST(Analyse, TheHeadlineHasAtMost25Words) {
   s.axes[0].levels = {{"ig-residual", {}, {}}, {"residual (ours)", {}, {}}};
   s.axes[1].levels = {{"standard", {}, {}}, {"adversarial", {}, {}}};
   for (const double difference : {0.0, 3.0}) {
-    const auto result = analyse(s, cells(s, [&](auto g, auto, auto i) { return ok(20 + (g % 2 == 1 ? difference : 0) + (g % 2 == 1 && i % 2 == 0 ? 0.1 : 0)); }));
+    const auto result = analyse(s, cells(s, [&](auto g, auto, auto i) {
+                                  return ok(20 + (g % 2 == 1 ? difference : 0) + (g % 2 == 1 && i % 2 == 0 ? 0.1 : 0));
+                                }));
     const auto headline = result["headline"].get<std::string>();
     EXPECT_LE(std::count(headline.begin(), headline.end(), ' ') + 1, 25) << headline;
     EXPECT_EQ(headline.find(". "), std::string::npos) << headline;
@@ -273,7 +289,8 @@ TEST(Analyse, StandsWhereNothingCameOut) {
   const auto result = analyse(s, cells(s, [](auto, auto, auto) { return kFailed; }));
   EXPECT_TRUE(result["groups"][0]["metrics"]["psnr"]["mean"].is_null());
   EXPECT_TRUE(result["contrasts"][0]["difference"].is_null());
-  EXPECT_THAT(result["headline"].get<std::string>(), testing::HasSubstr("no image could be reconstructed on both sides."));
+  EXPECT_THAT(result["headline"].get<std::string>(),
+              testing::HasSubstr("no image could be reconstructed on both sides."));
 }
 
 TEST(Analyse, NamesBestAndWorstWhereNothingIsCompared) {
@@ -281,7 +298,10 @@ TEST(Analyse, NamesBestAndWorstWhereNothingIsCompared) {
   s.compare = "";
   const auto result = analyse(s, cells(s, [](auto g, auto, auto) { return ok(10 + 2.0 * static_cast<double>(g)); }));
   EXPECT_TRUE(result["contrasts"].empty());
-  EXPECT_THAT(result["headline"].get<std::string>(), testing::StrEq("Highest mean PSNR: theirs, robust, 16.0 dB; lowest: ours, standard, 10.0 dB (3 images x 1 training)."));
+  EXPECT_THAT(
+      result["headline"].get<std::string>(),
+      testing::StrEq(
+          "Highest mean PSNR: theirs, robust, 16.0 dB; lowest: ours, standard, 10.0 dB (3 images x 1 training)."));
 }
 
 }  // namespace

@@ -1,14 +1,14 @@
 #include "pellucid/gradients/metrics.h"
 
 #include "pellucid/core/file.h"
-#include "pellucid/nets/safetensors.h"
 #include "pellucid/gradients/read_back.h"
-
-#include <set>
+#include "pellucid/nets/safetensors.h"
 
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 #include "tests/evasion/tiny.h"
+
+#include <set>
 
 namespace pellucid::gradients {
 namespace {
@@ -57,7 +57,8 @@ TEST(ReadBack, OfSmallImagesLacksSsimAlone) {
   const auto read = read_back(tiny::balanced_lenet(), small, 0, options).reading;
   EXPECT_EQ(read.status, record::Status::kOk);
   EXPECT_FALSE(read.score("ssim"));
-  for (const char* key : {"psnr", "mse", "fmse_logits", "fmse_features", "oracle_psnr"}) EXPECT_TRUE(read.score(key)) << key;
+  for (const char* key : {"psnr", "mse", "fmse_logits", "fmse_features", "oracle_psnr"})
+    EXPECT_TRUE(read.score(key)) << key;
   EXPECT_EQ(read.more["label_read"], 1);
 }
 
@@ -80,7 +81,8 @@ TEST(Score, ComparesWhatTheNetworkSees) {
   const auto b = nets::evaluate(net.architecture, net.state, truth().images);
   for (std::int64_t i = 0; i < 2; ++i) {
     EXPECT_NEAR(scores[i].values.at("fmse_logits"), (a.logits[i] - b.logits[i]).square().mean().item<double>(), 1e-6);
-    EXPECT_NEAR(scores[i].values.at("fmse_features"), (a.features[i] - b.features[i]).square().mean().item<double>(), 1e-6);
+    EXPECT_NEAR(scores[i].values.at("fmse_features"), (a.features[i] - b.features[i]).square().mean().item<double>(),
+                1e-6);
     EXPECT_LT(scores[i].values.at("ssim"), 0.1);
   }
 }
@@ -143,16 +145,21 @@ TEST_F(TruthFile, ThatWasDamagedIsRefused) {
 }
 
 TEST_F(TruthFile, RefusesAnotherSchema) {
-  core::write_file(path, nets::write_safetensors({.tensors = {{"images", truth().images}, {"labels", truth().labels}}, .metadata = {{"schema", "x"}}}));
-  core::expect_error([&] { (void)load_truth(path, spec); }, ErrorKind::kModel, "schema: got x, expected pellucid.truth/1");
+  core::write_file(path, nets::write_safetensors({.tensors = {{"images", truth().images}, {"labels", truth().labels}},
+                                                  .metadata = {{"schema", "x"}}}));
+  core::expect_error([&] { (void)load_truth(path, spec); }, ErrorKind::kModel,
+                     "schema: got x, expected pellucid.truth/1");
 }
 
 TEST(CheckBelongs, TakesTheTruthOfThisUpdateAlone) {
   const auto of = [](const Truth& t, std::vector<std::int64_t> labels) {
-    return sharing::Observation{.network = network(), .update = sharing::compute_update(network(), t.images, t.labels), .labels = std::move(labels)};
+    return sharing::Observation{.network = network(),
+                                .update = sharing::compute_update(network(), t.images, t.labels),
+                                .labels = std::move(labels)};
   };
   const auto refused = [](const Truth& t, const sharing::Observation& observation, const std::string& message) {
-    core::expect_error([&] { check_belongs(t, observation); }, ErrorKind::kModel, "the truth is not this update's: " + message);
+    core::expect_error([&] { check_belongs(t, observation); }, ErrorKind::kModel,
+                       "the truth is not this update's: " + message);
   };
   Truth both = truth();
   const auto observation = of(both, {});
@@ -161,12 +168,16 @@ TEST(CheckBelongs, TakesTheTruthOfThisUpdateAlone) {
   check_belongs(both, observation);
   check_belongs(both, of(both, {0, 3}));  // shared in whatever order
 
-  refused({.images = both.images.slice(0, 0, 1), .labels = both.labels.slice(0, 0, 1)}, observation, "got 1 image, the update is of 2");
-  refused({.images = tiny::images(3, 0, kScoredSide), .labels = tiny::labels(3)}, observation, "got 3 images, the update is of 2");
-  refused({.images = both.images, .labels = torch::tensor({0, 2})}, of(both, {3, 0}), "its labels are not those that were shared");
+  refused({.images = both.images.slice(0, 0, 1), .labels = both.labels.slice(0, 0, 1)}, observation,
+          "got 1 image, the update is of 2");
+  refused({.images = tiny::images(3, 0, kScoredSide), .labels = tiny::labels(3)}, observation,
+          "got 3 images, the update is of 2");
+  refused({.images = both.images, .labels = torch::tensor({0, 2})}, of(both, {3, 0}),
+          "its labels are not those that were shared");
   Truth other{.images = tiny::images(2, 1, kScoredSide), .labels = both.labels};
   other.update = sharing::digest(of(other, {}).update);
-  refused(other, observation, "it belongs to the update " + other.update.substr(0, 12) + ", this is " + both.update.substr(0, 12));
+  refused(other, observation,
+          "it belongs to the update " + other.update.substr(0, 12) + ", this is " + both.update.substr(0, 12));
 }
 
 TEST_F(TruthFile, RefusesWhatIsNoTruthOfTheNetwork) {

@@ -3,11 +3,11 @@
 #include "pellucid/core/file.h"
 #include "pellucid/core/stop.h"
 #include "pellucid/data/image_file.h"
+#include "pellucid/gradients/is_measured.h"
+#include "pellucid/gradients/system.h"
 #include "pellucid/nets/weights.h"
 #include "pellucid/nets/zoo.h"
 #include "pellucid/report/html.h"
-#include "pellucid/gradients/is_measured.h"
-#include "pellucid/gradients/system.h"
 
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
@@ -61,13 +61,17 @@ const std::filesystem::path& trained() {
 using grid::Folders;
 using grid::Study;
 
-Study read_study(const std::filesystem::path& file, const std::string& scale, const std::vector<std::string>& changes = {}) {
+Study read_study(const std::filesystem::path& file, const std::string& scale,
+                 const std::vector<std::string>& changes = {}) {
   return grid::read_study(System(), file, scale, changes);
 }
 
-Json run_study(const Study& study, const Folders& folders, const core::Run& run, const std::function<void(const std::string&)>& warn = {}) {
+Json run_study(const Study& study, const Folders& folders, const core::Run& run,
+               const std::function<void(const std::string&)>& warn = {}) {
   System system;
-  return grid::run_study(study, system, folders, run, {{"pellucid", "test"}, {"commit", "none"}, {"cores", 2}, {"date", "2026-01-01T00:00:00Z"}}, {}, warn);
+  return grid::run_study(study, system, folders, run,
+                         {{"pellucid", "test"}, {"commit", "none"}, {"cores", 2}, {"date", "2026-01-01T00:00:00Z"}}, {},
+                         warn);
 }
 
 grid::Outline outline(const Study& study, const Folders& folders, const core::Run& run) {
@@ -113,7 +117,8 @@ TEST_F(RunStudy, MakesEveryCellAndAReport) {
     EXPECT_NE(control["passed"], control["kind"] == "network") << control;
   }
   EXPECT_THAT(result["summary"].dump(), testing::HasSubstr("Positive control at this budget: "));
-  EXPECT_THAT(result["warnings"].dump(), testing::HasSubstr("At the study's own budget the positive control on the untrained network fails"));
+  EXPECT_THAT(result["warnings"].dump(),
+              testing::HasSubstr("At the study's own budget the positive control on the untrained network fails"));
   EXPECT_EQ(result["gallery"].size(), 2u);
   EXPECT_EQ(result["gallery"][0]["readings"].size(), 4u);
   for (const char* kind : {"natural", "robust"}) EXPECT_GT(result["groups"][0][kind]["n"], 0);
@@ -168,7 +173,8 @@ TEST_F(RunStudy, GroupsMayBeJudgedOnDifferentImages) {
 
 TEST_F(RunStudy, RefusesImagesThatAreNotThere) {
   for (const char* first : {"first_image = 1999", "first_image = 9223372036854775807"}) {
-    core::expect_error([&] { (void)run(read({first})); }, ErrorKind::kUsage, "expected 0 to 1999: digits has 2000 test images here");
+    core::expect_error([&] { (void)run(read({first})); }, ErrorKind::kUsage,
+                       "expected 0 to 1999: digits has 2000 test images here");
   }
   EXPECT_FALSE(std::filesystem::exists(folders.run)) << "a refused study leaves nothing";
 }
@@ -202,10 +208,12 @@ TEST_F(RunStudy, MatchesClassesByName) {
   for (const char* name : {"ant", "bee", "cat"}) write("train", name, 6);
   write("test", "bee", 3);
   write("test", "cat", 3);
-  const auto study = read({fmt::format("model.data = \"{}\"", (folder.path() / "set").string()), "model.train_images = 0", "model.test_images = 0",
-                           "images = 6", "seeds = 1", "attack.iterations = 1"});
+  const auto study =
+      read({fmt::format("model.data = \"{}\"", (folder.path() / "set").string()), "model.train_images = 0",
+            "model.test_images = 0", "images = 6", "seeds = 1", "attack.iterations = 1"});
   Datasets datasets;
-  EXPECT_EQ(datasets.test(settings(study.groups[0].settings)).labels.min().item<std::int64_t>(), 1) << "bee and cat, not ant and bee";
+  EXPECT_EQ(datasets.test(settings(study.groups[0].settings)).labels.min().item<std::int64_t>(), 1)
+      << "bee and cat, not ant and bee";
   const Json result = run(study);
   EXPECT_EQ(result["gallery"][0]["class"].get<std::string>().size(), 3u);
   write("test", "dog", 1);
@@ -213,8 +221,11 @@ TEST_F(RunStudy, MatchesClassesByName) {
 }
 
 TEST_F(RunStudy, RefusesACheckpointAfterTheEnd) {
-  core::expect_error([&] { (void)run(read({"training.checkpoint_steps = [9]", "client.checkpoint = \"step 9\""})); }, ErrorKind::kUsage,
-                     "client.checkpoint: got \"step 9\", expected at most step 8");
+  core::expect_error(
+      [&] {
+        (void)run(read({"training.checkpoint_steps = [9]", "client.checkpoint = \"step 9\""}));
+      },
+      ErrorKind::kUsage, "client.checkpoint: got \"step 9\", expected at most step 8");
   EXPECT_FALSE(std::filesystem::exists(folders.run));
 }
 
@@ -223,13 +234,15 @@ TEST_F(RunStudy, AnotherJudgeTrainsNothingAgain) {
   const core::Folder elsewhere;
   const Folders here{.run = folder.path() / "run", .shared = elsewhere.path() / "trained"};
   const auto trainings = [&] {
-    return std::count_if(std::filesystem::directory_iterator(here.shared), {}, [](const auto& entry) { return entry.is_directory(); });
+    return std::count_if(std::filesystem::directory_iterator(here.shared), {},
+                         [](const auto& entry) { return entry.is_directory(); });
   };
   const std::vector<std::string> one = {"seeds = 1", "images = 1"};
   const Json first = run_study(read(one), here, {.threads = 2});
   ASSERT_EQ(trainings(), 2);
   auto other = one;
-  other.insert(other.end(), {"training.test_attack.iterations = 2", "training.test_attack_images = 6", "model.judge_images = 7", "model.test_images = 24"});
+  other.insert(other.end(), {"training.test_attack.iterations = 2", "training.test_attack_images = 6",
+                             "model.judge_images = 7", "model.test_images = 24"});
   const Json second = run_study(read(other), here, {.threads = 2});
   EXPECT_EQ(trainings(), 2);
   EXPECT_EQ(first["trainings"][0]["id"], second["trainings"][0]["id"]);
@@ -289,9 +302,12 @@ TEST_F(RunStudy, ReadsNothingFromOtherWeights) {
   const core::Folder elsewhere;
   const Folders here{.run = folder.path() / "run", .shared = elsewhere.path() / "trained"};
   const Json result = run_study(read({"seeds = 1", "images = 1"}), here, {.threads = 2});
-  const auto weights = [&](std::size_t t) { return here.shared / result["trainings"][t]["id"].get<std::string>() / "model.safetensors"; };
+  const auto weights = [&](std::size_t t) {
+    return here.shared / result["trainings"][t]["id"].get<std::string>() / "model.safetensors";
+  };
   std::filesystem::copy_file(weights(1), weights(0), std::filesystem::copy_options::overwrite_existing);
-  core::expect_error([&] { (void)run_study(read({"seeds = 1"}), here, {.threads = 2}); }, ErrorKind::kModel, "other weights than those that were measured");
+  core::expect_error([&] { (void)run_study(read({"seeds = 1"}), here, {.threads = 2}); }, ErrorKind::kModel,
+                     "other weights than those that were measured");
 }
 
 // The network of a training, given as a file: the same cells, and nothing is trained.
@@ -334,8 +350,8 @@ TEST_F(RunStudy, TakesWeightsThatAreGiven) {
   EXPECT_EQ(given["config"]["groups"]["ours"]["model"]["weights"], "model.safetensors");
   EXPECT_EQ(without_dates(with({})), without_dates(given));
 
-  std::filesystem::copy_file(here.shared / trained["trainings"][1]["id"].get<std::string>() / "model.safetensors",
-                             file, std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy_file(here.shared / trained["trainings"][1]["id"].get<std::string>() / "model.safetensors", file,
+                             std::filesystem::copy_options::overwrite_existing);
   EXPECT_NE(with({})["cells"][0]["cell"], given["cells"][0]["cell"]) << "other weights are another network";
   std::filesystem::remove(file);
   core::expect_error([&] { (void)with({}); }, ErrorKind::kIo, file.string());
@@ -392,7 +408,8 @@ TEST_F(RunStudy, ANetworkThatDoesNotExistIsTheStudySMistake) {
 TEST_F(RunStudy, KnowsWhatIsAResult) {
   (void)run(read({"seeds = 1"}));
   const auto fits = [](const Json& cell, const Json& result) {
-    return cell.contains("reading") ? record::reading(result).has_value() : cell.contains("control") || is_measured(result);
+    return cell.contains("reading") ? record::reading(result).has_value()
+                                    : cell.contains("control") || is_measured(result);
   };
   for (const auto& path : {folders.run / "cells.jsonl", trained() / "cells.jsonl"}) {
     std::istringstream lines(core::read_text(path));
@@ -401,7 +418,8 @@ TEST_F(RunStudy, KnowsWhatIsAResult) {
       ASSERT_EQ(line.state, record::JournalLine::State::kWhole);
       EXPECT_TRUE(fits(line.cell, line.result)) << line.result;
       if (line.cell.contains("control")) continue;
-      for (const Json& other : {Json(), Json(5), Json("text"), Json::array(), Json::object(), Json{{"status", 5}}, Json{{"status", "ok"}}}) {
+      for (const Json& other : {Json(), Json(5), Json("text"), Json::array(), Json::object(), Json{{"status", 5}},
+                                Json{{"status", "ok"}}}) {
         EXPECT_FALSE(fits(line.cell, other)) << other;
       }
       if (line.result["status"] != "ok") continue;
@@ -440,8 +458,7 @@ TEST(Attempt, KeepsWhatIsTheWorksOwn) {
     TORCH_CHECK(false, "the decomposition did not converge");
     return {};
   };
-  EXPECT_THAT(attempt(without_result)["reason"].get<std::string>(),
-              testing::StartsWith("libtorch: "));
+  EXPECT_THAT(attempt(without_result)["reason"].get<std::string>(), testing::StartsWith("libtorch: "));
   core::expect_error(
       [] {
         (void)attempt([]() -> Json {
@@ -518,7 +535,8 @@ TEST_F(RunStudy, SaysWhichNetworksLearntNothing) {
        "compare = \"\""}));
   EXPECT_GT(result["trainings"][1]["natural"]["value"].get<double>(), 0.5);
   ASSERT_EQ(result["warnings"].size(), 2u) << "and that the control at this budget fails: " << result["warnings"];
-  EXPECT_THAT(result["warnings"][0].get<std::string>(), testing::StartsWith("idle, seed 0: this network learnt nothing ("));
+  EXPECT_THAT(result["warnings"][0].get<std::string>(),
+              testing::StartsWith("idle, seed 0: this network learnt nothing ("));
 }
 
 TEST_F(RunStudy, WithoutItsNetworkANullControlIsNotRun) {
@@ -574,10 +592,9 @@ TEST_F(RunStudy, ScalesTheLogitsAndNothingElse) {
 TEST_F(RunStudy, WithoutImagesItSaysWhatTheNetworksCanDo) {
   const Json result = run(read({"images = 0"}));
   EXPECT_TRUE(result["cells"].empty());
-  EXPECT_THAT(
-      result["headline"].get<std::string>(),
-      testing::MatchesRegex(
-          "Accuracy under attack: [a-z, ]+ [0-9.]+ % \\([0-9.]+ % natural\\)(, [a-z, ]+ [0-9.]+ % \\([0-9.]+ % natural\\))?; 2 trainings each\\."));
+  EXPECT_THAT(result["headline"].get<std::string>(),
+              testing::MatchesRegex("Accuracy under attack: [a-z, ]+ [0-9.]+ % \\([0-9.]+ % natural\\)(, [a-z, ]+ "
+                                    "[0-9.]+ % \\([0-9.]+ % natural\\))?; 2 trainings each\\."));
   ASSERT_EQ(result["summary"].size(), 4u);
   EXPECT_THAT(result["summary"][0].get<std::string>(), testing::StartsWith("standard, ours: "));
 }

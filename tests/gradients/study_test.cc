@@ -164,7 +164,8 @@ TEST_F(ReadStudy, RefusesWhatItDoesNotKnow) {
     refused(fmt::format("[client]\ncheckpoint = \"{}\"", other), fmt::format("got \"{}\"", other));
   }
   refused("[training]\nadversarial_share = 0.5", "expected method adversarial");
-  core::expect_error([&] { (void)grid::read_study(System(), folder.path() / "none.toml", ""); }, ErrorKind::kIo, "none.toml");
+  core::expect_error([&] { (void)grid::read_study(System(), folder.path() / "none.toml", ""); }, ErrorKind::kIo,
+                     "none.toml");
 }
 
 // Any key of a study replaced by a value of any kind, by --set and in the file: read, or refused in one line.
@@ -216,9 +217,28 @@ TEST_F(ReadStudy, RefusesValuesOfTheWrongKindAtEveryKey) {
                                          "scale.small",
                                          "extends",
                                          "unknown"};
-  const std::vector<std::string> values = {"5", "-5", "9223372036854775807", "1e300", "-0.0", "inf", "nan", "true", "\"\"", "\"text\"", "\"a\\u0000b\"",
-                                           "[]", "[1]", "[\"a\", \"b\"]", "[[1], [2]]", "{}", "{ a = 1 }", "[{}]", "[{ label = 5 }]", "1979-05-27",
-                                           "[{ label = \"a\", levels = 5, values = [] }]", "[{ name = \"a\", key = \"b\", values = [1, 2] }]"};
+  const std::vector<std::string> values = {"5",
+                                           "-5",
+                                           "9223372036854775807",
+                                           "1e300",
+                                           "-0.0",
+                                           "inf",
+                                           "nan",
+                                           "true",
+                                           "\"\"",
+                                           "\"text\"",
+                                           "\"a\\u0000b\"",
+                                           "[]",
+                                           "[1]",
+                                           "[\"a\", \"b\"]",
+                                           "[[1], [2]]",
+                                           "{}",
+                                           "{ a = 1 }",
+                                           "[{}]",
+                                           "[{ label = 5 }]",
+                                           "1979-05-27",
+                                           "[{ label = \"a\", levels = 5, values = [] }]",
+                                           "[{ name = \"a\", key = \"b\", values = [1, 2] }]"};
   int refused = 0;
   for (const auto& key : keys) {
     for (const auto& value : values) {
@@ -228,13 +248,15 @@ TEST_F(ReadStudy, RefusesValuesOfTheWrongKindAtEveryKey) {
         } catch (const core::Error& error) {
           ++refused;
           EXPECT_EQ(error.kind(), ErrorKind::kUsage) << key << " = " << value << ": " << error.what();
-          EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << key << " = " << value << ": " << error.what();
+          EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos)
+              << key << " = " << value << ": " << error.what();
         }
       }
       try {
         (void)read(key + " = " + value + "\n");
       } catch (const core::Error& error) {
-        EXPECT_TRUE(error.kind() == ErrorKind::kUsage || key == "extends") << key << " = " << value << ": " << error.what();
+        EXPECT_TRUE(error.kind() == ErrorKind::kUsage || key == "extends")
+            << key << " = " << value << ": " << error.what();
       }
     }
   }
@@ -256,20 +278,29 @@ TEST_F(ReadStudy, RefusesWhatIsWrongWithALevel) {
 }
 
 TEST_F(ReadStudy, RefusesFiguresOfOthersThatHaveNoForm) {
-  const auto set = [&](const std::string& change, const std::string& message) { refused(kTwoAxes, message, "", {change}); };
+  const auto set = [&](const std::string& change, const std::string& message) {
+    refused(kTwoAxes, message, "", {change});
+  };
   set("published = 5", "published: got 5, expected a table with source, note and rows");
   set("published = { source = \"s\" }", "published.note: got null, expected text");
   set("published = { source = \"s\", note = \"n\", rows = 5 }", "published.rows: got 5, expected a list");
-  set("published = { source = \"s\", note = \"n\", rows = [{ label = \"l\", levels = { mode = 5 }, values = {} }] }", "published.rows.levels");
-  set("published = { source = \"s\", note = \"n\", rows = [{ label = \"l\", levels = {}, values = { psnr = \"5\" } }] }", "published.rows.values");
-  EXPECT_FALSE(read(kTwoAxes, "", {"published = { source = \"s\", note = \"n\", rows = [{ label = \"l\", levels = { mode = \"standard\" }, values = { psnr = 5.0 } }] }"})
+  set("published = { source = \"s\", note = \"n\", rows = [{ label = \"l\", levels = { mode = 5 }, values = {} }] }",
+      "published.rows.levels");
+  set("published = { source = \"s\", note = \"n\", rows = [{ label = \"l\", levels = {}, values = { psnr = \"5\" } }] "
+      "}",
+      "published.rows.values");
+  EXPECT_FALSE(read(kTwoAxes, "",
+                    {"published = { source = \"s\", note = \"n\", rows = [{ label = \"l\", levels = { mode = "
+                     "\"standard\" }, values = { psnr = 5.0 } }] }"})
                    .published.is_null());
 }
 
 TEST_F(ReadStudy, CountsBeforeItBuilds) {
   std::string values;
   for (int i = 0; i < 1000; ++i) values += fmt::format("{}, ", i);
-  const auto axis = [&](const char* name) { return fmt::format("[[axis]]\nname = \"{}\"\nkey = \"training.seed\"\nvalues = [{}]\n", name, values); };
+  const auto axis = [&](const char* name) {
+    return fmt::format("[[axis]]\nname = \"{}\"\nkey = \"training.seed\"\nvalues = [{}]\n", name, values);
+  };
   std::string grid;
   for (const char* name : {"a", "b"}) grid += axis(name);
   refused(grid, "got more than 10000 groups (1000 x 1000 levels");
@@ -282,21 +313,25 @@ TEST_F(ReadStudy, CountsBeforeItBuilds) {
   for (int i = 0; i < 21; ++i) axes += fmt::format("[[axis]]\nname = \"{}\"\nlevels = [{{ label = \"x\" }}]\n", i);
   refused(axes, "got 21 axes, expected at most 20");
   core::write_file(folder.path() / "huge.toml", std::string((1 << 20) + 1, '#'));
-  core::expect_error([&] { (void)grid::read_study(System(), folder.path() / "huge.toml", ""); }, ErrorKind::kIo, "1048577 bytes");
+  core::expect_error([&] { (void)grid::read_study(System(), folder.path() / "huge.toml", ""); }, ErrorKind::kIo,
+                     "1048577 bytes");
 }
 
 TEST_F(ReadStudy, FollowsBasesToAnEnd) {
   write("a.toml", "extends = \"b.toml\"");
   write("b.toml", "extends = \"a.toml\"");
-  core::expect_error([&] { (void)grid::read_study(System(), folder.path() / "a.toml", ""); }, ErrorKind::kUsage, "extends itself");
+  core::expect_error([&] { (void)grid::read_study(System(), folder.path() / "a.toml", ""); }, ErrorKind::kUsage,
+                     "extends itself");
   std::filesystem::create_symlink("loop.toml", folder.path() / "loop.toml");
-  core::expect_error([&] { (void)grid::read_study(System(), folder.path() / "loop.toml", ""); }, ErrorKind::kIo, "loop.toml");
+  core::expect_error([&] { (void)grid::read_study(System(), folder.path() / "loop.toml", ""); }, ErrorKind::kIo,
+                     "loop.toml");
   for (const char* base : {"\"none.toml\"", "\"/\"", "\".\""}) {
     core::expect_error([&] { (void)read(fmt::format("extends = {}", base)); }, ErrorKind::kIo, "");
   }
   refused("extends = \"\"", "extends: got \"\", expected a file's name");
   for (int i = 0; i < 20; ++i) write(fmt::format("{}.toml", i), fmt::format("extends = \"{}.toml\"", i + 1));
-  core::expect_error([&] { (void)grid::read_study(System(), folder.path() / "0.toml", ""); }, ErrorKind::kUsage, "a chain of more than 16 files");
+  core::expect_error([&] { (void)grid::read_study(System(), folder.path() / "0.toml", ""); }, ErrorKind::kUsage,
+                     "a chain of more than 16 files");
 }
 
 TEST_F(ReadStudy, KeepsControlCharactersFromMessages) {

@@ -1,7 +1,8 @@
 // A second system, as small as can be: a number is read back from its noisy copy and scored by its absolute error.
 //
 // It shows what a system is and that the grid knows nothing of networks or pictures: axes, seeds, resumption, several
-// processes, intervals, contrasts, controls, the result, the page, CSV and LaTeX come from the grid and the report alone.
+// processes, intervals, contrasts, controls, the result, the page, CSV and LaTeX come from the grid and the report
+// alone.
 #include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
 #include "pellucid/core/random.h"
@@ -10,6 +11,8 @@
 #include "pellucid/report/html.h"
 #include "pellucid/report/tidy.h"
 
+#include "tests/core/expect_error.h"
+#include "tests/core/folder.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -19,22 +22,20 @@
 #include <atomic>
 #include <cmath>
 
-#include "tests/core/expect_error.h"
-#include "tests/core/folder.h"
-
 namespace pellucid::grid {
 namespace {
 
 using core::Json;
 
 struct NumberSettings {
-  double noise = 1;           // deviation of what is added before the number is shared
-  std::int64_t copies = 1;    // noisy copies of it that the attacker sees
+  double noise = 1;         // deviation of what is added before the number is shared
+  std::int64_t copies = 1;  // noisy copies of it that the attacker sees
   std::string attack = "mean";
 };
 
 core::Fields fields(NumberSettings& s) {
-  return {core::field("noise", s.noise, "deviation of the noise", 0, 1e6), core::field("copies", s.copies, "copies shared", 1, 1000),
+  return {core::field("noise", s.noise, "deviation of the noise", 0, 1e6),
+          core::field("copies", s.copies, "copies shared", 1, 1000),
           core::field("attack", s.attack, "mean, or first: one copy alone")};
 }
 
@@ -69,25 +70,29 @@ class Numbers : public System {
     return all;
   }
   [[nodiscard]] std::vector<std::string> tables() const override { return {"number"}; }
-  [[nodiscard]] Json resolve(const Json& tables, const std::filesystem::path&, const std::string& where) const override {
+  [[nodiscard]] Json resolve(const Json& tables, const std::filesystem::path&,
+                             const std::string& where) const override {
     NumberSettings s;
     if (tables.contains("number")) core::assign(fields(s), tables["number"], where + ": [number]");
     return {{"number", core::to_json(fields(s))}};
   }
   [[nodiscard]] Subject subject(const Json& settings, std::int64_t seed) override {
-    return {.id = fmt::format("source-{}", seed), .determinants = {{"source", seed}}, .settings = settings, .seed = seed};
+    return {
+        .id = fmt::format("source-{}", seed), .determinants = {{"source", seed}}, .settings = settings, .seed = seed};
   }
   [[nodiscard]] Json determinants(const Json& settings, const Subject& subject, const Json&) override {
     return {{"settings", settings}, {"seed", subject.seed}};
   }
-  [[nodiscard]] record::Reading read(const Json& settings, const Subject& subject, const Json&, std::int64_t item, const Shared&) override {
+  [[nodiscard]] record::Reading read(const Json& settings, const Subject& subject, const Json&, std::int64_t item,
+                                     const Shared&) override {
     ++reads;
     const auto s = settings_of(settings);
     const auto copies = s.attack == "first" ? 1 : s.copies;
     double seen = 0;
     for (std::int64_t c = 0; c < copies; ++c) {
       const auto index = static_cast<std::uint64_t>(1000 * item + c);
-      seen += (number(item) + s.noise * normal(static_cast<std::uint64_t>(subject.seed), index)) / static_cast<double>(copies);
+      seen += (number(item) + s.noise * normal(static_cast<std::uint64_t>(subject.seed), index)) /
+              static_cast<double>(copies);
     }
     return {.scores = {{"error", std::abs(seen - number(item))}}};
   }
@@ -95,8 +100,13 @@ class Numbers : public System {
     Control exact{.subject = subject(study.groups[0].settings, 0), .determinants = {{"control", "positive"}}};
     exact.run = [](const Shared&) { return Json{{"status", "ok"}, {"value", 0.0}, {"n", 1}}; };
     exact.row = [](const Json& result) {
-      return record::Control{.kind = "positive", .attack = "mean", .value = result["value"].get<double>(), .threshold = 1e-9,
-                             .passed = result["value"] == 0.0, .n = 1, .sentence = "Without noise the number comes back."};
+      return record::Control{.kind = "positive",
+                             .attack = "mean",
+                             .value = result["value"].get<double>(),
+                             .threshold = 1e-9,
+                             .passed = result["value"] == 0.0,
+                             .n = 1,
+                             .sentence = "Without noise the number comes back."};
     };
     return {exact};
   }
@@ -153,14 +163,17 @@ TEST_F(NumberStudy, HasGroupsIntervalsContrastsAndControls) {
     EXPECT_LT(c["difference"]["high"].get<double>(), 0) << "more copies, less error";
     EXPECT_EQ(c["significant"], true);
   }
-  EXPECT_THAT(result["headline"].get<std::string>(), testing::MatchesRegex("many minus one: Noise 0.5: -0.[0-9]+ .-0.[0-9]+, -0.[0-9]+. .40 numbers x 2 repetitions.[.]"));
+  EXPECT_THAT(result["headline"].get<std::string>(),
+              testing::MatchesRegex(
+                  "many minus one: Noise 0.5: -0.[0-9]+ .-0.[0-9]+, -0.[0-9]+. .40 numbers x 2 repetitions.[.]"));
   ASSERT_EQ(result["controls"].size(), 1u);
   EXPECT_EQ(result["controls"][0]["passed"], true);
 }
 
 TEST_F(NumberStudy, RefusesWhatItsTablesDoNotHave) {
   core::expect_error([&] { (void)read("", {"number.nois = 1.0"}); }, core::ErrorKind::kUsage, "did you mean noise?");
-  core::expect_error([&] { (void)read("", {"model.net = \"lenet\""}); }, core::ErrorKind::kUsage, "unknown table [model]");
+  core::expect_error([&] { (void)read("", {"model.net = \"lenet\""}); }, core::ErrorKind::kUsage,
+                     "unknown table [model]");
   core::expect_error([&] { (void)read("", {"images = 3"}); }, core::ErrorKind::kUsage, "unknown key \"images\"");
 }
 
@@ -224,7 +237,8 @@ TEST_F(NumberStudy, OutlinesWhatIsToDo) {
 TEST_F(NumberStudy, HasAPageATableAndLaTeX) {
   const Json result = run(read());
   const auto page = core::read_text(report::write_report(folders.run));
-  for (const char* text : {"Numbers in noise", "Absolute error", "many minus one", "Without noise the number comes back."})
+  for (const char* text :
+       {"Numbers in noise", "Absolute error", "many minus one", "Without noise the number comes back."})
     EXPECT_THAT(page, testing::HasSubstr(text));
   const auto csv = core::read_text(folders.run / "results.csv");
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 321);

@@ -57,7 +57,7 @@ struct Agreement {
   double gradient;     // relative error
   double reference;    // that of double backward in float32
   double cosine;       // of the two gradients; all are the worst trial's
-  double distance;        // the matching loss, the smallest trial's
+  double distance;     // the matching loss, the smallest trial's
   std::int64_t flips;  // trials in which a ReLU or a maximum differs between float32 and float64: not compared
 
   // 1e-5; where the gradients differ little, v is a small difference of theirs, and no float32 has so many digits left.
@@ -87,7 +87,8 @@ inline Tensor trial_images(const Case& c) {
   return core::uniform(core::Stream(2, "trial"), batch_shape(c.net.architecture.spec, c.trials * c.batch));
 }
 
-// Whether any ReLU or maximum of the engine's last forward sweep is on another side than in float64, for one trial's images.
+// Whether any ReLU or maximum of the engine's last forward sweep is on another side than in float64, for one trial's
+// images.
 template <typename AnyEngine>
 bool flips(const AnyEngine& engine, const Case& c, const Tensor& images, std::int64_t trial) {
   const nets::TensorMap state = nets::converted(c.net.state, torch::kFloat64);
@@ -97,14 +98,18 @@ bool flips(const AnyEngine& engine, const Case& c, const Tensor& images, std::in
     part.layers.assign(layers.begin(), layers.begin() + static_cast<std::ptrdiff_t>(layer) + 1);
     return nets::evaluate(part, state, images.to(torch::kFloat64), c.mode).logits.detach();
   };
-  const auto rounded = [&](std::size_t layer, const Tensor& like) { return engine.output(layer).narrow(0, trial * c.batch, c.batch).reshape(like.sizes()); };
+  const auto rounded = [&](std::size_t layer, const Tensor& like) {
+    return engine.output(layer).narrow(0, trial * c.batch, c.batch).reshape(like.sizes());
+  };
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    const bool kink = std::holds_alternative<nets::Relu>(layers[i].op) || std::holds_alternative<nets::LeakyRelu>(layers[i].op);
+    const bool kink =
+        std::holds_alternative<nets::Relu>(layers[i].op) || std::holds_alternative<nets::LeakyRelu>(layers[i].op);
     if (kink) {
       const Tensor expected = exact(i);
       if (!torch::equal(rounded(i, expected) > 0, expected > 0)) return true;
     }
-    if (const auto* pool = std::get_if<nets::MaxPool>(&layers[i].op); pool != nullptr && layers[i].inputs.front() != nets::kNetworkInput) {
+    if (const auto* pool = std::get_if<nets::MaxPool>(&layers[i].op);
+        pool != nullptr && layers[i].inputs.front() != nets::kNetworkInput) {
       const auto before = static_cast<std::size_t>(layers[i].inputs.front());
       const auto chosen = [&](const Tensor& x) { return std::get<1>(torch::max_pool2d_with_indices(x, pool->size)); };
       const Tensor expected = exact(before);

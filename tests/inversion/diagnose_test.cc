@@ -35,7 +35,9 @@ TEST(Diagnose, FindsNothingWhereNothingIsWrong) {
 TEST(Diagnose, NamesTheRoundingOfFloat32) {
   EXPECT_THAT(tiny::causes(with_margin(17), kIg, with_loss(0.01)),
               ElementsAre(HasSubstr("float32-rounding: float32 rounding: p(true) rounded to 1")));
-  EXPECT_THAT(tiny::causes(with_margin(15), kIg, with_loss(0.01)), ElementsAre(testing::AllOf(HasSubstr("few-bits: float32 rounding: 1 - p(true) = 3."), HasSubstr("e-07 has few correct bits left"))));
+  EXPECT_THAT(tiny::causes(with_margin(15), kIg, with_loss(0.01)),
+              ElementsAre(testing::AllOf(HasSubstr("few-bits: float32 rounding: 1 - p(true) = 3."),
+                                         HasSubstr("e-07 has few correct bits left"))));
   EXPECT_THAT(tiny::causes(with_margin(10), kIg, with_loss(0.01)), IsEmpty());
 }
 
@@ -54,10 +56,13 @@ TEST(Diagnose, NamesAFaintGradient) {
 TEST(Diagnose, NamesADescentThatEndsAboveWhatTheTruthWouldCost) {
   for (const auto& options : {kResidual, kIg}) {
     EXPECT_THAT(tiny::causes(tiny::observed_lenet(), options, with_loss(0.036, 0.0045)),
-                ElementsAre(HasSubstr("not-converged: not converged: the matching loss is 0.036 where the priors cost 0.0045")));
+                ElementsAre(HasSubstr(
+                    "not-converged: not converged: the matching loss is 0.036 where the priors cost 0.0045")));
     EXPECT_THAT(tiny::causes(tiny::observed_lenet(), options, with_loss(0.0033, 0.0045)), IsEmpty());
-    EXPECT_THAT(tiny::causes(tiny::observed_lenet(), options, with_loss(0.002, 3e-5)), ElementsAre(HasSubstr("not-converged")));
-    EXPECT_THAT(tiny::causes(tiny::observed_lenet(), options, with_loss(5e-5, 0)), IsEmpty()) << "rounding may leave so much";
+    EXPECT_THAT(tiny::causes(tiny::observed_lenet(), options, with_loss(0.002, 3e-5)),
+                ElementsAre(HasSubstr("not-converged")));
+    EXPECT_THAT(tiny::causes(tiny::observed_lenet(), options, with_loss(5e-5, 0)), IsEmpty())
+        << "rounding may leave so much";
   }
 }
 
@@ -77,7 +82,8 @@ TEST(Diagnose, ComparesWithWhatALongerRunReaches) {
   options.restarts = 1;
   options.tv = options.l1 = 0;
   options.iterations = 1;
-  EXPECT_THAT(tiny::causes(observation, options, choose({run_trial(observation, options, 0)})), testing::Contains(HasSubstr("not-converged")));
+  EXPECT_THAT(tiny::causes(observation, options, choose({run_trial(observation, options, 0)})),
+              testing::Contains(HasSubstr("not-converged")));
   options.iterations = 2000;
   EXPECT_THAT(tiny::causes(observation, options, choose({run_trial(observation, options, 0)})), IsEmpty());
 }
@@ -101,8 +107,11 @@ TEST(Diagnose, NamesBatchNormInTrainingMode) {
   auto observation = tiny::observed(tiny::normed(), tiny::images(1), torch::tensor({0}));
   EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), IsEmpty());
   observation = tiny::observed(tiny::normed(), tiny::images(1), torch::tensor({0}), nets::Mode::kTraining);
-  EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), ElementsAre(HasSubstr("batch-norm: the client computed the gradient with batch norm")));
-  EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.7)), ElementsAre(HasSubstr("batch-norm"), AllOf(HasSubstr("not-converged"), Not(HasSubstr("more iterations")))))
+  EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)),
+              ElementsAre(HasSubstr("batch-norm: the client computed the gradient with batch norm")));
+  EXPECT_THAT(
+      tiny::causes(observation, kIg, with_loss(0.7)),
+      ElementsAre(HasSubstr("batch-norm"), AllOf(HasSubstr("not-converged"), Not(HasSubstr("more iterations")))))
       << "no advice to iterate more where the cause is known";
 }
 
@@ -112,12 +121,16 @@ TEST(Diagnose, NamesAWrongSharedLabel) {
   EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.01)), IsEmpty());
   observation.labels = {2};
   EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.7)),
-              ElementsAre(HasSubstr("wrong-label: the labels that were shared contradict the gradient: it holds more images of class 1 than were named, and fewer of 2"),
+              ElementsAre(HasSubstr("wrong-label: the labels that were shared contradict the gradient: it holds more "
+                                    "images of class 1 than were named, and fewer of 2"),
                           AllOf(HasSubstr("not-converged"), Not(HasSubstr("more iterations")))));
-  EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.01)), ElementsAre(EndsWith("the attack matched the wrong ones")));
-  EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), ElementsAre(EndsWith("this attack does not use them")));
+  EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.01)),
+              ElementsAre(EndsWith("the attack matched the wrong ones")));
+  EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)),
+              ElementsAre(EndsWith("this attack does not use them")));
   observation.network.classes = {"ant", "bee", "cat", "dog"};
-  EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.01)), ElementsAre(HasSubstr("of class \"bee\" than were named, and fewer of \"cat\"")));
+  EXPECT_THAT(tiny::causes(observation, kIg, with_loss(0.01)),
+              ElementsAre(HasSubstr("of class \"bee\" than were named, and fewer of \"cat\"")));
 }
 
 TEST(Diagnose, NamesAWrongLabelAmongThoseOfABatch) {
@@ -135,7 +148,8 @@ TEST(Diagnose, NamesAGradientThatIsNotOfOneImage) {
   auto observation = tiny::observed(tiny::balanced_lenet(), tiny::images(4), torch::tensor({0, 1, 1, 3}));
   observation.update.batch_size = 1;
   EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)),
-              ElementsAre(HasSubstr("not-as-described: the last bias's gradient is not that of the mean cross-entropy over 1 image, where at most as many classes are "
+              ElementsAre(HasSubstr("not-as-described: the last bias's gradient is not that of the mean cross-entropy "
+                                    "over 1 image, where at most as many classes are "
                                     "negative (got")));
   observation = tiny::observed_lenet();
   observation.update.gradient.at("fc.0.bias") += 0.3;
@@ -145,18 +159,21 @@ TEST(Diagnose, NamesAGradientThatIsNotOfOneImage) {
 TEST(LabelRead, IsTheClassThatIsNegative) {
   EXPECT_EQ(label_read(tiny::observed_lenet()), 1);
   EXPECT_EQ(label_read(with_margin(17)), std::nullopt) << "rounded away";
-  EXPECT_EQ(label_read(tiny::observed(tiny::balanced_lenet(), tiny::images(2), torch::tensor({0, 1}))), std::nullopt) << "a batch";
+  EXPECT_EQ(label_read(tiny::observed(tiny::balanced_lenet(), tiny::images(2), torch::tensor({0, 1}))), std::nullopt)
+      << "a batch";
 }
 
 TEST(CheckApplies, RefusesBeforeAnyWork) {
-  const auto refused = [](const sharing::Observation& observation, const InversionOptions& options, core::ErrorKind kind, const std::string& message) {
+  const auto refused = [](const sharing::Observation& observation, const InversionOptions& options,
+                          core::ErrorKind kind, const std::string& message) {
     core::expect_error([&] { check_applies(observation, options); }, kind, message);
   };
   auto batch = tiny::observed(tiny::balanced_lenet(), tiny::images(2), torch::tensor({0, 1}));
   refused(batch, kIg, core::ErrorKind::kUsage, "take an update whose labels are shared");
   batch.labels = {0, 1};
   check_applies(batch, kIg);
-  refused(batch, kResidual, core::ErrorKind::kUsage, "the residual attack: got a batch of 2, expected one image; use ig");
+  refused(batch, kResidual, core::ErrorKind::kUsage,
+          "the residual attack: got a batch of 2, expected one image; use ig");
   auto zero = tiny::observed_lenet();
   tiny::scale(zero.update, 0);
   refused(zero, kIg, core::ErrorKind::kModel, "the observed gradient is zero everywhere");

@@ -136,16 +136,19 @@ RC_GTEST_PROP(Engine, EqualsDoubleBackwardForRandomNetworks, ()) {
   const Agreement a = compare(c);
   // Nearer to the truth v is a small difference of large gradients, and the sums that decide it are rounded.
   if (a.distance < 1e-3 || a.reference > 1e-4) return;
-  RC_LOG() << fmt::format("training {}, objective {}, batch {}, distance {:.1e}, gradient {:.1e} (double backward {:.1e}), loss {:.1e}\n",
-                          c.mode == nets::Mode::kTraining, static_cast<int>(c.objective), c.batch, a.distance, a.gradient, a.reference, a.loss);
-  // A batch's own statistics undo much of what the layer before did: of the tangent, fewer digits are left than in double
-  // backward, see docs/engine.md.
+  RC_LOG() << fmt::format(
+      "training {}, objective {}, batch {}, distance {:.1e}, gradient {:.1e} (double backward {:.1e}), loss {:.1e}\n",
+      c.mode == nets::Mode::kTraining, static_cast<int>(c.objective), c.batch, a.distance, a.gradient, a.reference,
+      a.loss);
+  // A batch's own statistics undo much of what the layer before did: of the tangent, fewer digits are left than in
+  // double backward, see docs/engine.md.
   const bool training = c.mode == nets::Mode::kTraining;
   RC_ASSERT(a.gradient < (training ? 3e-3 : a.tolerance(30)));
   RC_ASSERT(a.loss < (training ? 2e-4 : 1e-5));
 }
 
-// To the bit where oneDNN has its kernels for AVX-512; with AVX2 it takes other ones for other batches, and rounding differs.
+// To the bit where oneDNN has its kernels for AVX-512; with AVX2 it takes other ones for other batches, and rounding
+// differs.
 TEST(Engine, GivesATrialTheSameInAnyCompany) {
   const auto net = network(nets::build({.net = "small_cnn"}), 8);
   Case c{.net = net, .trials = 4};

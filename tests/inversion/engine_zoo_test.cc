@@ -26,7 +26,8 @@ TEST_P(EngineZoo, EqualsDoubleBackward) {
              a.gradient, a.reference, a.loss, a.flips);
   EXPECT_LT(a.gradient, a.tolerance(5));
   EXPECT_LT(a.loss, 1e-6);
-  EXPECT_GT(a.cosine, 0.9999);  // also where a ReLU flipped, as one of the wide network's six million does in most trials
+  EXPECT_GT(a.cosine,
+            0.9999);  // also where a ReLU flipped, as one of the wide network's six million does in most trials
   if (!wide) {
     EXPECT_LT(a.flips, 3) << "every trial flips, nothing was compared";
   }
@@ -53,8 +54,8 @@ TEST_P(EngineZoo, EqualsDoubleBackwardByTensors) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, EngineZoo,
-                         testing::Values("small_cnn", "lenet", "convnet", "preact_resnet18", "preact_resnet8", "resnet18",
-                                         "wide_resnet34_10"));
+                         testing::Values("small_cnn", "lenet", "convnet", "preact_resnet18", "preact_resnet8",
+                                         "resnet18", "wide_resnet34_10"));
 
 // Weights of real trainings: the pretrained pair, and what lies in the folder $PELLUCID_WEIGHTS if there is one.
 TEST(EngineTrained, EqualsDoubleBackward) {
@@ -71,8 +72,8 @@ TEST(EngineTrained, EqualsDoubleBackward) {
     const auto net = nets::load_network(file);
     const bool wide = net.architecture.spec.net == "wide_resnet34_10";
     const Agreement a = compare({.net = net, .trials = wide ? 1 : 3});
-    fmt::print("{} ({}): gradient {:.1e} (double backward in float32 {:.1e}), loss {:.1e}, {} trials with flips\n", file.filename().string(),
-               net.architecture.spec.net, a.gradient, a.reference, a.loss, a.flips);
+    fmt::print("{} ({}): gradient {:.1e} (double backward in float32 {:.1e}), loss {:.1e}, {} trials with flips\n",
+               file.filename().string(), net.architecture.spec.net, a.gradient, a.reference, a.loss, a.flips);
     EXPECT_LT(a.gradient, a.tolerance(5)) << file;
     EXPECT_LT(a.loss, 1e-6) << file;
     EXPECT_GT(a.cosine, 0.9999) << file;

@@ -34,10 +34,12 @@ inline double psnr(const Tensor& a, const Tensor& b) {
 }
 
 /// What `inversion::diagnose` finds, each as "code: sentence".
-inline std::vector<std::string> causes(const sharing::Observation& observation, const inversion::InversionOptions& options,
+inline std::vector<std::string> causes(const sharing::Observation& observation,
+                                       const inversion::InversionOptions& options,
                                        const inversion::Reconstruction& reconstruction) {
   std::vector<std::string> list;
-  for (const auto& d : inversion::diagnose(observation, options, reconstruction)) list.push_back(d.code + ": " + d.sentence);
+  for (const auto& d : inversion::diagnose(observation, options, reconstruction))
+    list.push_back(d.code + ": " + d.sentence);
   return list;
 }
 

@@ -33,8 +33,8 @@ TEST(Macs, AreCountedByHand) {
   EXPECT_EQ(macs(network, 3), 3 * macs(network, 1));
 }
 
-// No layer takes more than seven products of its size but for small Gram matrices, nor fewer than the four of the sweeps
-// with its weight where nothing is padding.
+// No layer takes more than seven products of its size but for small Gram matrices, nor fewer than the four of the
+// sweeps with its weight where nothing is padding.
 TEST(Macs, AreBetweenFourAndEightProducts) {
   const auto architecture = nets::build({.net = "small_cnn", .input = {1, 28, 28}});
   const nets::Network network{.architecture = architecture, .state = nets::initialise(architecture, 1)};

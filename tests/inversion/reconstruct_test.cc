@@ -190,11 +190,13 @@ TEST(RunTrial, FallsBackWhereTheEngineLacksALayer) {
 
 TEST(RunTrial, MatchesTheFirstLinearLayersInput) {
   const auto observation = tiny::observed_lenet();
-  const Tensor features = nets::evaluate(observation.network.architecture, observation.network.state, tiny::images(1)).features[0];
+  const Tensor features =
+      nets::evaluate(observation.network.architecture, observation.network.state, tiny::images(1)).features[0];
   EXPECT_LT((linear_input(observation.update, "fc.0") - features).abs().max().item<double>(), 1e-5);
   auto zero = observation.update;
   zero.gradient.at("fc.0.bias").zero_();
-  core::expect_error([&] { (void)linear_input(zero, "fc.0"); }, core::ErrorKind::kModel, "fc.0.bias is zero everywhere");
+  core::expect_error([&] { (void)linear_input(zero, "fc.0"); }, core::ErrorKind::kModel,
+                     "fc.0.bias is zero everywhere");
 }
 
 TEST(RunTrial, RecordsAboutAHundredPointsOfItsCurve) {

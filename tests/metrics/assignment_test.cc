@@ -13,7 +13,8 @@ namespace {
 
 double total(const Tensor& costs, const std::vector<std::int64_t>& columns) {
   double sum = 0;
-  for (std::size_t i = 0; i < columns.size(); ++i) sum += costs[static_cast<std::int64_t>(i)][columns[i]].item<double>();
+  for (std::size_t i = 0; i < columns.size(); ++i)
+    sum += costs[static_cast<std::int64_t>(i)][columns[i]].item<double>();
   return sum;
 }
 
@@ -30,7 +31,8 @@ TEST(Assign, IsTheBestOfAllPermutations) {
       auto columns = assign(costs);
       EXPECT_NEAR(total(costs, columns), best, 1e-12) << costs;
       std::sort(columns.begin(), columns.end());
-      for (std::size_t i = 0; i < columns.size(); ++i) EXPECT_EQ(columns[i], static_cast<std::int64_t>(i)) << "each column once";
+      for (std::size_t i = 0; i < columns.size(); ++i)
+        EXPECT_EQ(columns[i], static_cast<std::int64_t>(i)) << "each column once";
     }
   }
 }
@@ -43,7 +45,9 @@ TEST(Assign, FindsALargePermutationAgain) {
 }
 
 TEST(Assign, RefusesWhatIsNoCosts) {
-  const auto refused = [](const Tensor& costs) { core::expect_error([&] { (void)assign(costs); }, core::ErrorKind::kInternal, "expected finite float64 (n,n)"); };
+  const auto refused = [](const Tensor& costs) {
+    core::expect_error([&] { (void)assign(costs); }, core::ErrorKind::kInternal, "expected finite float64 (n,n)");
+  };
   refused(torch::zeros({2, 3}, torch::kFloat64));
   refused(torch::zeros({2, 2}));
   refused(torch::full({1, 1}, std::nan(""), torch::kFloat64));
@@ -57,7 +61,8 @@ TEST(Match, FindsEachImageItsOriginal) {
 
 // Both reconstructions are nearest to original 0; only one may have it.
 TEST(Match, GivesNoOriginalAwayTwice) {
-  const Tensor originals = torch::tensor({0.5, 0.0}).view({2, 1, 1, 1}), reconstructions = torch::tensor({0.5, 0.4}).view({2, 1, 1, 1});
+  const Tensor originals = torch::tensor({0.5, 0.0}).view({2, 1, 1, 1}),
+               reconstructions = torch::tensor({0.5, 0.4}).view({2, 1, 1, 1});
   EXPECT_EQ(match(reconstructions, originals), (std::vector<std::int64_t>{0, 1}));
 }
 

@@ -177,7 +177,8 @@ TEST(ForBatches, ChangesTheLayoutAlone) {
   const Tensor& weight = laid_out.at("model.conv3.weight");
   EXPECT_TRUE(weight.is_contiguous(torch::MemoryFormat::ChannelsLast));
   EXPECT_TRUE(torch::equal(weight, network.state.at("model.conv3.weight")));
-  EXPECT_TRUE(torch::allclose(evaluate(network.architecture, laid_out, images).logits, logits(network, images), 1e-4, 1e-5));
+  EXPECT_TRUE(
+      torch::allclose(evaluate(network.architecture, laid_out, images).logits, logits(network, images), 1e-4, 1e-5));
 }
 
 TEST(ForBatches, RoundsWhatConvolutionsAndLinearLayersMultiplyBy) {
@@ -198,7 +199,10 @@ TEST(ForBatches, LetsGradientsThrough) {
   const Network network = formula_network({.net = "convnet", .input = {3, 9, 9}});
   const auto leaves = with_gradients(network);
   const TensorMap rounded = for_batches(network.architecture, leaves.state, true);
-  const Tensor sum = evaluate(network.architecture, rounded, formula_images(network.architecture.spec)).logits.to(torch::kFloat32).square().sum();
+  const Tensor sum = evaluate(network.architecture, rounded, formula_images(network.architecture.spec))
+                         .logits.to(torch::kFloat32)
+                         .square()
+                         .sum();
   for (const auto& gradient : torch::autograd::grad({sum}, leaves.parameters)) {
     EXPECT_EQ(gradient.scalar_type(), torch::kFloat32);
     EXPECT_GT(gradient.abs().sum().item<double>(), 0);
@@ -212,7 +216,8 @@ TEST(Evaluate, DropsInAPartWhatItDropsInTheWhole) {
   const core::Stream stream(3, "test");
   const Tensor whole = evaluate(net, {}, images, Mode::kTraining, stream).logits;
   const Part part{.begin = 1, .batch = 4, .sum = {}};
-  EXPECT_TRUE(torch::equal(evaluate(net, {}, images.slice(0, 1, 3), Mode::kTraining, stream, part).logits, whole.slice(0, 1, 3)));
+  EXPECT_TRUE(torch::equal(evaluate(net, {}, images.slice(0, 1, 3), Mode::kTraining, stream, part).logits,
+                           whole.slice(0, 1, 3)));
 }
 
 }  // namespace

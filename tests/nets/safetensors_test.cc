@@ -1,10 +1,9 @@
 #include "pellucid/nets/safetensors.h"
 
-#include "tests/core/expect_error.h"
-#include "tests/core/folder.h"
-
 #include "pellucid/core/memory.h"
 
+#include "tests/core/expect_error.h"
+#include "tests/core/folder.h"
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -83,7 +82,8 @@ TEST(ParseSafetensors, RefusesAHeaderThatIsTooLong) {
 }
 
 TEST(ParseSafetensors, RefusesFilesOfTorchSave) {
-  expect_refusal({'P', 'K', 3, 4, 0, 0, 0, 0, 0}, "x: got a zip archive, as torch.save and numpy.savez write them, expected safetensors");
+  expect_refusal({'P', 'K', 3, 4, 0, 0, 0, 0, 0},
+                 "x: got a zip archive, as torch.save and numpy.savez write them, expected safetensors");
 }
 
 // Time grew with the square of the entries once; a second suffices for this many a hundred times over.
@@ -222,7 +222,9 @@ TEST(ReadSafetensors, ReadsAFile) {
 
 TEST(SafeTensorsFile, ReadsATensorAtATime) {
   const core::Folder folder;
-  core::write_file(folder / "a", file_of(header({tensor("a", "U8", "[2]", "[1,3]"), tensor("b", "U8", "[1]", "[0,1]"), R"("__metadata__":{"k":"v"})"}), 3));
+  core::write_file(folder / "a", file_of(header({tensor("a", "U8", "[2]", "[1,3]"), tensor("b", "U8", "[1]", "[0,1]"),
+                                                 R"("__metadata__":{"k":"v"})"}),
+                                         3));
   const SafeTensorsFile file(folder / "a");
   EXPECT_EQ(file.metadata(), (std::map<std::string, std::string>{{"k", "v"}}));
   EXPECT_EQ(file.tensors().at("a").shape, (std::vector<std::int64_t>{2}));
@@ -232,12 +234,15 @@ TEST(SafeTensorsFile, ReadsATensorAtATime) {
 
 TEST(SafeTensorsFile, AsksForMemoryBeforeItReads) {
   const core::Folder folder;
-  core::write_file(folder / "a", write_safetensors({.tensors = {{"a", torch::zeros({1000})}, {"b", torch::zeros({1000})}}}));
+  core::write_file(folder / "a",
+                   write_safetensors({.tensors = {{"a", torch::zeros({1000})}, {"b", torch::zeros({1000})}}}));
   core::set_memory_budget(5000);
   EXPECT_EQ(SafeTensorsFile(folder / "a").read("a").numel(), 1000);
-  expect_error([&] { (void)read_safetensors(folder / "a"); }, ErrorKind::kData, "needs 7.81 KiB of memory, and 4.88 KiB are allowed");
+  expect_error([&] { (void)read_safetensors(folder / "a"); }, ErrorKind::kData,
+               "needs 7.81 KiB of memory, and 4.88 KiB are allowed");
   core::set_memory_budget(3000);
-  expect_error([&] { (void)SafeTensorsFile(folder / "a").read("a"); }, ErrorKind::kData, "tensor \"a\": needs 3.91 KiB");
+  expect_error([&] { (void)SafeTensorsFile(folder / "a").read("a"); }, ErrorKind::kData,
+               "tensor \"a\": needs 3.91 KiB");
   core::set_memory_budget(0);
 }
 
@@ -256,7 +261,8 @@ TEST(SafeTensorsFile, DoesNotReadWhatTheHeaderDoesNotName) {
 struct Checksum : testing::Test {
   core::Folder folder;
   const std::filesystem::path path = folder / "a";
-  const SafeTensors content{.tensors = {{"a", torch::arange(6).view({2, 3})}, {"b", torch::ones({2})}}, .metadata = {{"k", "v\xff"}, {"z", ""}}};
+  const SafeTensors content{.tensors = {{"a", torch::arange(6).view({2, 3})}, {"b", torch::ones({2})}},
+                            .metadata = {{"k", "v\xff"}, {"z", ""}}};
 
   // The file again, its header written as `dump` does, with a change.
   template <typename Dump>
@@ -264,7 +270,8 @@ struct Checksum : testing::Test {
     const auto bytes = core::read_file(path);
     std::uint64_t size = 0;
     std::memcpy(&size, bytes.data(), 8);
-    const std::string text = dump(nlohmann::json::parse(bytes.begin() + 8, bytes.begin() + 8 + static_cast<std::ptrdiff_t>(size)));
+    const std::string text =
+        dump(nlohmann::json::parse(bytes.begin() + 8, bytes.begin() + 8 + static_cast<std::ptrdiff_t>(size)));
     Bytes again(8);
     size = text.size();
     std::memcpy(again.data(), &size, 8);
@@ -300,18 +307,20 @@ TEST_F(Checksum, FindsEachDamagedBit) {
 
 TEST_F(Checksum, HoldsForTheSameContentInAnotherOrder) {
   save_safetensors(content, path);
-  const auto backwards = [](const nlohmann::json& header) {  // as the library of the format writes it: no spaces, any order
-    nlohmann::ordered_json again;
-    for (auto entry = header.rbegin(); entry != header.rend(); ++entry) again[entry.key()] = *entry;
-    auto text = again.dump();
-    text.resize((text.size() + 7) / 8 * 8, ' ');
-    return text;
-  };
+  const auto backwards =
+      [](const nlohmann::json& header) {  // as the library of the format writes it: no spaces, any order
+        nlohmann::ordered_json again;
+        for (auto entry = header.rbegin(); entry != header.rend(); ++entry) again[entry.key()] = *entry;
+        auto text = again.dump();
+        text.resize((text.size() + 7) / 8 * 8, ' ');
+        return text;
+      };
   rewrite(backwards);
   EXPECT_EQ(read_safetensors(path).tensors.size(), 2u);
   rewrite(backwards, /*change_at=*/1);
   expect_error([&] { (void)read_safetensors(path); }, ErrorKind::kModel,
-               "the content is not what its checksum says: the file is damaged; if it was changed on purpose, take \"pellucid.checksum\" out");
+               "the content is not what its checksum says: the file is damaged; if it was changed on purpose, take "
+               "\"pellucid.checksum\" out");
 }
 
 TEST_F(Checksum, DoesNotJudgeWhatAnotherProgramWroteAnew) {

@@ -52,7 +52,8 @@ TEST_F(Weights, RoundTripBitForBit) {
 TEST_F(Weights, KeepTheClassesNames) {
   network.classes = {"cat", "d\xE9j\xE0", "字"};
   save_network(network, path);
-  EXPECT_EQ(load_network(path).classes, (std::vector<std::string>{"cat", "d\xEF\xBF\xBDj\xEF\xBF\xBD", "字"})) << "what is not UTF-8 is replaced";
+  EXPECT_EQ(load_network(path).classes, (std::vector<std::string>{"cat", "d\xEF\xBF\xBDj\xEF\xBF\xBD", "字"}))
+      << "what is not UTF-8 is replaced";
   EXPECT_TRUE(read_metadata(path).empty());
   network.classes.clear();
   save_network(network, path);
@@ -61,7 +62,8 @@ TEST_F(Weights, KeepTheClassesNames) {
 
 TEST_F(Weights, RefuseClassesThatAreNoListOfNames) {
   for (const char* bad : {"[", "3", "[1, 2, 3]", "[\"a\", \"b\"]", "[\"a\", \"b\", \"a\"]"}) {
-    expect_refusal([&](SafeTensors& content) { content.metadata["pellucid.classes"] = bad; }, "metadata \"pellucid.classes\"");
+    expect_refusal([&](SafeTensors& content) { content.metadata["pellucid.classes"] = bad; },
+                   "metadata \"pellucid.classes\"");
   }
 }
 
@@ -83,7 +85,8 @@ TEST_F(Weights, RefuseAFolderThatCannotBeWritten) {
 
 TEST_F(Weights, RefuseAnotherFormat) {
   core::write_file(path, std::string_view("PK\3\4 is how torch.save begins"));
-  expect_error([&] { (void)load_network(path); }, ErrorKind::kModel, path.string() + ": got a zip archive, as torch.save");
+  expect_error([&] { (void)load_network(path); }, ErrorKind::kModel,
+               path.string() + ": got a zip archive, as torch.save");
   core::write_file(path, std::string_view("GGUF is another"));
   expect_error([&] { (void)load_network(path); }, ErrorKind::kModel, path.string() + ": offset 0: header length");
 }
@@ -106,7 +109,9 @@ TEST_F(Weights, LeaveOutTensorsBesideTheNetworkAndNameThem) {
   std::vector<std::string> notes;
   EXPECT_EQ(fingerprint(load_network(path, {}, &notes)), fingerprint(network));
   ASSERT_EQ(notes.size(), 1u);
-  EXPECT_EQ(notes[0], path.string() + ": 2 tensors that are not convnet's were left out: \"optimizer.step\", \"sub_block1.weight\\n\"");
+  EXPECT_EQ(
+      notes[0],
+      path.string() + ": 2 tensors that are not convnet's were left out: \"optimizer.step\", \"sub_block1.weight\\n\"");
   EXPECT_EQ(fingerprint(load_network(path)), fingerprint(network));
 }
 
@@ -126,14 +131,19 @@ TEST_F(Weights, RefuseAnotherShape) {
 }
 
 TEST_F(Weights, SayWhichTensorIsOfTheImagesSize) {
-  expect_refusal([](SafeTensors& content) { content.tensors["model.linear.weight"] = torch::zeros({3, 1024}); },
-                 "tensor \"model.linear.weight\": got shape [3, 1024], expected [3, 256] for images of 1x9x9: does the network take others?");
+  expect_refusal(
+      [](SafeTensors& content) {
+        content.tensors["model.linear.weight"] = torch::zeros({3, 1024});
+      },
+      "tensor \"model.linear.weight\": got shape [3, 1024], expected [3, 256] for images of 1x9x9: does the network "
+      "take others?");
 }
 
 TEST_F(Weights, BecomeFloat32FromOtherFloats) {
   for (const auto type : {torch::kFloat64, torch::kFloat16, torch::kBFloat16}) {
     write([&](SafeTensors& content) {
-      for (auto& [name, tensor] : content.tensors) tensor = tensor.to(type);  // as model.half() does; Tensor.half() converts counters too
+      for (auto& [name, tensor] : content.tensors)
+        tensor = tensor.to(type);  // as model.half() does; Tensor.half() converts counters too
     });
     std::vector<std::string> notes;
     const Network again = load_network(path, {}, &notes);
@@ -152,8 +162,9 @@ TEST_F(Weights, RefuseParametersThatAreWholeNumbers) {
 }
 
 TEST_F(Weights, RefuseFloat64ThatFloat32CannotHold) {
-  expect_refusal([](SafeTensors& content) { content.tensors["model.conv0.bias"] = torch::full({64}, 1e300, torch::kFloat64); },
-                 "tensor \"model.conv0.bias\": got values that are not finite in float32");
+  expect_refusal(
+      [](SafeTensors& content) { content.tensors["model.conv0.bias"] = torch::full({64}, 1e300, torch::kFloat64); },
+      "tensor \"model.conv0.bias\": got values that are not finite in float32");
 }
 
 TEST_F(Weights, LoadFromBehindAPrefix) {
@@ -225,11 +236,18 @@ TEST_F(Weights, OfUnsaidNetworkNeedToBeToldIt) {
                  "the file does not say which network it holds (metadata \"pellucid.spec\"); name it with --net");
   std::vector<std::string> notes;
   EXPECT_EQ(load_network(path, kForeign, &notes).architecture.spec, kSpec) << "three classes, by the last layer";
-  EXPECT_EQ(notes, (std::vector{path.string() + ": taken for convnet on images of 1x9x9 with 3 classes, normalised as given"}));
-  expect_error([&] { (void)load_network(path, {.net = "lenet"}); }, ErrorKind::kModel, "tensor \"body.0.weight\" is missing: is it another network");
+  EXPECT_EQ(notes, (std::vector{path.string() +
+                                ": taken for convnet on images of 1x9x9 with 3 classes, normalised as given"}));
+  expect_error([&] { (void)load_network(path, {.net = "lenet"}); }, ErrorKind::kModel,
+               "tensor \"body.0.weight\" is missing: is it another network");
   expect_error([&] { (void)load_network(path, {.net = "convnett"}); }, ErrorKind::kUsage, "did you mean convnet?");
-  expect_error([&] { (void)load_network(path, {.net = "convnet", .input = {1, 0, 9}}); }, ErrorKind::kUsage, "input shape");
-  expect_error([&] { (void)load_network(path, {.net = "convnet"}); }, ErrorKind::kModel, "for images of 1x28x28: does the network take others?");
+  expect_error(
+      [&] {
+        (void)load_network(path, {.net = "convnet", .input = {1, 0, 9}});
+      },
+      ErrorKind::kUsage, "input shape");
+  expect_error([&] { (void)load_network(path, {.net = "convnet"}); }, ErrorKind::kModel,
+               "for images of 1x28x28: does the network take others?");
 }
 
 TEST_F(Weights, MayBeToldNothingElseThanTheySay) {

@@ -41,13 +41,13 @@ TEST(Build, PutsTheNormalisationFirst) {
 
 TEST(Build, RefusesAnUnknownNameAndNamesTheNearest) {
   expect_no_network({.net = "resnet_18"},
-                 "network: got \"resnet_18\", expected small_cnn, lenet, convnet, preact_resnet18, "
-                 "preact_resnet8, resnet18 or wide_resnet34_10 (did you mean resnet18?)");
+                    "network: got \"resnet_18\", expected small_cnn, lenet, convnet, preact_resnet18, "
+                    "preact_resnet8, resnet18 or wide_resnet34_10 (did you mean resnet18?)");
 }
 
 TEST(Build, RefusesAnInputThatIsNoImage) {
   expect_no_network({.input = {}},
-                 "small_cnn: input shape: got [], expected channels, height and width, each from 1 to 65536");
+                    "small_cnn: input shape: got [], expected channels, height and width, each from 1 to 65536");
   expect_no_network({.input = {28, 28}}, "got [28, 28]");
   expect_no_network({.input = {1, 0, 28}}, "got [1, 0, 28]");
   expect_no_network({.input = {1, 28, 65537}}, "got [1, 28, 65537]");
@@ -73,7 +73,8 @@ TEST(Build, RefusesANormalisationOfOtherChannels) {
 }
 
 TEST(Build, RefusesADeviationThatIsNotPositive) {
-  expect_no_network({.mean = {0.5}, .deviation = {0}}, "small_cnn: normalisation: got a deviation of 0, expected above 0");
+  expect_no_network({.mean = {0.5}, .deviation = {0}},
+                    "small_cnn: normalisation: got a deviation of 0, expected above 0");
   expect_no_network({.mean = {0.5}, .deviation = {-1}}, "got a deviation of -1");
 }
 

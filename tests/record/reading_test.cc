@@ -61,7 +61,13 @@ TEST(Reading, IsNothingElse) {
 
 TEST(Control, SaysNothingWhereThereIsNothing) {
   const Json json = to_json(Control{.kind = "guess", .attack = "", .value = 12.5, .sentence = "S."});
-  EXPECT_EQ(json, (Json{{"kind", "guess"}, {"attack", ""}, {"value", 12.5}, {"threshold", nullptr}, {"passed", nullptr}, {"n", nullptr}, {"sentence", "S."}}));
+  EXPECT_EQ(json, (Json{{"kind", "guess"},
+                        {"attack", ""},
+                        {"value", 12.5},
+                        {"threshold", nullptr},
+                        {"passed", nullptr},
+                        {"n", nullptr},
+                        {"sentence", "S."}}));
   EXPECT_EQ(to_json(Control{.passed = false})["passed"], false);
 }
 

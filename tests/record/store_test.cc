@@ -103,7 +103,8 @@ std::string resealed(const std::string& rest) {
 
 TEST(JournalLine, OfTheWrongFormDoesNotCount) {
   const auto name = cell_name(number(0));
-  EXPECT_EQ(read_journal_line(resealed(fmt::format(R"("name":"{}","cell":{{"index":0}},"result":5}})", name))).state, State::kWhole);
+  EXPECT_EQ(read_journal_line(resealed(fmt::format(R"("name":"{}","cell":{{"index":0}},"result":5}})", name))).state,
+            State::kWhole);
   for (const std::string& rest : {
            fmt::format(R"("name":"{}","cell":{{"index":1}},"result":5}})", name),  // another cell's name
            fmt::format(R"("name":"{}","cell":{{"index":0}}}})", name),
@@ -112,7 +113,8 @@ TEST(JournalLine, OfTheWrongFormDoesNotCount) {
            std::string(R"("name":null,"cell":{"index":0},"result":5})"),
            std::string(R"("name":7,"cell":{"index":0},"result":5})"),
            std::string(R"("cell":{"index":0},"result":5})"),
-           std::string(R"("name":"","cell":)") + std::string(100'000, '[') + std::string(100'000, ']') + R"(,"result":5})",
+           std::string(R"("name":"","cell":)") + std::string(100'000, '[') + std::string(100'000, ']') +
+               R"(,"result":5})",
            std::string("}"),
            std::string(),
        }) {
@@ -132,11 +134,15 @@ TEST(Store, LeavesOutWhatIsDamagedAndSaysSo) {
   const auto path = folder.path() / "cells.jsonl";
   std::string text = core::read_text(path);
   text[text.find('\n') + 60] ^= 1;
-  core::write_file(path, R"({"name":"015abd7f5cc57a2d","cell":{"a":1},"result":5})" "\n" + text);
+  core::write_file(path, R"({"name":"015abd7f5cc57a2d","cell":{"a":1},"result":5})"
+                         "\n" +
+                             text);
   Store store(folder.path());
-  EXPECT_THAT(store.take_notes(), testing::ElementsAre(testing::EndsWith("cells.jsonl: 1 of 4 lines is damaged (the first is line 3) and is left "
-                                                                         "out: what they held is computed again where it is needed"),
-                                                       testing::HasSubstr("1 of 4 lines is of another version of Pellucid")));
+  EXPECT_THAT(
+      store.take_notes(),
+      testing::ElementsAre(testing::EndsWith("cells.jsonl: 1 of 4 lines is damaged (the first is line 3) and is left "
+                                             "out: what they held is computed again where it is needed"),
+                           testing::HasSubstr("1 of 4 lines is of another version of Pellucid")));
   EXPECT_TRUE(store.take_notes().empty()) << "once";
   EXPECT_FALSE(store.find(cell_name(number(1))));
   EXPECT_EQ(store.cell(number(1), [] { return Json(1); }), 1);
@@ -186,7 +192,8 @@ TEST(Store, TakesATornLineForNone) {
   for (int i = 0; i < 2; ++i) (void)Store(folder.path()).cell(number(i), [] { return Json(5); });
   const auto path = folder.path() / "cells.jsonl";
   const std::string whole = core::read_text(path);
-  const std::size_t first = whole.find('\n'), second = whole.size() - 1;  // where the lines end: their line breaks may be missing
+  const std::size_t first = whole.find('\n'),
+                    second = whole.size() - 1;  // where the lines end: their line breaks may be missing
   for (std::size_t size = 0; size < whole.size(); ++size) {
     core::write_file(path, whole.substr(0, size));
     {

@@ -56,26 +56,33 @@ TEST(Study, RefusesWhatDoesNotFitTogether) {
     const char* message;
   };
   const Json result = study();
-  for (const Case& c : {Case{"/x", "other", "$.x: got \"other\", expected null or the name of an axis: mode, epsilon or attack"},
-                        Case{"/compare", "other", "$.compare: got \"other\", expected null or the name of an axis"},
-                        Case{"/axes", Json::array(), "$.axes: got [], expected one axis or more"},
-                        Case{"/axes/0/levels", Json::array(), "$.axes[0].levels: got [], expected one level or more"},
-                        Case{"/axes/1/name", "mode", "$.axes[1].name: got \"mode\", expected another name for each axis"},
-                        Case{"/axes/0/levels/1/label", "standard", "$.axes[0].levels[1].label: got \"standard\", expected another label"},
-                        Case{"/metrics", Json::array(), "$.metrics: got [], expected one metric or more"},
-                        Case{"/metrics/1/key", "psnr", "$.metrics[1].key: got \"psnr\", expected another key for each metric"},
-                        Case{"/metrics/0/better", "sideways", "$.metrics[0].better: got \"sideways\", expected \"higher\", \"lower\" or \"\""},
-                        Case{"/groups/1/id", 0, "$.groups[1].id: got 0, expected another id for each group"},
-                        Case{"/groups/1/levels/attack", "residual", "expected other levels for each group"},
-                        Case{"/groups/1/levels/mode", "none", "$.groups[1].levels.mode: got \"none\", expected the label of a level of mode"},
-                        Case{"/cells/7/group", 99, "$.cells[7].group: got 99, expected the id of a group"},
-                        Case{"/contrasts/0/reference", 99, "$.contrasts[0].reference: got 99, expected the id of a group"},
-                        Case{"/main_contrast", 6, "$.main_contrast: got 6, expected null or the index of a contrast"},
-                        Case{"/main_contrast", -1, "$.main_contrast: got -1, expected null or the index of a contrast"},
-                        Case{"/contrasts/0/metric", "other", "$.contrasts[0].metric: got \"other\", expected the key of a metric"},
-                        Case{"/controls/0/kind", "other", "$.controls[0].kind: got \"other\", expected \"positive\", \"network\", \"null\" or \"guess\""},
-                        Case{"/trainings/0/curve/robust", Json::array(), "$.trainings[0].curve.robust: got [], expected as many values as epoch"},
-                        Case{"/gallery/0/readings/0/group", 99, "$.gallery[0].readings[0].group: got 99, expected the id of a group"}}) {
+  for (const Case& c :
+       {Case{"/x", "other", "$.x: got \"other\", expected null or the name of an axis: mode, epsilon or attack"},
+        Case{"/compare", "other", "$.compare: got \"other\", expected null or the name of an axis"},
+        Case{"/axes", Json::array(), "$.axes: got [], expected one axis or more"},
+        Case{"/axes/0/levels", Json::array(), "$.axes[0].levels: got [], expected one level or more"},
+        Case{"/axes/1/name", "mode", "$.axes[1].name: got \"mode\", expected another name for each axis"},
+        Case{"/axes/0/levels/1/label", "standard",
+             "$.axes[0].levels[1].label: got \"standard\", expected another label"},
+        Case{"/metrics", Json::array(), "$.metrics: got [], expected one metric or more"},
+        Case{"/metrics/1/key", "psnr", "$.metrics[1].key: got \"psnr\", expected another key for each metric"},
+        Case{"/metrics/0/better", "sideways",
+             "$.metrics[0].better: got \"sideways\", expected \"higher\", \"lower\" or \"\""},
+        Case{"/groups/1/id", 0, "$.groups[1].id: got 0, expected another id for each group"},
+        Case{"/groups/1/levels/attack", "residual", "expected other levels for each group"},
+        Case{"/groups/1/levels/mode", "none",
+             "$.groups[1].levels.mode: got \"none\", expected the label of a level of mode"},
+        Case{"/cells/7/group", 99, "$.cells[7].group: got 99, expected the id of a group"},
+        Case{"/contrasts/0/reference", 99, "$.contrasts[0].reference: got 99, expected the id of a group"},
+        Case{"/main_contrast", 6, "$.main_contrast: got 6, expected null or the index of a contrast"},
+        Case{"/main_contrast", -1, "$.main_contrast: got -1, expected null or the index of a contrast"},
+        Case{"/contrasts/0/metric", "other", "$.contrasts[0].metric: got \"other\", expected the key of a metric"},
+        Case{"/controls/0/kind", "other",
+             "$.controls[0].kind: got \"other\", expected \"positive\", \"network\", \"null\" or \"guess\""},
+        Case{"/trainings/0/curve/robust", Json::array(),
+             "$.trainings[0].curve.robust: got [], expected as many values as epoch"},
+        Case{"/gallery/0/readings/0/group", 99,
+             "$.gallery[0].readings[0].group: got 99, expected the id of a group"}}) {
     Json broken = result;
     broken[Json::json_pointer(c.place)] = c.value;
     EXPECT_THAT(refusal_of_study(broken), HasSubstr(c.message)) << c.place;
@@ -130,7 +137,8 @@ TEST(StudyPage, BeginsWithTheAnswerAndThePictures) {
 
 TEST(StudyPage, PutsTheSummaryBelowTheHeadline) {
   const std::string page = page_of(study());
-  const auto headline = page.find("class=\"headline\""), summary = page.find("<ul class=\"summary\">"), warnings = page.find("class=\"warnings\"");
+  const auto headline = page.find("class=\"headline\""), summary = page.find("<ul class=\"summary\">"),
+             warnings = page.find("class=\"warnings\"");
   ASSERT_NE(summary, std::string::npos);
   EXPECT_LT(headline, summary);
   EXPECT_LT(summary, warnings);
@@ -142,16 +150,21 @@ TEST(StudyPage, NamesEveryMissingField) {
   auto expect_needed = [&](const std::string& place, const std::string& path, const std::string& field) {
     Json without = result;
     without[Json::json_pointer(place)].erase(field);
-    EXPECT_EQ(refusal_of_study(without), fmt::format("{}: $.{}{}: got no such field, expected one", (kStudy / "result.json").string(), path, field));
+    EXPECT_EQ(refusal_of_study(without), fmt::format("{}: $.{}{}: got no such field, expected one",
+                                                     (kStudy / "result.json").string(), path, field));
   };
   for (const auto& [name, value] : result.items()) {
-    if (name != "summary" && name != "columns" && name != "words") expect_needed("", "", name);  // results of before have none
+    if (name != "summary" && name != "columns" && name != "words")
+      expect_needed("", "", name);  // results of before have none
   }
-  for (const char* list : {"axes", "metrics", "groups", "contrasts", "controls", "diagnoses", "cells", "gallery", "trainings"}) {
+  for (const char* list :
+       {"axes", "metrics", "groups", "contrasts", "controls", "diagnoses", "cells", "gallery", "trainings"}) {
     for (const auto& [name, value] : result[list][0].items()) {
       const std::string field = name;
-      const bool optional = field == "natural" || field == "robust" || field == "significant" || field == "needed" || field == "psnr_of_mean_error" ||
-                            field == "threshold" || field == "guess_psnr" || field == "main" || field == "digits" || (field == "seed" && list == std::string("trainings"));
+      const bool optional = field == "natural" || field == "robust" || field == "significant" || field == "needed" ||
+                            field == "psnr_of_mean_error" || field == "threshold" || field == "guess_psnr" ||
+                            field == "main" || field == "digits" ||
+                            (field == "seed" && list == std::string("trainings"));
       if (!optional) expect_needed(fmt::format("/{}/0", list), fmt::format("{}[0].", list), field);
     }
   }
@@ -165,26 +178,30 @@ TEST(StudyPage, ShowsWhatWasMeasured) {
     for (const char* key : {"psnr", "gain", "ssim", "mse", "fmse_logits", "fmse_features"}) {
       const std::string unit = key == std::string("psnr") || key == std::string("gain") ? "dB" : "";
       const Json& mean = group["metrics"][key]["mean"];
-      EXPECT_THAT(row, HasSubstr(fmt::format("<b>{}</b> <span class=\"bounds\">[{}, {}]", metric(number(mean["value"]), unit),
-                                             metric(number(mean["low"]), unit), metric(number(mean["high"]), unit))));
+      EXPECT_THAT(
+          row, HasSubstr(fmt::format("<b>{}</b> <span class=\"bounds\">[{}, {}]", metric(number(mean["value"]), unit),
+                                     metric(number(mean["low"]), unit), metric(number(mean["high"]), unit))));
     }
     EXPECT_THAT(row, HasSubstr(percent(number(group["natural"]["value"]))));
     EXPECT_THAT(row, HasSubstr("<td>5 × 2</td>"));
     EXPECT_THAT(row, HasSubstr(fmt::format("{} of 10", group["failed"].get<int>())));
   }
   const std::string cells = section(page, "cells");
-  for (const Json& cell : result["cells"]) EXPECT_THAT(cells, HasSubstr("<code>" + cell["cell"].get<std::string>() + "</code>"));
+  for (const Json& cell : result["cells"])
+    EXPECT_THAT(cells, HasSubstr("<code>" + cell["cell"].get<std::string>() + "</code>"));
   EXPECT_THAT(section(page, "contrasts"), HasSubstr("<td>0.002</td><td><b>0.012</b></td>"));
   EXPECT_THAT(section(page, "contrasts"), HasSubstr("<td>42</td>"));
   const std::string controls = section(page, "controls");
-  for (const char* verdict : {"<span class=\"verdict\">passed</span>", "<span class=\"verdict\">failed</span>", "<span class=\"verdict\">for reference</span>"}) {
+  for (const char* verdict : {"<span class=\"verdict\">passed</span>", "<span class=\"verdict\">failed</span>",
+                              "<span class=\"verdict\">for reference</span>"}) {
     EXPECT_GE(occurrences(controls, verdict), 1u);
   }
 }
 
 TEST(StudyPage, PutsThePublishedFiguresBesideTheirGroups) {
   const std::string page = page_of(study());
-  EXPECT_THAT(row_of(page, "standard, epsilon 0.2, ig"), testing::AllOf(HasSubstr("talk: 4.83"), HasSubstr("talk: 0.328")));
+  EXPECT_THAT(row_of(page, "standard, epsilon 0.2, ig"),
+              testing::AllOf(HasSubstr("talk: 4.83"), HasSubstr("talk: 0.328")));
   EXPECT_THAT(row_of(page, "adversarial, epsilon 0.3, ig"), HasSubstr("talk: 17.40"));
   for (const char* other : {"standard, epsilon 0.2, residual", "adversarial, epsilon 0.2, ig"}) {
     EXPECT_THAT(row_of(page, other), Not(HasSubstr("talk:"))) << other;
@@ -205,8 +222,9 @@ TEST(StudyPage, MarksBestMedianAndWorst) {
 // Calls `visit` with every text of the document that is for a reader; names that tie it together stay.
 void for_each_text(Json& json, const std::function<void(std::string&)>& visit) {
   for (auto& [name, value] : json.items()) {
-    if (name == "schema" || name == "levels" || name == "axes" || name == "x" || name == "compare" || name == "metric" || name == "key" ||
-        name == "better" || name == "kind" || name == "png" || name == "original") {
+    if (name == "schema" || name == "levels" || name == "axes" || name == "x" || name == "compare" ||
+        name == "metric" || name == "key" || name == "better" || name == "kind" || name == "png" ||
+        name == "original") {
       continue;
     }
     if (value.is_structured()) for_each_text(value, visit);
@@ -227,7 +245,8 @@ TEST(StudyPage, EscapesHostileTextEverywhere) {
 }
 
 TEST(StudyPage, RefusesAPictureThatIsNoPngInBase64) {
-  for (const char* text : {"", "iVBORw0KGgo\" onerror=\"alert(1)", "R0lGODlhAQABAIAAAAAAAP===", "iVBORw0KGgoA=A==", "iVBORw0KGgoAB"}) {
+  for (const char* text :
+       {"", "iVBORw0KGgo\" onerror=\"alert(1)", "R0lGODlhAQABAIAAAAAAAP===", "iVBORw0KGgoA=A==", "iVBORw0KGgoAB"}) {
     Json result = study();
     result["gallery"][0]["original"] = text;
     EXPECT_THAT(refusal_of_study(result), HasSubstr("$.gallery[0].original: got")) << text;
@@ -239,7 +258,8 @@ TEST(StudyPage, RefusesAPictureThatIsNoPngInBase64) {
 
 TEST(StudyPage, LetsRunItsOwnTwoScriptsAlone) {
   const std::string page = page_of(study());
-  const auto policy = page.substr(page.find("script-src"), page.find('"', page.find("script-src")) - page.find("script-src"));
+  const auto policy =
+      page.substr(page.find("script-src"), page.find('"', page.find("script-src")) - page.find("script-src"));
   EXPECT_EQ(occurrences(policy, "'sha256-"), 2u);
   EXPECT_THAT(policy, Not(HasSubstr("unsafe")));
   EXPECT_THAT(page, HasSubstr("default-src 'none'"));
@@ -252,7 +272,9 @@ TEST(StudyPage, TakesNullForEveryNumber) {
   Json result = study();
   std::function<void(Json&)> blank = [&](Json& json) {
     for (auto& [name, value] : json.items()) {
-      if (name == "id" || name == "group" || name == "reference" || name == "image" || name == "seed" || name == "images" || name == "seeds") continue;
+      if (name == "id" || name == "group" || name == "reference" || name == "image" || name == "seed" ||
+          name == "images" || name == "seeds")
+        continue;
       if (value.is_structured()) blank(value);
       if (value.is_number()) value = nullptr;
     }
@@ -286,11 +308,13 @@ TEST(StudyPage, NamesNoTestThatWasNotMade) {
 
 TEST(StudyPage, LeavesOutWhatAStudyOfTrainingsDoesNotHave) {
   Json result = study();
-  for (const char* list : {"groups", "contrasts", "controls", "cells", "gallery", "diagnoses"}) result[list] = Json::array();
+  for (const char* list : {"groups", "contrasts", "controls", "cells", "gallery", "diagnoses"})
+    result[list] = Json::array();
   result["published"] = nullptr;
   result["main_contrast"] = nullptr;
   const std::string page = page_of(result);
-  for (const char* id : {"results", "contrasts", "controls", "pictures", "cells"}) EXPECT_EQ(section(page, id), "") << id;
+  for (const char* id : {"results", "contrasts", "controls", "pictures", "cells"})
+    EXPECT_EQ(section(page, id), "") << id;
   EXPECT_THAT(section(page, "figures"), HasSubstr("Accuracy by epoch"));
   EXPECT_THAT(latex_of(result), HasSubstr("\\toprule"));
 }
@@ -320,11 +344,15 @@ TEST(Csv, HasARowForEachCell) {
   const Json result = study();
   const std::string text = csv_of(result);
   EXPECT_EQ(occurrences(text, "\r\n"), result["cells"].size() + 1);
-  EXPECT_THAT(text, testing::StartsWith("cell,group,mode,epsilon,attack,seed,image,status,reason,psnr,gain,ssim,mse,fmse_logits,fmse_features,"
-                                        "matching_loss,margin,gradient_norm,oracle_psnr,label,p_true,guess_psnr,restart,restarts,diagnoses\r\n"));
+  EXPECT_THAT(
+      text,
+      testing::StartsWith(
+          "cell,group,mode,epsilon,attack,seed,image,status,reason,psnr,gain,ssim,mse,fmse_logits,fmse_features,"
+          "matching_loss,margin,gradient_norm,oracle_psnr,label,p_true,guess_psnr,restart,restarts,diagnoses\r\n"));
   const Json& cell = result["cells"][0];
-  EXPECT_THAT(text, HasSubstr(fmt::format("\r\n{},\"standard, epsilon 0.1, residual\",standard,0.1,residual,0,5,ok,,{},", cell["cell"].get<std::string>(),
-                                          cell["psnr"].get<double>())));
+  EXPECT_THAT(text,
+              HasSubstr(fmt::format("\r\n{},\"standard, epsilon 0.1, residual\",standard,0.1,residual,0,5,ok,,{},",
+                                    cell["cell"].get<std::string>(), cell["psnr"].get<double>())));
 }
 
 TEST(Csv, QuotesAndLeavesNullEmpty) {
@@ -351,8 +379,10 @@ TEST(Latex, HasARowForEachGroupWithIntervals) {
 TEST(Latex, EscapesText) {
   Json result = study();
   result["title"] = "\\ { } $ & # % _ ~ ^ < >";
-  EXPECT_THAT(latex_of(result), HasSubstr("\\caption{\\textbackslash{} \\{ \\} \\$ \\& \\# \\% \\_ \\textasciitilde{} \\textasciicircum{} "
-                                          "\\textless{} \\textgreater{} Means"));
+  EXPECT_THAT(
+      latex_of(result),
+      HasSubstr("\\caption{\\textbackslash{} \\{ \\} \\$ \\& \\# \\% \\_ \\textasciitilde{} \\textasciicircum{} "
+                "\\textless{} \\textgreater{} Means"));
 }
 
 class StudyFolder : public testing::Test {
@@ -366,7 +396,8 @@ class StudyFolder : public testing::Test {
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   [[nodiscard]] auto event_files() const {
-    return std::distance(std::filesystem::directory_iterator(folder_ / "events"), std::filesystem::directory_iterator());
+    return std::distance(std::filesystem::directory_iterator(folder_ / "events"),
+                         std::filesystem::directory_iterator());
   }
 
   std::filesystem::path folder_;
@@ -399,7 +430,8 @@ TEST(SideBySide, MatchesGroupsByTheirLevels) {
   EXPECT_EQ(tables[0].rows[1][0], "standard, epsilon 0.1, residual");
   EXPECT_EQ(tables[0].rows[1][3], "99.00 [98.00, 100.00]");
   EXPECT_EQ(tables[0].rows[2][2], tables[0].rows[2][3]);
-  EXPECT_EQ(tables[2].rows, (std::vector<std::vector<std::string>>{{"Setting", "A: a", "B: b"}, {"config.images", "5", "64"}}));
+  EXPECT_EQ(tables[2].rows,
+            (std::vector<std::vector<std::string>>{{"Setting", "A: a", "B: b"}, {"config.images", "5", "64"}}));
 }
 
 TEST(SideBySide, ShowsADashWhereOneRunHasNoSuchGroup) {

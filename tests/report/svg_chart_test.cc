@@ -107,7 +107,8 @@ TEST(IntervalChart, ShowsZeroAndTheEstimateBetweenItsEnds) {
   EXPECT_LT(point, high);
 }
 
-// Without a style sheet SVG fills everything black: every mark has its own ink, in colours that the style sheet has too.
+// Without a style sheet SVG fills everything black: every mark has its own ink, in colours that the style sheet has
+// too.
 void expect_ink(const std::string& svg) {
   std::size_t marks = 0;
   for (auto at = svg.find('<'); at != std::string::npos; at = svg.find('<', at + 1)) {
@@ -116,8 +117,8 @@ void expect_ink(const std::string& svg) {
     ++marks;
     EXPECT_THAT(tag, HasSubstr(" fill=\"")) << tag;
     EXPECT_TRUE(name == "text" || tag.find(" stroke=\"") != std::string::npos) << tag;
-    EXPECT_TRUE(name == "circle" || name == "text" || tag.find(" fill=\"none\"") != std::string::npos || tag.find("\"band\"") != std::string::npos ||
-                tag.find("\"dot\"") != std::string::npos)
+    EXPECT_TRUE(name == "circle" || name == "text" || tag.find(" fill=\"none\"") != std::string::npos ||
+                tag.find("\"band\"") != std::string::npos || tag.find("\"dot\"") != std::string::npos)
         << "a filled line is a polygon: " << tag;
     for (const char* attribute : {" fill=\"", " stroke=\""}) {
       const std::string colour = between(tag, attribute, "\"");
@@ -127,7 +128,8 @@ void expect_ink(const std::string& svg) {
     }
   }
   EXPECT_GT(marks, 5u);
-  EXPECT_EQ(occurrences(svg, "<svg "), occurrences(svg, "\" width=\"")) << "without a style sheet a drawing needs a size";
+  EXPECT_EQ(occurrences(svg, "<svg "), occurrences(svg, "\" width=\""))
+      << "without a style sheet a drawing needs a size";
 }
 
 TEST(Charts, EveryMarkCarriesItsOwnInk) {

@@ -27,7 +27,8 @@ std::string as_reason(const std::string& text) {
 }
 
 TEST(Csv, LeavesNoFormulaInText) {
-  for (const char* text : {"=1+1", "+1+1", "-1+1", "@SUM(A1)", "=HYPERLINK(1)", "＝1", "＋1", "－1", "＠a", "-", "=", "-inf", "+nan", "-8/255", "--5"}) {
+  for (const char* text : {"=1+1", "+1+1", "-1+1", "@SUM(A1)", "=HYPERLINK(1)", "＝1", "＋1", "－1", "＠a", "-", "=",
+                           "-inf", "+nan", "-8/255", "--5"}) {
     EXPECT_EQ(as_reason(text), std::string("'") + text) << text;
   }
   EXPECT_EQ(as_reason("\t1"), "'\t1");
@@ -37,7 +38,8 @@ TEST(Csv, LeavesNoFormulaInText) {
 }
 
 TEST(Csv, LeavesNumbersAndOtherTextAlone) {
-  for (const char* text : {"-0.5", "+1", "-1e-3", "0.3", "8/255", "a=b", "1-2", "", "text"}) EXPECT_EQ(as_reason(text), text);
+  for (const char* text : {"-0.5", "+1", "-1e-3", "0.3", "8/255", "a=b", "1-2", "", "text"})
+    EXPECT_EQ(as_reason(text), text);
 }
 
 std::string caption_of(const std::string& title) {
@@ -68,10 +70,11 @@ TEST(Latex, MakesSomethingOfEveryCharacter) {
     } else if (c < 0x800) {
       text = {static_cast<char>(0xC0 | c >> 6), static_cast<char>(0x80 | (c & 0x3F))};
     } else if (c < 0x10000) {
-      text = {static_cast<char>(0xE0 | c >> 12), static_cast<char>(0x80 | (c >> 6 & 0x3F)), static_cast<char>(0x80 | (c & 0x3F))};
-    } else {
-      text = {static_cast<char>(0xF0 | c >> 18), static_cast<char>(0x80 | (c >> 12 & 0x3F)), static_cast<char>(0x80 | (c >> 6 & 0x3F)),
+      text = {static_cast<char>(0xE0 | c >> 12), static_cast<char>(0x80 | (c >> 6 & 0x3F)),
               static_cast<char>(0x80 | (c & 0x3F))};
+    } else {
+      text = {static_cast<char>(0xF0 | c >> 18), static_cast<char>(0x80 | (c >> 12 & 0x3F)),
+              static_cast<char>(0x80 | (c >> 6 & 0x3F)), static_cast<char>(0x80 | (c & 0x3F))};
     }
     std::string latex = latex_text(text);
     ASSERT_TRUE(std::all_of(latex.begin(), latex.end(), [](char x) { return 32 <= x && x <= 126; })) << c << latex;
@@ -95,7 +98,8 @@ TEST(Events, FollowFromTheResult) {
   const auto file = event_file(open_study(result, kStudy), "events");
   ASSERT_TRUE(file);
   EXPECT_EQ(file->content, event_file(open_study(result, kStudy), "events")->content);
-  EXPECT_THAT(file->path.string(), testing::MatchesRegex("events/events.out.tfevents.1732406400.[0-9a-f]+.pellucid"));  // the result's date
+  EXPECT_THAT(file->path.string(),
+              testing::MatchesRegex("events/events.out.tfevents.1732406400.[0-9a-f]+.pellucid"));  // the result's date
   EXPECT_THAT(file->content, HasSubstr("psnr/mean/standard, residual"));
   Json grown = result;
   grown["groups"][0]["metrics"]["psnr"]["mean"]["value"] = 1.5;
@@ -114,10 +118,13 @@ struct Outputs : testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(folder); }
 
-  void write(const Json& result) const { core::write_file(folder / "result.json", core::to_text(core::sealed(result))); }
+  void write(const Json& result) const {
+    core::write_file(folder / "result.json", core::to_text(core::sealed(result)));
+  }
   [[nodiscard]] std::vector<std::string> events() const {
     std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(folder / "events")) names.push_back(entry.path().filename().string());
+    for (const auto& entry : std::filesystem::directory_iterator(folder / "events"))
+      names.push_back(entry.path().filename().string());
     std::sort(names.begin(), names.end());
     return names;
   }
@@ -128,9 +135,11 @@ struct Outputs : testing::Test {
 TEST_F(Outputs, AreWrittenWhereTheyAreMissingOrOfAnotherResult) {
   for (const char* name : {"report.html", "results.csv", "table.tex"}) {
     const std::string content = core::read_text(folder / name);
-    for (const std::string& other : {std::string(), content + " ", content.substr(1), std::string(content.size(), 'x')}) {
+    for (const std::string& other :
+         {std::string(), content + " ", content.substr(1), std::string(content.size(), 'x')}) {
       core::write_file(folder / name, other);
-      std::filesystem::last_write_time(folder / name, std::filesystem::file_time_type::clock::now() + std::chrono::hours(1));
+      std::filesystem::last_write_time(folder / name,
+                                       std::filesystem::file_time_type::clock::now() + std::chrono::hours(1));
       write_report(folder);
       EXPECT_EQ(core::read_text(folder / name), content) << name;
     }
@@ -142,9 +151,11 @@ TEST_F(Outputs, AreWrittenWhereTheyAreMissingOrOfAnotherResult) {
 
 TEST_F(Outputs, ThatStandAreLeftAlone) {
   const auto long_ago = std::filesystem::file_time_type::clock::now() - std::chrono::hours(1000);
-  for (const char* name : {"report.html", "results.csv", "table.tex"}) std::filesystem::last_write_time(folder / name, long_ago);
+  for (const char* name : {"report.html", "results.csv", "table.tex"})
+    std::filesystem::last_write_time(folder / name, long_ago);
   write_report(folder);
-  for (const char* name : {"report.html", "results.csv", "table.tex"}) EXPECT_EQ(std::filesystem::last_write_time(folder / name), long_ago) << name;
+  for (const char* name : {"report.html", "results.csv", "table.tex"})
+    EXPECT_EQ(std::filesystem::last_write_time(folder / name), long_ago) << name;
 }
 
 TEST_F(Outputs, OfAGrownStudyHaveItsEventsAlone) {
@@ -165,7 +176,8 @@ TEST_F(Outputs, OfADamagedResultAreRefused) {
   std::string text = core::read_text(folder / "result.json");
   text[text.find("0.9674")] = '1';
   core::write_file(folder / "result.json", text);
-  EXPECT_THAT(data_error([&] { write_report(folder); }), HasSubstr("result.json: checksum: the file is not as it was written"));
+  EXPECT_THAT(data_error([&] { write_report(folder); }),
+              HasSubstr("result.json: checksum: the file is not as it was written"));
 }
 
 }  // namespace

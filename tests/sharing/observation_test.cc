@@ -73,14 +73,18 @@ TEST_F(ObservationFile, SaysNothingOfWhichImagesTheyWere) {
   other.id = 7;
   std::reverse(other.labels.begin(), other.labels.end());
   save_observation(other, folder / "another name");
-  EXPECT_EQ(core::read_file(folder / "another name"), bytes) << "neither number nor order of the labels, neither file name nor time";
+  EXPECT_EQ(core::read_file(folder / "another name"), bytes)
+      << "neither number nor order of the labels, neither file name nor time";
 
   const auto metadata = nets::read_safetensors(path).metadata;
   std::set<std::string> keys;
   for (const auto& [key, unused] : metadata) keys.insert(key);
   EXPECT_EQ(keys, (std::set<std::string>{"observation", "schema", "threat_model"}));
-  EXPECT_EQ(nlohmann::json::parse(metadata.at("observation")),
-            (nlohmann::json{{"batch_size", 2}, {"mode", "training"}, {"model", nets::fingerprint(network)}, {"labels", {1, 3}}, {"classes", {"a", "b", "c", "d"}}}));
+  EXPECT_EQ(nlohmann::json::parse(metadata.at("observation")), (nlohmann::json{{"batch_size", 2},
+                                                                               {"mode", "training"},
+                                                                               {"model", nets::fingerprint(network)},
+                                                                               {"labels", {1, 3}},
+                                                                               {"classes", {"a", "b", "c", "d"}}}));
 }
 
 TEST_F(ObservationFile, StartsFromNoiseThatDependsOnTheGradientAlone) {
@@ -116,7 +120,8 @@ TEST_F(ObservationFile, BringsTheClassesNamesToANetworkWithoutThem) {
   EXPECT_EQ(load_observation(path, nameless).network.classes, network.classes);
   auto other = network;
   other.classes[0] = "z";
-  core::expect_error([&] { (void)load_observation(path, other); }, ErrorKind::kModel, "classes: the update's have other names than the network's");
+  core::expect_error([&] { (void)load_observation(path, other); }, ErrorKind::kModel,
+                     "classes: the update's have other names than the network's");
   expect_refusal_of("classes: got array, expected 4 names", "classes", {"a", "b"});
   expect_refusal_of("classes: got array, expected 4 names", "classes", {1, 2, 3, 4});
 }
@@ -132,17 +137,20 @@ TEST_F(ObservationFile, ThatWasDamagedIsRefused) {
     const auto at = stream.below(i % 3 == 0 ? whole.size() : 8 + header);
     damaged[at] ^= static_cast<std::uint8_t>(1 << stream.below(8));
     SCOPED_TRACE(at);
-    core::expect_error([&] { (void)load_observation(nets::SafeTensorsFile(damaged, "u"), network); }, ErrorKind::kModel, "u: ");
+    core::expect_error([&] { (void)load_observation(nets::SafeTensorsFile(damaged, "u"), network); }, ErrorKind::kModel,
+                       "u: ");
     damaged = whole;
     damaged.resize(stream.below(whole.size()));
-    core::expect_error([&] { (void)load_observation(nets::SafeTensorsFile(damaged, "u"), network); }, ErrorKind::kModel, "u: ");
+    core::expect_error([&] { (void)load_observation(nets::SafeTensorsFile(damaged, "u"), network); }, ErrorKind::kModel,
+                       "u: ");
   }
 }
 
 TEST_F(ObservationFile, RefusesValuesThatAreNotFinite) {
   for (const float value : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
-    expect_refusal("the gradient of \"body.0.bias\": got values that are not finite: no image can be read back from them",
-                   [&](auto& file) { file.tensors.at("body.0.bias")[1] = value; });
+    expect_refusal(
+        "the gradient of \"body.0.bias\": got values that are not finite: no image can be read back from them",
+        [&](auto& file) { file.tensors.at("body.0.bias")[1] = value; });
   }
 }
 
@@ -179,13 +187,15 @@ TEST_F(ObservationFile, RefusesMetadataThatAreNoObservation) {
   expect_refusal("metadata \"observation\"", [](auto& file) { file.metadata.erase("observation"); });
   expect_refusal("metadata \"observation\"", [](auto& file) { file.metadata["observation"] = "{"; });
   expect_refusal_of("metadata \"observation\"", "labels", "three");
-  expect_refusal_of("metadata \"observation\": batch_size: got \"two\", expected a whole number from 1", "batch_size", "two");
+  expect_refusal_of("metadata \"observation\": batch_size: got \"two\", expected a whole number from 1", "batch_size",
+                    "two");
   expect_refusal_of("batch_size: got 2.5", "batch_size", 2.5);
   expect_refusal_of("batch_size: got true", "batch_size", true);
   expect_refusal_of("batch_size: got 18446744073709551615", "batch_size", UINT64_MAX);
   expect_refusal_of("label: got 1.5, expected 0 to 3", "labels", {1.5, 1});
   expect_refusal_of("model: got null, expected the network's fingerprint", "model", nullptr);
-  expect_refusal("metadata \"observation\": the metadata: got array, expected an object", [](auto& file) { file.metadata["observation"] = "[]"; });
+  expect_refusal("metadata \"observation\": the metadata: got array, expected an object",
+                 [](auto& file) { file.metadata["observation"] = "[]"; });
   expect_refusal("metadata \"observation\": got 1048577 bytes, expected at most 1048576",
                  [](auto& file) { file.metadata["observation"] = std::string((1 << 20) + 1, '['); });
   expect_refusal("computed with the network x\\x1b[2J, not", [](auto& file) {
@@ -258,7 +268,8 @@ TEST(RequireMemory, CountsWhatTheLayersGive) {
   require_memory(lenet, 100);
   core::expect_error([&] { require_memory(lenet, INT64_MAX); }, ErrorKind::kData, "of memory, and");
   core::set_memory_budget(50'000);
-  core::expect_error([&] { (void)compute_update(tiny::network(tiny::spec()), tiny::images(20), tiny::labels(20)); }, ErrorKind::kData, "a batch of 20 through lenet");
+  core::expect_error([&] { (void)compute_update(tiny::network(tiny::spec()), tiny::images(20), tiny::labels(20)); },
+                     ErrorKind::kData, "a batch of 20 through lenet");
   core::set_memory_budget(0);
 }
 

@@ -122,7 +122,8 @@ TEST(MeanRatio, IsOfTheMeansOverThePairsThatHaveBoth) {
   EXPECT_DOUBLE_EQ(exact.value, 2);
   EXPECT_DOUBLE_EQ(exact.low, 2);
   EXPECT_DOUBLE_EQ(exact.high, 2);
-  EXPECT_DOUBLE_EQ(mean_ratio_interval(table({1, 9}), table({1, 1}), kSome).value, 5) << "of the means, not the mean of the ratios";
+  EXPECT_DOUBLE_EQ(mean_ratio_interval(table({1, 9}), table({1, 1}), kSome).value, 5)
+      << "of the means, not the mean of the ratios";
   EXPECT_DOUBLE_EQ(mean_ratio_interval(table({1, 1}), table({1, 9}), kSome).value, 0.2);
 }
 

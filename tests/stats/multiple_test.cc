@@ -17,8 +17,8 @@ using testing::ElementsAre;
 
 TEST(Holm, StepsDownFromTheSmallest) {
   // Sorted 0.01, 0.02, 0.03, 0.5: times 4, 3, 2, 1, none below the one before.
-  EXPECT_THAT(holm(std::vector{0.03, 0.01, 0.5, 0.02}),
-              ElementsAre(DoubleNear(0.06, 1e-15), DoubleNear(0.04, 1e-15), DoubleNear(0.5, 1e-15), DoubleNear(0.06, 1e-15)));
+  EXPECT_THAT(holm(std::vector{0.03, 0.01, 0.5, 0.02}), ElementsAre(DoubleNear(0.06, 1e-15), DoubleNear(0.04, 1e-15),
+                                                                    DoubleNear(0.5, 1e-15), DoubleNear(0.06, 1e-15)));
   EXPECT_THAT(holm(std::vector{0.9, 0.8}), ElementsAre(1, 1));
   EXPECT_THAT(holm({}), ElementsAre());
 }
@@ -39,7 +39,8 @@ TEST(PairsNeeded, FollowsTheFormula) {
   // Mean 1, deviation 2: (1.959964 + 0.841621)^2 * 4 * pi / 3 = 32.88.
   const double spread = 2 / std::sqrt(4.0 / 3);
   EXPECT_EQ(pairs_needed(std::vector{1 - spread, 1 + spread, 1 - spread, 1 + spread}), 33);
-  EXPECT_EQ(pairs_needed(std::vector{-1 + spread, -1 - spread, -1 + spread, -1 - spread}), 33) << "whichever is the better";
+  EXPECT_EQ(pairs_needed(std::vector{-1 + spread, -1 - spread, -1 + spread, -1 - spread}), 33)
+      << "whichever is the better";
   EXPECT_EQ(pairs_needed(std::vector{1.0, 1.0, 1.0}), 6) << "2 / 2^6 is the first below 0.05";
   EXPECT_EQ(pairs_needed(std::vector{1.0, 1.0, 1.0}, 0.8, 0.005), 9);
   EXPECT_EQ(pairs_needed(std::vector{-1.0, 1.0}), std::nullopt);

@@ -29,7 +29,8 @@ TEST(ComparePaired, WilcoxonMatchesScipy) {
 }
 
 TEST(ComparePaired, DescribesTheDifferences) {
-  const auto comparison = compare_paired(Values{3, 5, 7, 1}, Values{1, 1, 1, 2}, kFewResamples);  // differences 2, 4, 6, -1
+  // Differences 2, 4, 6, -1.
+  const auto comparison = compare_paired(Values{3, 5, 7, 1}, Values{1, 1, 1, 2}, kFewResamples);
   EXPECT_EQ(comparison.n, 4);
   EXPECT_EQ(comparison.mean_difference.value, 2.75);
   EXPECT_LT(comparison.mean_difference.low, 2.75);

@@ -32,7 +32,8 @@ TrainingOptions options() {
 // After the first epoch and two batches of the second.
 TrainingState state() {
   const nets::Network network = tiny::normed();
-  TrainingState s{.model = {.network = network}, .optimiser = {.steps = 10, .first = {}, .second = {}}, .epoch = 1, .batch = 2};
+  TrainingState s{
+      .model = {.network = network}, .optimiser = {.steps = 10, .first = {}, .second = {}}, .epoch = 1, .batch = 2};
   s.model.network.state.at("bn.num_batches_tracked") += 3;
   for (const char* part : {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}) {
     s.model.clean_norms[std::string("bn.") + part] = network.state.at(std::string("bn.") + part) + 2;
@@ -80,7 +81,8 @@ struct Checkpoint : testing::Test {
   std::optional<TrainingState> load(const Json& identity = kIdentity, const TrainingOptions* with = nullptr) {
     note.clear();
     const TrainingOptions& o = with == nullptr ? trained_with : *with;
-    return StateFiles(folder.path()).load({.initial = initial, .options = o, .images = kImages, .identity = identity}, note);
+    return StateFiles(folder.path())
+        .load({.initial = initial, .options = o, .images = kImages, .identity = identity}, note);
   }
   // Writes the file again, with a checksum that is right, after a change.
   template <typename Change>
@@ -194,14 +196,33 @@ TEST_F(Checkpoint, RefusesAStateWithoutAField) {
 }
 
 TEST_F(Checkpoint, RefusesNumbersOutOfTheirRange) {
-  const std::vector<std::pair<const char*, Json>> wrong = {
-      {"/epoch", -1},          {"/epoch", 2},       {"/epoch", 1.5},         {"/epoch", UINT64_MAX},
-      {"/epoch", "1"},         {"/batch", 3},       {"/batch", -1},          {"/batch", 1},
-      {"/steps", 9},           {"/steps", 11},      {"/steps", -10},         {"/steps", 1e18},
-      {"/correct", 17},        {"/correct", -1},    {"/loss_sum", nullptr},  {"/loss_sum", "0"},
-      {"/curve", Json::array()}, {"/curve/0/epoch", 2}, {"/curve/0/train_loss", nullptr}, {"/curve/0/train_accuracy", 1.5},
-      {"/curve/0/natural/0", 4}, {"/curve/0/natural/1", -3}, {"/curve/0/guard", Json::array()}, {"/curve/0/robust", 3},
-      {"/workers/0/1", 0},     {"/workers", 3}, {"/judging", nullptr}};
+  const std::vector<std::pair<const char*, Json>> wrong = {{"/epoch", -1},
+                                                           {"/epoch", 2},
+                                                           {"/epoch", 1.5},
+                                                           {"/epoch", UINT64_MAX},
+                                                           {"/epoch", "1"},
+                                                           {"/batch", 3},
+                                                           {"/batch", -1},
+                                                           {"/batch", 1},
+                                                           {"/steps", 9},
+                                                           {"/steps", 11},
+                                                           {"/steps", -10},
+                                                           {"/steps", 1e18},
+                                                           {"/correct", 17},
+                                                           {"/correct", -1},
+                                                           {"/loss_sum", nullptr},
+                                                           {"/loss_sum", "0"},
+                                                           {"/curve", Json::array()},
+                                                           {"/curve/0/epoch", 2},
+                                                           {"/curve/0/train_loss", nullptr},
+                                                           {"/curve/0/train_accuracy", 1.5},
+                                                           {"/curve/0/natural/0", 4},
+                                                           {"/curve/0/natural/1", -3},
+                                                           {"/curve/0/guard", Json::array()},
+                                                           {"/curve/0/robust", 3},
+                                                           {"/workers/0/1", 0},
+                                                           {"/workers", 3},
+                                                           {"/judging", nullptr}};
   for (const auto& [pointer, value] : wrong) {
     SetUp();
     change_state(pointer, value);
@@ -211,8 +232,8 @@ TEST_F(Checkpoint, RefusesNumbersOutOfTheirRange) {
 }
 
 TEST_F(Checkpoint, RefusesTensorsThatAreMissingOrTooMuch) {
-  for (const char* name : {"network/bn.running_var", "clean norms/bn.bias", "optimiser/first/conv.weight", "optimiser/second/conv.weight",
-                           "optimiser/second/clean/bn.weight", "perturbation"}) {
+  for (const char* name : {"network/bn.running_var", "clean norms/bn.bias", "optimiser/first/conv.weight",
+                           "optimiser/second/conv.weight", "optimiser/second/clean/bn.weight", "perturbation"}) {
     SetUp();
     change([&](auto& file) { file.tensors.erase(name); });
     expect_refusal(ErrorKind::kModel, fmt::format("\"{}\" is missing", name));
@@ -244,9 +265,12 @@ TEST_F(Checkpoint, FindsEveryFlippedBitAndEveryTruncation) {
   core::Stream random(0, "damage");
   for (int k = 0; k < 400; ++k) {
     auto bytes = whole;
-    if (k % 2 == 0) bytes[random.below(bytes.size())] ^= static_cast<std::uint8_t>(1u << random.below(8));
-    else bytes.resize(random.below(bytes.size()));
-    std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));  // no fsync
+    if (k % 2 == 0)
+      bytes[random.below(bytes.size())] ^= static_cast<std::uint8_t>(1u << random.below(8));
+    else
+      bytes.resize(random.below(bytes.size()));
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));  // no fsync
     SCOPED_TRACE(k);
     expect_refusal(ErrorKind::kModel, "damaged; remove");
   }
@@ -295,11 +319,14 @@ TEST_F(Checkpoint, SaysWhenItCannotBeWritten) {
 }
 
 TEST(Curve, IsJsonByColumns) {
-  const std::vector<EpochRecord> curve = {{.epoch = 1, .train_loss = 2, .natural = {1, 2}, .robust = {}, .guard = {}},
-                                          {.epoch = 2, .train_loss = 1, .natural = {2, 2}, .robust = {1, 4}, .guard = {}}};
-  EXPECT_EQ(
-      to_json(curve),
-      (Json{{"epoch", {1, 2}}, {"train_loss", {2.0, 1.0}}, {"natural", {0.5, 1.0}}, {"robust", {nullptr, 0.25}}, {"guard", {nullptr, nullptr}}}));
+  const std::vector<EpochRecord> curve = {
+      {.epoch = 1, .train_loss = 2, .natural = {1, 2}, .robust = {}, .guard = {}},
+      {.epoch = 2, .train_loss = 1, .natural = {2, 2}, .robust = {1, 4}, .guard = {}}};
+  EXPECT_EQ(to_json(curve), (Json{{"epoch", {1, 2}},
+                                  {"train_loss", {2.0, 1.0}},
+                                  {"natural", {0.5, 1.0}},
+                                  {"robust", {nullptr, 0.25}},
+                                  {"guard", {nullptr, nullptr}}}));
 }
 
 }  // namespace

@@ -13,7 +13,8 @@ using core::ErrorKind;
 constexpr std::int64_t kBatch = 8;
 
 Batch batch(std::int64_t n = kBatch) {
-  return {.images = tiny::images(n), .labels = tiny::labels(n), .ids = torch::arange(n), .part = {}, .epoch = 0, .step = 0};
+  return {
+      .images = tiny::images(n), .labels = tiny::labels(n), .ids = torch::arange(n), .part = {}, .epoch = 0, .step = 0};
 }
 Model model(const nets::Network& network) { return {.network = network}; }
 Model lenet() { return model(tiny::balanced_lenet()); }
@@ -41,7 +42,8 @@ double relative_difference(const std::vector<Tensor>& a, const std::vector<Tenso
 }
 
 // The gradient of a function of the network's parameters, by autograd.
-std::vector<Tensor> by_autograd(const nets::Network& network, const std::function<Tensor(const nets::TensorMap&)>& loss) {
+std::vector<Tensor> by_autograd(const nets::Network& network,
+                                const std::function<Tensor(const nets::TensorMap&)>& loss) {
   const auto leaves = nets::with_gradients(network);
   return torch::autograd::grad({loss(leaves.state)}, leaves.parameters);
 }
@@ -65,7 +67,9 @@ TEST(Gradient, OfStandardTrainingIsThatOfTheMeanCrossEntropy) {
   const auto m = lenet();
   const auto b = batch();
   const auto found = plain_gradient(m, b, b.images, {});
-  const auto expected = by_autograd(m.network, [&](const auto& state) { return at::cross_entropy_loss(logits(m.network, state, b.images), b.labels); });
+  const auto expected = by_autograd(m.network, [&](const auto& state) {
+    return at::cross_entropy_loss(logits(m.network, state, b.images), b.labels);
+  });
   EXPECT_LT(relative_difference(found.parameters, expected), 1e-6);
   const Tensor answers = nets::logits(m.network, b.images);
   EXPECT_NEAR(found.loss, at::cross_entropy_loss(answers, b.labels).item<double>(), 1e-6);
@@ -76,7 +80,8 @@ TEST(Gradient, WeighsTheAttackedImages) {
   const auto m = lenet();
   const auto b = batch();
   const TrainingOptions options{.method = Method::kAdversarial, .adversarial_share = 0.25, .adversarial_weight = 3};
-  const Tensor which = attacked(kBatch, 0.25), points = torch::where(evasion::per_image(which), b.images + 0.1, b.images);
+  const Tensor which = attacked(kBatch, 0.25),
+               points = torch::where(evasion::per_image(which), b.images + 0.1, b.images);
   const auto expected = by_autograd(m.network, [&](const auto& state) {
     const Tensor losses = at::cross_entropy_loss(logits(m.network, state, points), b.labels, {}, at::Reduction::None);
     return (losses * torch::where(which, 3.0, 1.0)).sum() / (6 + 3 * 2);
@@ -109,7 +114,9 @@ TEST(Gradient, LeadsEachKindOfImageThroughItsOwnBatchNorm) {
   const Tensor odd = torch::arange(1, kBatch, 2), even = torch::arange(0, kBatch, 2);
   const auto half = [&](const nets::Network& network, const Tensor& rows) {
     return by_autograd(network, [&](const auto& state) {
-      return at::cross_entropy_loss(logits(network, state, points.index_select(0, rows)), b.labels.index_select(0, rows)) / 2;
+      return at::cross_entropy_loss(logits(network, state, points.index_select(0, rows)),
+                                    b.labels.index_select(0, rows)) /
+             2;
     });
   };
   const auto moved = half(m.network, odd), still = half(clean_network(m), even);
@@ -131,7 +138,8 @@ TEST(Gradient, LeadsEachKindOfImageThroughItsOwnBatchNorm) {
 TEST(Gradient, OfABatchTooSmallForBothKindsLeavesTheOtherNormAlone) {
   const auto m = dual();
   const auto b = batch(1);  // half of one image, rounded down: nothing is attacked
-  const auto found = plain_gradient(m, b, b.images, {.method = Method::kAdversarial, .adversarial_share = 0.5, .dual_norm = true});
+  const auto found =
+      plain_gradient(m, b, b.images, {.method = Method::kAdversarial, .adversarial_share = 0.5, .dual_norm = true});
   EXPECT_TRUE(found.running.empty());
   EXPECT_TRUE(found.clean_running.at("bn.running_mean").isfinite().all().item<bool>());
   for (const auto& g : found.parameters) EXPECT_TRUE(g.isfinite().all().item<bool>());
@@ -229,7 +237,8 @@ TEST(InnerAttack, DoesNotDependOnTheRestOfTheBatch) {
   one.images = b.images.slice(0, 5, 6);
   one.labels = b.labels.slice(0, 5, 6);
   one.ids = b.ids.slice(0, 5, 6);
-  EXPECT_TRUE(torch::allclose(inner_attack(lenet().network, one, options), inner_attack(lenet().network, b, options).slice(0, 5, 6)));
+  EXPECT_TRUE(torch::allclose(inner_attack(lenet().network, one, options),
+                              inner_attack(lenet().network, b, options).slice(0, 5, 6)));
 }
 
 TEST(InnerAttack, OfTradesMovesTheAnswersAndNotTheLossAlone) {
@@ -266,7 +275,8 @@ TEST(InitialModel, HasNormsOfItsOwnForCleanImagesWhereThatIsAskedFor) {
   m.clean_norms.at("bn.weight").add_(1);
   EXPECT_FALSE(torch::equal(m.network.state.at("bn.weight"), m.clean_norms.at("bn.weight"))) << "they share no memory";
   EXPECT_TRUE(torch::equal(clean_network(m).state.at("bn.weight"), m.clean_norms.at("bn.weight")));
-  core::expect_error([] { (void)initial_model(nets::build(tiny::spec()), {.dual_norm = true}); }, ErrorKind::kUsage, "lenet has no batch norm");
+  core::expect_error([] { (void)initial_model(nets::build(tiny::spec()), {.dual_norm = true}); }, ErrorKind::kUsage,
+                     "lenet has no batch norm");
 }
 
 }  // namespace

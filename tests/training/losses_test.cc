@@ -12,13 +12,17 @@ using PerImage = Tensor (*)(const Tensor&, const Tensor&, const Tensor&, double)
 
 void expect_golden(const char* name, PerImage loss) {
   const core::Json golden = core::read_json(PELLUCID_GOLDEN "/training.json")["losses"][name];
-  const auto numbers = [](const core::Json& json) { return torch::tensor(json.get<std::vector<double>>(), torch::kFloat64); };
-  const Tensor clean = tiny::formula({6, 4}, 1, 3).requires_grad_(true), moved = tiny::formula({6, 4}, 2, 3).requires_grad_(true);
+  const auto numbers = [](const core::Json& json) {
+    return torch::tensor(json.get<std::vector<double>>(), torch::kFloat64);
+  };
+  const Tensor clean = tiny::formula({6, 4}, 1, 3).requires_grad_(true),
+               moved = tiny::formula({6, 4}, 2, 3).requires_grad_(true);
   const Tensor values = loss(clean, moved, torch::tensor({0, 1, 2, 3, 0, 1}), 6);
   EXPECT_LT((values.detach() - numbers(golden["loss"])).abs().max().item<double>(), 1e-12) << name;
   const auto gradients = torch::autograd::grad({values.sum()}, {clean, moved});
   for (int i = 0; i < 2; ++i) {
-    EXPECT_LT((gradients[i].flatten() - numbers(golden["gradients"][i])).abs().max().item<double>(), 1e-11) << name << " by logits " << i;
+    EXPECT_LT((gradients[i].flatten() - numbers(golden["gradients"][i])).abs().max().item<double>(), 1e-11)
+        << name << " by logits " << i;
   }
 }
 

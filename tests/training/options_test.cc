@@ -1,7 +1,6 @@
 #include "pellucid/training/options.h"
 
 #include "tests/core/expect_error.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

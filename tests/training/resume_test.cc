@@ -93,7 +93,8 @@ TEST_F(Resume, EndsWithTheSameBitsAfterAStopAtAnyMoment) {
       EXPECT_FALSE(std::filesystem::exists(folder / "model.safetensors"));
       core::request_stop(false);
       (void)run_case(c, folder.path());
-      for (const char* file : {"model.safetensors", "checkpoints/resume.safetensors", "checkpoints/resume-before.safetensors"}) {
+      for (const char* file :
+           {"model.safetensors", "checkpoints/resume.safetensors", "checkpoints/resume-before.safetensors"}) {
         EXPECT_EQ(core::read_file(folder / file), core::read_file(undisturbed / file))
             << c.name << ", stopped at " << k;
       }

@@ -55,9 +55,9 @@ TEST(Train, LeavesTheWeightsOfItsStages) {
   std::set<std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder / "checkpoints"))
     files.insert(entry.path().filename());
-  EXPECT_EQ(files,
-            (std::set<std::string>{"epoch-001.safetensors", "epoch-002.safetensors", "resume.safetensors", "resume-before.safetensors",
-                                   "step-000000.safetensors", "step-000001.safetensors", "step-000005.safetensors"}));
+  EXPECT_EQ(files, (std::set<std::string>{"epoch-001.safetensors", "epoch-002.safetensors", "resume.safetensors",
+                                          "resume-before.safetensors", "step-000000.safetensors",
+                                          "step-000001.safetensors", "step-000005.safetensors"}));
   const auto checkpoint = [&](const char* name) { return weights(folder.path() / "checkpoints" / name); };
   const auto final = weights(folder / "model.safetensors");
   EXPECT_TRUE(tiny::same_bits(checkpoint("step-000000.safetensors"), tiny::network(tiny::spec()).state));
@@ -156,7 +156,9 @@ TEST(Train, EndsWhereTheGuardFallsAndKeepsTheBestEpoch) {
   options.test_attack_images = 0;
   options.guard_images = 64;
   options.guard_fall = 0.1;
-  const auto train_it = [&] { return train(tiny::spec(), tiny::quarters(64), tiny::quarters(20, 1), options, folder.path(), {}); };
+  const auto train_it = [&] {
+    return train(tiny::spec(), tiny::quarters(64), tiny::quarters(20, 1), options, folder.path(), {});
+  };
   const auto trained = train_it();
   ASSERT_LT(trained.curve.size(), 40u) << "no fall: the test shows nothing";
   const auto guard = [&](std::int64_t epoch) { return trained.curve[epoch - 1].guard.interval().value; };
@@ -190,7 +192,8 @@ TEST(Train, StepsOnEachReplayOfFreeTraining) {
   options.checkpoint_steps = {3, 24};
   const auto trained = train_lenet(options, folder.path());
   EXPECT_TRUE(std::filesystem::exists(folder / "checkpoints/step-000003.safetensors"));
-  EXPECT_TRUE(tiny::same_bits(weights(folder / "checkpoints/step-000024.safetensors"), trained.network.state)) << "2 epochs x 4 batches x 3";
+  EXPECT_TRUE(tiny::same_bits(weights(folder / "checkpoints/step-000024.safetensors"), trained.network.state))
+      << "2 epochs x 4 batches x 3";
   EXPECT_LE(trained.curve[0].train_accuracy, 1);
 }
 
@@ -200,10 +203,12 @@ TEST(Train, CarriesAPerturbationOfFreeTrainingWithinTheBall) {
   options.method = Method::kFree;
   options.attack.step = core::Number("0.2");
   (void)train_lenet(options, folder.path());
-  const auto identity = core::Json::parse(nets::read_safetensors(folder / "checkpoints/resume.safetensors").metadata.at("identity"));
+  const auto identity =
+      core::Json::parse(nets::read_safetensors(folder / "checkpoints/resume.safetensors").metadata.at("identity"));
   const Model initial = initial_model(nets::build(tiny::spec()), options);
   std::string note;
-  const auto state = StateFiles(folder / "checkpoints").load({.initial = initial, .options = options, .images = 64, .identity = identity}, note);
+  const auto state = StateFiles(folder / "checkpoints")
+                         .load({.initial = initial, .options = options, .images = 64, .identity = identity}, note);
   const Tensor size = state->perturbation.abs();
   EXPECT_LE(size.max().item<double>(), 0.3 + 1e-6);
   EXPECT_GT(size.mean().item<double>(), 0.1) << "it has moved";
@@ -217,12 +222,14 @@ TEST(Train, SavesBothRoutesOfDualBatchNorm) {
   options.adversarial_share = 0.5;
   options.dual_norm = true;
   options.test_attack_images = 0;
-  const auto trained = train(tiny::spec("convnet", 9), tiny::noise(8, 0, 9), tiny::noise(4, 1, 9), options, folder.path(), {});
+  const auto trained =
+      train(tiny::spec("convnet", 9), tiny::noise(8, 0, 9), tiny::noise(4, 1, 9), options, folder.path(), {});
   ASSERT_TRUE(trained.clean_network);
   const auto main = weights(folder / "model.safetensors"), clean = weights(folder / "model-clean.safetensors");
   EXPECT_TRUE(tiny::same_bits(clean, trained.clean_network->state));
   EXPECT_TRUE(torch::equal(main.at("model.conv3.weight"), clean.at("model.conv3.weight")));
-  for (const char* name : {"model.bn3.weight", "model.bn3.running_mean"}) EXPECT_FALSE(torch::equal(main.at(name), clean.at(name))) << name;
+  for (const char* name : {"model.bn3.weight", "model.bn3.running_mean"})
+    EXPECT_FALSE(torch::equal(main.at(name), clean.at(name))) << name;
 }
 
 TEST(Train, RefusesOptionsThatDoNotGoTogether) {
@@ -230,7 +237,8 @@ TEST(Train, RefusesOptionsThatDoNotGoTogether) {
   auto options = few_steps();
   options.method = Method::kTrades;
   options.adversarial_share = 0.5;
-  core::expect_error([&] { (void)train_lenet(options, folder.path()); }, ErrorKind::kUsage, "expected method adversarial");
+  core::expect_error([&] { (void)train_lenet(options, folder.path()); }, ErrorKind::kUsage,
+                     "expected method adversarial");
 }
 
 TEST(Train, ShowsItsCurvesInTensorBoard) {
@@ -240,7 +248,8 @@ TEST(Train, ShowsItsCurvesInTensorBoard) {
   for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
     if (entry.path().filename().string().starts_with("events.out.tfevents.")) content += core::read_text(entry.path());
   }
-  for (const char* tag : {"brain.Event:2", "loss/epoch", "accuracy/natural", "accuracy/robust", "images/test", "images/under attack", "PNG"}) {
+  for (const char* tag : {"brain.Event:2", "loss/epoch", "accuracy/natural", "accuracy/robust", "images/test",
+                          "images/under attack", "PNG"}) {
     EXPECT_THAT(content, testing::HasSubstr(tag));
   }
 }
@@ -295,7 +304,8 @@ TEST(Train, RefusesDataThatDoNotBelongTogetherBeforeAnyWork) {
   const core::Folder folder;
   const auto out = folder / "run";
   bool accepted = false;
-  const auto begin = [&](const data::Dataset& train_set, const data::Dataset& test_set, const nets::Spec& spec = tiny::spec(), TrainingOptions options = few_steps()) {
+  const auto begin = [&](const data::Dataset& train_set, const data::Dataset& test_set,
+                         const nets::Spec& spec = tiny::spec(), TrainingOptions options = few_steps()) {
     (void)train(spec, train_set, test_set, options, out, {}, {}, [&] { accepted = true; });
   };
   auto more = tiny::noise(20, 1);
@@ -304,7 +314,8 @@ TEST(Train, RefusesDataThatDoNotBelongTogetherBeforeAnyWork) {
   auto few = tiny::spec();
   few.classes = 3;
   core::expect_error([&] { begin(tiny::noise(64), tiny::noise(20), few); }, ErrorKind::kData, "class \"d\"");
-  core::expect_error([&] { begin(tiny::noise(64), tiny::noise(8, 0, 9)); }, ErrorKind::kData, "got images of 1 x 9 x 9, expected 1 x 8 x 8");
+  core::expect_error([&] { begin(tiny::noise(64), tiny::noise(8, 0, 9)); }, ErrorKind::kData,
+                     "got images of 1 x 9 x 9, expected 1 x 8 x 8");
   auto none = tiny::noise(4);
   none.images = none.images.slice(0, 0, 0);
   none.labels = none.labels.slice(0, 0, 0);
@@ -315,7 +326,8 @@ TEST(Train, RefusesDataThatDoNotBelongTogetherBeforeAnyWork) {
   core::expect_error([&] { begin(one, tiny::noise(8)); }, ErrorKind::kData, "images of one class");
   auto judged_by_nonsense = few_steps();
   judged_by_nonsense.test_attack.epsilon = core::Number("8");
-  core::expect_error([&] { begin(tiny::noise(64), tiny::noise(8), tiny::spec(), judged_by_nonsense); }, ErrorKind::kUsage, "test_attack: epsilon: got 8");
+  core::expect_error([&] { begin(tiny::noise(64), tiny::noise(8), tiny::spec(), judged_by_nonsense); },
+                     ErrorKind::kUsage, "test_attack: epsilon: got 8");
   EXPECT_FALSE(accepted);
   EXPECT_FALSE(std::filesystem::exists(out));
 }
@@ -325,7 +337,9 @@ TEST(Train, RefusesABatchOfOneImageForABatchNormOverOnePixel) {
   auto options = few_steps();
   options.batch_size = 16;
   const auto spec = tiny::spec("preact_resnet8");
-  const auto begin = [&](std::int64_t images) { (void)train(spec, tiny::noise(images), tiny::noise(4), options, folder / "run", {}); };
+  const auto begin = [&](std::int64_t images) {
+    (void)train(spec, tiny::noise(images), tiny::noise(4), options, folder / "run", {});
+  };
   core::expect_error([&] { begin(33); }, ErrorKind::kUsage, "33 images in batches of 16 leave a batch of 1");
   options.adversarial_share = 0.0625;
   options.dual_norm = true;
@@ -343,7 +357,8 @@ TEST(Train, NeverSavesWeightsThatAreNotFinite) {
   options.batch_size = 64;
   options.epochs = 1;
   options.checkpoint_steps = {};
-  core::expect_error([&] { (void)train_lenet(options, folder.path()); }, ErrorKind::kUsage, "such weights are not saved; lower learning_rate");
+  core::expect_error([&] { (void)train_lenet(options, folder.path()); }, ErrorKind::kUsage,
+                     "such weights are not saved; lower learning_rate");
   EXPECT_FALSE(std::filesystem::exists(folder / "model.safetensors"));
   EXPECT_FALSE(std::filesystem::exists(folder / "checkpoints/epoch-001.safetensors"));
   EXPECT_FALSE(std::filesystem::exists(folder / "checkpoints/resume.safetensors"));
@@ -360,7 +375,8 @@ TEST(Train, JudgesAnewWhenOnlyTheTestAttackDiffers) {
   options.test_attack_images = 15;
   options.checkpoint_steps = {};
   int steps = 0;
-  const auto again = train_lenet(options, first.path(), {.progress = [&](const core::Progress& p) { steps += p.task == "train"; }});
+  const auto again =
+      train_lenet(options, first.path(), {.progress = [&](const core::Progress& p) { steps += p.task == "train"; }});
   const auto anew = train_lenet(options, second.path());
   EXPECT_EQ(steps, 0) << "nothing is trained again";
   EXPECT_EQ(core::read_file(first / "model.safetensors"), weights_then);
@@ -403,7 +419,8 @@ TEST(Train, TakesTheEpochBeforeWhereTheNewestStateIsDamaged) {
   const auto trained = train_lenet(options, folder.path());
   ASSERT_EQ(trained.notes.size(), 1u);
   EXPECT_THAT(trained.notes[0], testing::HasSubstr("goes on from the end of epoch 1"));
-  for (const char* file : {"model.safetensors", "checkpoints/resume.safetensors", "checkpoints/resume-before.safetensors"}) {
+  for (const char* file :
+       {"model.safetensors", "checkpoints/resume.safetensors", "checkpoints/resume-before.safetensors"}) {
     EXPECT_EQ(core::read_file(folder / file), core::read_file(whole / file)) << file;
   }
 }
