@@ -54,6 +54,7 @@ struct Demo {
     if (images > 0) list.push_back(assignment("images", images));
     if (seed > 0) list.insert(list.end(), {assignment("training.seed", seed), assignment("attack.seed", seed)});
     list.insert(list.end(), flags.changes.begin(), flags.changes.end());
+    for (auto& change : settings.changes()) list.push_back(std::move(change));
     return list;
   }
 

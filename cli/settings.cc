@@ -39,17 +39,17 @@ void Settings::add(Section section, const std::string& heading) {
     const std::string name = flag_name(kept.table, field);
     CLI::Option* option = nullptr;
     if (field.is_switch) {
-      option = app_.add_flag_callback("--" + name, [this, &field, name] {
-        typed_.push_back({&field, "--" + name, "true"});
+      option = app_.add_flag_callback("--" + name, [this, &kept, &field, name] {
+        typed_.push_back({&kept, &field, "--" + name, "true"});
       });
       app_.add_flag_callback("--no-" + name,
-                             [this, &field, name] {
-                               typed_.push_back({&field, "--no-" + name, "false"});
+                             [this, &kept, &field, name] {
+                               typed_.push_back({&kept, &field, "--no-" + name, "false"});
                              })
           ->group("");  // works, without doubling the help
     } else {
-      option = app_.add_option_function<std::string>("--" + name, [this, &field, name](const std::string& text) {
-        typed_.push_back({&field, "--" + name, text});
+      option = app_.add_option_function<std::string>("--" + name, [this, &kept, &field, name](const std::string& text) {
+        typed_.push_back({&kept, &field, "--" + name, text});
       });
       option->take_last();
     }
@@ -104,6 +104,17 @@ void Settings::apply(const core::Config& config) {
       }
     }
   }
+}
+
+std::vector<std::string> Settings::changes() const {
+  std::vector<std::string> list;
+  for (const auto& typed : typed_) {
+    const auto& table = typed.section->table;
+    if (!typed.section->change) continue;
+    list.push_back(
+        fmt::format("{}{}{} = {}", table, table.empty() ? "" : ".", typed.field->name, typed.field->get().dump()));
+  }
+  return list;
 }
 
 core::Json Settings::resolved() const {

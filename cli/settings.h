@@ -14,6 +14,7 @@ struct Section {
   std::string table;
   core::Fields fields;
   bool recorded = true;  ///< part of `resolved`: what a result depends on
+  bool change = false;   ///< what is typed is a change to a study's file, see `changes`
 };
 
 /// Declares flags for fields and fills the fields in: first from the file given with --config, then from the flags.
@@ -32,6 +33,9 @@ class Settings {
   /// @throws Error(kUsage) for the config.json of another verb.
   void apply();
 
+  /// What was typed of the sections that are changes, "table.key = value" in TOML, in the order of typing.
+  [[nodiscard]] std::vector<std::string> changes() const;
+
   /// The resolved settings of the recorded sections: {"key": .., "table": {"key": ..}}
   [[nodiscard]] core::Json resolved() const;
 
@@ -39,6 +43,7 @@ class Settings {
   void apply(const core::Config& config);
 
   struct Typed {
+    const Section* section;
     const core::Field* field;
     std::string flag, text;
   };

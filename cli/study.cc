@@ -147,10 +147,16 @@ struct StudyVerb {
               "CIFAR-10) or paper (a GPU); "
               "none is the file as it is",
               "run folder; a study that was interrupted there goes on; none is runs/NAME-SCALE");
+    core::Fields own;
+    for (auto& field : grid::fields(flags.study, gradients::System())) {
+      if (field.name != "title" && field.name != "question") own.push_back(std::move(field));
+    }
+    settings.add({"", own, /*recorded=*/false, /*change=*/true}, "What");
   }
 
   void run() {
     settings.apply();
+    for (auto& change : settings.changes()) flags.changes.push_back(std::move(change));
     gradients::System system;
     const auto study = grid::read_study(system, study_file(name), flags.scale, flags.changes);
     if (flags.out.empty()) flags.out = "runs/" + study.name + (study.scale.empty() ? "" : "-" + study.scale);
@@ -163,7 +169,8 @@ struct StudyVerb {
 void add_flags(CLI::App& app, Settings& settings, StudyFlags& flags, const std::string& scales,
                const std::string& out) {
   app.add_option("--set", flags.changes,
-                 "changes a key of the study, as in its file: --set images=16 --set training.epochs=2")
+                 "changes a key of the study, as in its file: --set seeds=2; --set training.epochs=2 is "
+                 "--training.epochs 2")
       ->option_text("KEY=VALUE")
       ->group("What")
       ->allow_extra_args(false);
@@ -176,6 +183,9 @@ void add_flags(CLI::App& app, Settings& settings, StudyFlags& flags, const std::
                     "say what is done and what is still to do, and about how long it takes; change nothing")}},
       "What");
   settings.add({"", cli::fields(flags.common), /*recorded=*/false}, "Common");
+  for (auto& [table, fields] : gradients::tables(flags.tables))
+    settings.add({table, fields, /*recorded=*/false, /*change=*/true},
+                 fmt::format("[{}], where other than the study's file; defaults if that says nothing", table));
 }
 
 fs::path study_file(const std::string& name) {

@@ -11,11 +11,13 @@ namespace pellucid::cli {
 struct StudyFlags {
   Common common;
   std::string scale = "laptop", out, trained;
-  std::vector<std::string> changes;  ///< "KEY=VALUE" each, laid over the study last
+  std::vector<std::string> changes;  ///< "KEY=VALUE" each, laid over the study; settings typed as flags come after them
+  gradients::Settings tables;        ///< receives what is typed of the tables' settings: --attack.restarts
+  grid::Study study;                 ///< and of a study's own: --images
   bool dry_run = false;
 };
 
-/// Adds them, and what every verb has.
+/// Adds them, a flag for each setting of the study's tables, and what every verb has.
 /// @param scales, out the help of --scale and --out.
 void add_flags(CLI::App& app, Settings& settings, StudyFlags& flags, const std::string& scales, const std::string& out);
 

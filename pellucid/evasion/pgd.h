@@ -40,8 +40,7 @@ struct PgdOptions {
 /// @param objective of the logits of these B images: `cross_entropy(labels)`, or `towards(targets)` for a targeted
 /// attack.
 /// @param noise (B, C, H, W) as from `start_noise`. The start is the image plus epsilon * noise for L-infinity; for L2
-/// the
-///   noise is scaled to length epsilon. Not used without a random start.
+///   the noise is scaled to length epsilon. Not used without a random start.
 /// @return (B, C, H, W), each within epsilon of its image and in [0, 1].
 [[nodiscard]] Tensor pgd(const Model& model, const Tensor& images, const Objective& objective,
                          const PgdOptions& options, const Tensor& noise);

@@ -16,30 +16,6 @@ using core::Error;
 using core::ErrorKind;
 using core::Json;
 
-// The tables of Settings, each with its fields.
-using Tables = std::vector<std::pair<std::string, core::Fields>>;
-
-Tables tables(Settings& s) {
-  return {
-      {"model",
-       {core::field("data", s.data, "data set"), core::field("data_dir", s.data_dir, "where it lies"),
-        core::field("net", s.net, "network"),
-        core::field("normalise", s.normalise, "standardise in the network's first layer"),
-        core::field("weights", s.weights, "weight file of the network, instead of training it"),
-        core::field("train_images", s.train_images, "train on so many images, drawn from all; 0 is all", 0, INT64_MAX),
-        core::field("test_images", s.test_images, "measure on so many test images, drawn from all; 0 is all", 0,
-                    INT64_MAX),
-        core::field("judge_images", s.judge_images, "test images attacked at the end", 1, INT64_MAX)}},
-      {"training", training::fields(s.training)},
-      {"training.attack", evasion::fields(s.training.attack)},
-      {"training.test_attack", evasion::fields(s.training.test_attack)},
-      {"client",
-       {core::field("checkpoint", s.checkpoint, "whose weights: end, epoch N or step N"),
-        nets::mode_field("mode", s.mode, "how the client evaluates the network"),
-        core::field("logit_scale", s.logit_scale, "the last layer times this", 1e-6, 1e6)}},
-      {"attack", inversion::fields(s.attack)}};
-}
-
 // A value in a message.
 std::string shown(const Json& value) {
   return core::printable(value.dump(-1, ' ', false, Json::error_handler_t::replace));
@@ -114,6 +90,30 @@ const std::vector<std::string>& table_names() {
   return names;
 }
 
+std::vector<std::pair<std::string, core::Fields>> tables(Settings& s) {
+  auto attack = inversion::fields(s.attack);
+  attack.push_back(
+      core::field("preset", s.preset, "whose settings hold where the others are not given: residual or ig"));
+  return {
+      {"model",
+       {core::field("data", s.data, "data set"), core::field("data_dir", s.data_dir, "where it lies"),
+        core::field("net", s.net, "network"),
+        core::field("normalise", s.normalise, "standardise in the network's first layer"),
+        core::field("weights", s.weights, "weight file of the network, instead of training it"),
+        core::field("train_images", s.train_images, "train on so many images, drawn from all; 0 is all", 0, INT64_MAX),
+        core::field("test_images", s.test_images, "measure on so many test images, drawn from all; 0 is all", 0,
+                    INT64_MAX),
+        core::field("judge_images", s.judge_images, "test images attacked at the end", 1, INT64_MAX)}},
+      {"training", training::fields(s.training)},
+      {"training.attack", evasion::fields(s.training.attack)},
+      {"training.test_attack", evasion::fields(s.training.test_attack)},
+      {"client",
+       {core::field("checkpoint", s.checkpoint, "whose weights: end, epoch N or step N"),
+        nets::mode_field("mode", s.mode, "how the client evaluates the network"),
+        core::field("logit_scale", s.logit_scale, "the last layer times this", 1e-6, 1e6)}},
+      {"attack", attack}};
+}
+
 std::optional<Checkpoint> checkpoint(const std::string& text) {
   const auto space = text.find(' ');
   if (space == std::string::npos) return std::nullopt;
@@ -140,7 +140,6 @@ Settings read_settings(const Json& document, const fs::path& folder, const std::
   for (auto& [name, fields] : tables(settings)) {
     Json table = table_called(document, name, where);
     if (table.is_null()) continue;
-    if (name == "attack") table.erase("preset");
     core::assign(fields, table, fmt::format("{}: [{}]", where, name));
   }
   without_what_does_not_matter(settings.training);
@@ -159,16 +158,13 @@ Json to_json(const Settings& settings) {
   Settings copy = settings;
   Json json = Json::object();
   for (auto& [name, fields] : tables(copy)) json.merge_patch(grid::nested(name, core::to_json(fields)));
-  json["attack"]["preset"] = settings.preset;
   return json;
 }
 
 Settings settings(const Json& json) {
   Settings s;
-  s.preset = json.at("attack").at("preset");
   for (auto& [name, fields] : tables(s)) {
     Json table = table_called(json, name, "settings");
-    if (name == "attack") table.erase("preset");
     core::assign(fields, table, name);
   }
   return s;

@@ -46,6 +46,9 @@ struct Checkpoint {
 /// The names of the tables, outermost first: "model", "training", "client", "attack".
 [[nodiscard]] const std::vector<std::string>& table_names();
 
+/// The tables with their fields, each of which points into `settings`: the one description of every setting.
+[[nodiscard]] std::vector<std::pair<std::string, core::Fields>> tables(Settings& settings);
+
 /// Reads the tables of a study; defaults for what they do not say. A relative `model.weights` is in `folder`.
 /// @param where names the study in messages.
 /// @throws Error(kUsage) for an unknown key or preset, naming the nearest.

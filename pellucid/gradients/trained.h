@@ -22,8 +22,7 @@ struct Training {
 /// @throws Error(kUsage) if the last layer is to be scaled and is not linear.
 /// @throws Error(kUsage) if the checkpoint comes after the training's end.
 /// @throws Error(kUsage) if given weights are of another network than `net`, for other images or classes than the
-/// data's, or
-///   standardise where the settings do not, or the other way round.
+///   data's, or standardise where the settings do not, or the other way round.
 /// @throws Error(kData) if the data are missing or damaged, or the test images have another shape or further classes.
 void check_runs(const Settings& settings, Datasets& datasets);
 

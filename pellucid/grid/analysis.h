@@ -25,14 +25,12 @@ namespace pellucid::grid {
 /// Contrasts, if the study compares along an axis: each of its levels against the first one, all else equal, paired by
 /// item and seed.
 /// - "difference" in the mean of the tested score, with Wilcoxon's test over the items' means, Holm's correction over
-/// all
-///   contrasts of the study, "significant" where the corrected p is below 0.05 and the interval leaves out zero, and
-///   "needed", the items that would detect a difference of this size, where more would help;
+///   all contrasts of the study, "significant" where the corrected p is below 0.05 and the interval leaves out zero,
+///   and "needed", the items that would detect a difference of this size, where more would help;
 /// - of the pooled mean, and of each metric with `contrast`; none of these is tested;
 /// - for each covariate of the system, the difference where both groups have the same value of it, and, where it asks
-/// for
-///   that, the ratio of their means. Each with "pairs", how many of them "overlap", and a "note". Where fewer than 30
-///   overlap, it is called extrapolated or left out (null), as the covariate says.
+///   for that, the ratio of their means. Each with "pairs", how many of them "overlap", and a "note". Where fewer than
+///   30 overlap, it is called extrapolated or left out (null), as the covariate says.
 ///
 /// What it does not show: seeds and items beyond the study's; the tests take the repetitions as given. A covariate is
 /// itself an outcome, so the difference at its equal values is a description and no causal effect.

@@ -24,19 +24,6 @@ constexpr std::int64_t kMostGroups = 10'000, kMostRepetitions = 10'000, kMostCel
 constexpr std::size_t kMostAxes = 20, kMostBases = 16;
 constexpr int kDeepest = 16;
 
-core::Fields study_fields(Study& s, const System& system) {
-  const auto items = system.words().items(), first = "first_" + system.words().item;
-  return {core::field("title", s.title, "title"),
-          core::field("question", s.question, "question"),
-          core::field("compare", s.compare, "axis whose levels are compared with its first one"),
-          core::field("x", s.x, "axis that charts run along"),
-          core::field(items, s.items, fmt::format("{} to read back, drawn from all", items), 0, 100'000),
-          core::field(first, s.first_item, "the place of the first of them in the order in which they are drawn", 0,
-                      INT64_MAX),
-          core::field("seeds", s.seeds, "repetitions", 1, 1000),
-          core::field("gallery", s.gallery, fmt::format("{} that the report shows", items), 0, 1000)};
-}
-
 Json take(Json& table, const char* key) {
   if (!table.contains(key)) return {};
   Json value = table[key];
@@ -234,6 +221,19 @@ void check_tables(const Json& settings, const std::vector<std::string>& tables, 
 
 }  // namespace
 
+core::Fields fields(Study& s, const System& system) {
+  const auto items = system.words().items(), first = "first_" + system.words().item;
+  return {core::field("title", s.title, "title"),
+          core::field("question", s.question, "question"),
+          core::field("compare", s.compare, "axis whose levels are compared with its first one"),
+          core::field("x", s.x, "axis that charts run along"),
+          core::field(items, s.items, fmt::format("{} to read back, drawn from all", items), 0, 100'000),
+          core::field(first, s.first_item, "the place of the first of them in the order in which they are drawn", 0,
+                      INT64_MAX),
+          core::field("seeds", s.seeds, "repetitions", 1, 1000),
+          core::field("gallery", s.gallery, fmt::format("{} that the report shows", items), 0, 1000)};
+}
+
 Json nested(const std::string& key, const Json& value) {
   const auto dot = key.find('.');
   if (dot == std::string::npos) return {{key, value}};
@@ -301,7 +301,7 @@ Study read_study(const System& system, const fs::path& file, const std::string& 
     if (top.contains(table))
       throw Error(ErrorKind::kUsage, "{}: {}: got {}, expected a table", where, table, shown(top[table]));
   }
-  core::assign(study_fields(study, system), top, where);
+  core::assign(fields(study, system), top, where);
   check_axis(study, "compare", study.compare, where);
   check_axis(study, "x", study.x, where);
 

@@ -64,6 +64,9 @@ struct Study {
 [[nodiscard]] Study read_study(const System& system, const std::filesystem::path& file, const std::string& scale,
                                const std::vector<std::string>& changes = {});
 
+/// What a study says besides its tables and axes; each field points into `study`.
+[[nodiscard]] core::Fields fields(Study& study, const System& system);
+
 /// The names of a file's scales.
 [[nodiscard]] std::vector<std::string> scales(const std::filesystem::path& file);
 

@@ -31,8 +31,7 @@ class Engine {
   /// @param trials independent trial images (or batches of them), at least 1.
   /// @param precision kFloat32 or kMixed.
   /// @throws Error(kUsage) if `lacks` names a reason, if precision is kFloat64, or if it is kMixed and oneDNN has no
-  /// brain
-  ///   floats for this processor.
+  ///   brain floats for this processor.
   Engine(const Problem& problem, std::int64_t trials, Precision precision);
   ~Engine();
   Engine(Engine&&) noexcept;

@@ -69,8 +69,7 @@ struct Reconstruction {
 /// Checks, before any work, that the attack can be run on the observation.
 /// @throws Error(kUsage) or Error(kModel) where `run_trials` would find that it does not apply, saying why.
 /// @throws Error(kData) if it needs more memory than is allowed: at the least what the layers give for each image of
-/// one
-///   restart, and its gradient.
+///   one restart, and its gradient.
 void check_applies(const sharing::Observation& observation, const InversionOptions& options);
 
 /// All restarts, over the cores of the run, or on its device.

@@ -43,8 +43,7 @@ struct Part {
 /// The parameters are an argument: gradients flow to those that ask for them, and none of the tensors is changed.
 ///
 /// @param images (B, C, H, W) in [0, 1]. A convolution or linear layer computes in its weight's type; the layers
-/// between
-///   take what comes.
+///   between take what comes.
 /// @param dropout the randomness of dropout in training mode; without it dropout passes everything.
 /// @param part which part of a batch the images are, in training mode.
 /// @throws Error(kUsage) if the images do not have the architecture's shape.

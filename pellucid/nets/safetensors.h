@@ -41,8 +41,7 @@ class SafeTensorsFile {
  public:
   /// @throws Error(kIo) if the file cannot be read.
   /// @throws Error(kModel) if the length, the header, a type, a shape or an offset is not what the format allows,
-  /// saying
-  ///   where, what it got and what it expected.
+  ///   saying where, what it got and what it expected.
   explicit SafeTensorsFile(const std::filesystem::path& path);
   /// The same of bytes. @param name what to call the file in messages.
   SafeTensorsFile(core::Bytes bytes, std::string name);

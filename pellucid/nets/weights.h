@@ -27,15 +27,13 @@ struct Foreign {
 ///
 /// Names may all stand behind one prefix ("module.", "_orig_mod."). The number of classes is that of the last layer's
 /// rows. Float16, bfloat16 and float64 become float32. Tensors beside the network's are left out; one inside a part of
-/// it
-/// ("layer1.2.conv1.weight" beside resnet18's layer1) says that the file holds another network.
+/// it ("layer1.2.conv1.weight" beside resnet18's layer1) says that the file holds another network.
 /// @param foreign what the network is, for files whose metadata do not say.
 /// @param notes where given: a sentence for each thing that was assumed, converted, renamed or left out is appended.
 /// @throws Error(kIo) if the file cannot be read.
 /// @throws Error(kUsage) if the file says something else than `foreign`, or `foreign` is no sensible network.
 /// @throws Error(kModel) if it is no safetensors file, is damaged, or does not say what network it is and `foreign`
-/// does
-///   not either.
+///   does not either.
 /// @throws Error(kModel) if a tensor is missing, of another network, of the wrong type or shape, or not finite in
 /// float32.
 /// @throws Error(kModel) if the classes' names are not a list of one different name for each class.

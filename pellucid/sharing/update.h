@@ -28,8 +28,7 @@ struct Update {
                                     std::optional<core::Stream> dropout = std::nullopt);
 
 /// @throws Error(kData) if the gradient of a batch of that size needs more memory than is allowed: at the least what
-/// the
-///   layers give for each image, and its gradient.
+///   the layers give for each image, and its gradient.
 void require_memory(const nets::Architecture& architecture, std::int64_t batch_size);
 
 /// SHA-256 over the gradient's names and values, in lower-case hexadecimal: which update it is, for whoever holds it.

@@ -54,8 +54,7 @@ void check(const nets::Spec& spec, const data::Dataset& train_set, const data::D
 ///   finite (naming the learning rate): such weights are never saved.
 /// @throws Error(kUsage) if a batch norm over 1 x 1 would see a batch of one image.
 /// @throws Error(kData) if there are no images or only one class, if images do not fit the network, or a test image is
-/// of
-///   a class that the training set lacks, naming it.
+///   of a class that the training set lacks, naming it.
 /// @throws Error(kModel) if the folder's state is damaged and there is none before it, saying what to do.
 /// @throws Error(kIo) if a file cannot be written.
 [[nodiscard]] Trained train(const nets::Spec& spec, const data::Dataset& train_set, const data::Dataset& test_set,

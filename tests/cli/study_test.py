@@ -428,6 +428,21 @@ images = 1
         self.refused(2, ["unknown key \"imagse\""], *self.arguments, "--set", "imagse=3", "--out", self.path("run"))
         self.refused(3, ["none.toml"], "study", self.path("none.toml"))
 
+    def test_every_setting_is_a_flag(self):
+        def planned(*flags):
+            return json.loads(self.ok(*self.arguments, "--out", self.path("run"), "--dry-run", "--json", *flags))
+        flags = ["--images", "2", "--attack.restarts", "3", "--training.attack.epsilon", "8/255", "--model.normalise"]
+        same = ["--set", "images=2", "--set", "attack.restarts=3", "--set", 'training.attack.epsilon="8/255"', "--set", "model.normalise=true"]
+        ids = [item["id"] for item in planned(*flags)["trainings"]]
+        self.assertEqual(ids, [item["id"] for item in planned(*same)["trainings"]])
+        self.assertNotEqual(ids, [item["id"] for item in planned()["trainings"]])
+        self.assertEqual(planned(*flags)["readings"][0]["total"], 2)
+        self.refused(2, ["--attack.restarts", 'got "many"', "expected a whole number"], *self.arguments, "--attack.restarts", "many")
+        self.refused(2, ["unknown flag --attack.restart", "did you mean --attack.restarts?"], *self.arguments, "--attack.restart", "3")
+        text = " ".join(self.ok("study", "--help").split())
+        for flag in ("--images", "--attack.restarts", "--training.test-attack.iterations", "--client.logit-scale"):
+            self.assertIn(flag, text)
+
     def test_prints_a_line_a_cell_and_a_table(self):
         done = run("study", self.file(), "--scale", "smoke", "--threads", "1", "--out", self.path("run"), "--trained", os.path.join(self.shared.name, "trained"))
         self.assertEqual(done.returncode, 0, done.stderr)
