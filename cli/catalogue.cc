@@ -80,12 +80,6 @@ std::vector<Item> catalogue() {
     items.push_back(
         {"data", found.name, found.summary, found.where.empty() ? found.fix + "\n" : "Found: " + found.where + "\n"});
   for (const auto& m : gradients::metrics()) items.push_back({"metrics", m.key, m.summary, m.source + "\n"});
-  items.push_back({"terms", "margin", "the true class's logit minus the largest other one",
-                   "Past ln 2^24 = 16.6 float32 rounds p(true) to 1: the shared gradient loses the true class, and an "
-                   "attack that recomputes "
-                   "the loss fails for a reason that has nothing to do with privacy. Bits are lost before: from "
-                   "margins of 13 to 14 on double "
-                   "precision may help. The residual attack does not recompute the loss.\n"});
   items.push_back({"terms", "ig-residual",
                    "`ig` with functional = residual: another functional, and not another arithmetic",
                    "It matches the gradient of <r, logits>, with r, the derivative of the loss by the logits, read off "

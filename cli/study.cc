@@ -39,16 +39,42 @@ std::string interval(const Json& value, int digits = 1) {
                      digits, value["high"].get<double>(), digits);
 }
 
+// The metrics that a table in a terminal has room for: those with fixed decimals.
+std::vector<Json> shown_metrics(const Json& result) {
+  std::vector<Json> list;
+  for (const auto& m : result["metrics"]) {
+    if (m["main"] && m["digits"] >= 0) list.push_back(m);
+  }
+  return list;
+}
+
+std::string heading(const Json& metric) {
+  const auto label = metric["label"].get<std::string>(), unit = metric["unit"].get<std::string>();
+  return unit.empty() ? label : fmt::format("{}, {}", label, unit);
+}
+
 void print_groups(const Json& result) {
-  std::vector<std::vector<std::string>> rows = {
-      {"", "PSNR, dB", "of the mean error", "SSIM", "over the mean image", "natural", "under attack", "failed"}};
+  const auto metrics = shown_metrics(result);
+  const auto has = [&](const char* key) { return result["groups"][0].contains(key); };
+  const bool pooled = has("psnr_of_mean_error"), accuracies = has("natural");
+  std::vector<std::vector<std::string>> rows = {{""}};
+  for (const auto& m : metrics) {
+    rows[0].push_back(heading(m));
+    if (pooled && m == metrics.front()) rows[0].push_back("of the mean error");
+  }
+  if (accuracies) rows[0].insert(rows[0].end(), {"natural", "under attack"});
+  rows[0].push_back("failed");
   for (const auto& group : result["groups"]) {
-    const auto& metrics = group["metrics"];
-    rows.push_back({group["label"], interval(metrics["psnr"]["mean"]), interval(group["psnr_of_mean_error"]),
-                    interval(metrics["ssim"]["mean"], 2), interval(metrics["gain"]["mean"]),
-                    group["natural"].is_null() ? "" : percent(group["natural"]),
-                    group["robust"].is_null() ? "" : percent(group["robust"]),
-                    fmt::format("{} of {}", group["failed"].get<std::int64_t>(), group["cells"].get<std::int64_t>())});
+    std::vector<std::string> row = {group["label"]};
+    for (const auto& m : metrics) {
+      row.push_back(interval(group["metrics"][m["key"].get<std::string>()]["mean"], m["digits"]));
+      if (pooled && m == metrics.front()) row.push_back(interval(group["psnr_of_mean_error"], m["digits"]));
+    }
+    for (const char* kind : {"natural", "robust"}) {
+      if (accuracies) row.push_back(group[kind].is_null() ? "" : percent(group[kind]));
+    }
+    row.push_back(fmt::format("{} of {}", group["failed"].get<std::int64_t>(), group["cells"].get<std::int64_t>()));
+    rows.push_back(std::move(row));
   }
   print_table(rows);
 }
@@ -65,17 +91,37 @@ std::string at_equal(const Json& value) {
 
 void print_contrasts(const Json& result) {
   if (result["contrasts"].empty()) return;
-  std::vector<std::vector<std::string>> rows = {{"difference", "PSNR, dB", "of the mean error", "SSIM", "p, Holm",
-                                                 "effect", "images needed", "loss, ratio", "at equal loss, dB",
-                                                 "at equal margin, dB"}};
+  const auto has = [&](const std::string& key) { return result["contrasts"][0].contains(key); };
+  const auto metrics = shown_metrics(result);
+  const int digits = metrics.empty() ? 3 : metrics.front()["digits"].get<int>();
+  std::vector<std::vector<std::string>> rows = {{"difference", heading(result["metrics"][0])}};
+  auto& names = rows[0];
+  if (has("of_mean_error")) names.push_back("of the mean error");
+  for (const auto& m : metrics) {
+    if (has(m["key"])) names.push_back(heading(m));
+  }
+  names.insert(names.end(),
+               {"p, Holm", "effect", fmt::format("{}s needed", result["words"]["item"].get<std::string>())});
+  if (has("loss_ratio")) names.push_back("loss, ratio");
+  if (has("at_equal_loss")) names.push_back("at equal loss");
+  if (has("at_equal_margin")) names.push_back("at equal margin");
   for (const auto& c : result["contrasts"]) {
     const auto number = [](const Json& x, const char* format) {
       return x.is_null() ? std::string() : fmt::format(fmt::runtime(format), x.get<double>());
     };
-    rows.push_back({c["label"], interval(c["difference"]), interval(c["of_mean_error"]), interval(c["ssim"], 2),
-                    number(c["p_holm"], "{:.3g}"), number(c["effect"], "{:+.2f}"),
-                    c["needed"].is_null() ? "" : c["needed"].dump(), interval(c["loss_ratio"], 2),
-                    at_equal(c["at_equal_loss"]), at_equal(c["at_equal_margin"])});
+    std::vector<std::string> row = {c["label"], interval(c["difference"], digits)};
+    if (has("of_mean_error")) row.push_back(interval(c["of_mean_error"], digits));
+    for (const auto& m : metrics) {
+      const auto key = m["key"].get<std::string>();
+      if (has(key)) row.push_back(interval(c[key], m["digits"]));
+    }
+    row.insert(row.end(), {number(c["p_holm"], "{:.3g}"), number(c["effect"], "{:+.2f}"),
+                           c["needed"].is_null() ? "" : c["needed"].dump()});
+    if (has("loss_ratio")) row.push_back(interval(c["loss_ratio"], 2));
+    for (const char* key : {"at_equal_loss", "at_equal_margin"}) {
+      if (has(key)) row.push_back(at_equal(c[key]));
+    }
+    rows.push_back(std::move(row));
   }
   say("\n");
   print_table(rows);

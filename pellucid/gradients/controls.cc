@@ -8,6 +8,7 @@
 #include "pellucid/stats/interval.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <tuple>
 
@@ -116,8 +117,8 @@ std::vector<double> null_gains(const Setting& on, const std::filesystem::path& t
       tensor = noise * (tensor.norm() / noise.norm());
     }
     const auto read = read_back(observation, truth, s.attack);
-    if (!read.image.defined()) continue;  // nothing came out, as it should
-    gains.push_back(*read.reading.score("psnr") - pellucid::metrics::psnr(datasets.mean_image(s)[0], truth.images[0]));
+    const auto psnr = read.reading.score("psnr");  // where nothing came out, as it should, there is none
+    if (psnr) gains.push_back(*psnr - pellucid::metrics::psnr(datasets.mean_image(s)[0], truth.images[0]));
   }
   return gains;
 }
@@ -167,18 +168,16 @@ std::string attack_name(const grid::Study& study, const Settings& settings) {
   std::string name = kind_name(settings) + ", ";
   if (attack.restarts > 1) name += fmt::format("{} x ", attack.restarts);
   name += fmt::format("{} iterations", attack.iterations);
-  const auto differs = [&](auto member) {
-    return std::any_of(study.groups.begin(), study.groups.end(), [&](const grid::Group& g) {
-      return member(gradients::settings(g.settings)) != member(settings);
-    });
+  const Json own = to_json(settings);
+  const auto differs = [&](const char* table, const char* key) {
+    return std::any_of(study.groups.begin(), study.groups.end(),
+                       [&](const grid::Group& g) { return g.settings[table][key] != own[table][key]; });
   };
-  if (differs([](const Settings& s) { return s.attack.tv; })) name += fmt::format(", TV {}", attack.tv);
-  if (differs([](const Settings& s) { return s.attack.precision; }) &&
-      attack.precision != inversion::Precision::kFloat32)
+  if (differs("attack", "tv")) name += fmt::format(", TV {}", attack.tv);
+  if (attack.precision != inversion::Precision::kFloat32 && differs("attack", "precision"))
     name += attack.precision == inversion::Precision::kFloat64 ? ", float64" : ", mixed";
-  if (differs([](const Settings& s) { return s.mode; }) && settings.mode == nets::Mode::kTraining)
-    name += ", training mode";
-  if (differs([](const Settings& s) { return s.net; })) name += ", " + settings.net;
+  if (settings.mode == nets::Mode::kTraining && differs("client", "mode")) name += ", training mode";
+  if (differs("model", "net")) name += ", " + settings.net;
   return name;
 }
 

@@ -6,7 +6,6 @@
 #include "pellucid/record/metric.h"
 
 #include <map>
-#include <optional>
 
 namespace pellucid::gradients {
 

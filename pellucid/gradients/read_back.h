@@ -1,4 +1,4 @@
-// One image read back from one update, and scored: what every study is made of.
+// One image read back from one update, and scored.
 #pragma once
 
 #include "pellucid/core/run.h"

@@ -2,7 +2,6 @@
 
 #include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
-#include "pellucid/core/text.h"
 #include "pellucid/data/image_file.h"
 #include "pellucid/gradients/controls.h"
 #include "pellucid/gradients/estimate.h"
@@ -192,18 +191,20 @@ double System::preparing_seconds(const grid::Subject& subject, const fs::path& s
   for (const char* key : {"seed", "learning_rate", "checkpoint_steps", "test_attack"}) kind.erase(key);
   for (const char* key : {"epsilon", "step"}) kind["attack"].erase(key);
   const auto key = Json{"train", t.settings.net, t.settings.data, t.settings.train_images, kind}.dump();
-  const auto [found, fresh] = timed_.emplace(key, 0.0);  // one step of each kind is enough
-  if (fresh) found->second = training_seconds(t, datasets_);
-  return found->second;
+  if (!timed_.contains(key)) timed_[key] = training_seconds(t, datasets_);  // one step of each kind is enough
+  return timed_[key];
 }
 
 double System::reading_seconds(const Json& json) {
   Settings s = settings(json);
   Json kind = core::to_json(inversion::fields(s.attack));
   kind.erase("seed");
-  const auto [found, fresh] = timed_.emplace(Json{"read", s.net, s.data, kind}.dump(), 0.0);
-  if (fresh) found->second = gradients::reading_seconds(s, datasets_);
-  return found->second;
+  const auto key = Json{"read", s.net, s.data, kind}.dump();
+  if (!timed_.contains(key)) timed_[key] = gradients::reading_seconds(s, datasets_);
+  return timed_[key];
+}.dump(), 0.0);
+if (fresh) found->second = gradients::reading_seconds(s, datasets_);
+return found->second;
 }
 
 std::string System::budget(const Json& json, const Json& other) const {

@@ -59,9 +59,6 @@ class System : public grid::System {
   [[nodiscard]] core::Json original(const core::Json& settings, std::int64_t item) override;
   void complete(core::Json& result, const grid::Study& study, const grid::Finished& finished) override;
 
-  /// What it has loaded.
-  [[nodiscard]] Datasets& datasets() { return datasets_; }
-
  private:
   using Networks = std::list<std::pair<std::string, std::shared_ptr<const nets::Network>>>;
 

@@ -1,7 +1,6 @@
 #include "pellucid/gradients/trained.h"
 
 #include "pellucid/core/error.h"
-#include "pellucid/core/file.h"
 #include "pellucid/core/text.h"
 #include "pellucid/grid/system.h"
 #include "pellucid/nets/weights.h"

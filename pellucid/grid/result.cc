@@ -4,6 +4,7 @@
 #include "pellucid/grid/analysis.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace pellucid::grid {
 namespace {
@@ -29,19 +30,20 @@ Json gallery_of(const Study& study, System& system, const Finished& finished, st
   const auto& settings = study.groups[first_group].settings;
   const auto source = system.source(settings);
   const auto& tested = system.metrics().front().key;
+  const double sign = system.metrics().front().better == record::Better::kLower ? -1 : 1;
   struct Row {
     std::int64_t item;
-    double score;
+    double score;  // the higher, the better
     std::vector<const Cell*> cells;
   };
   std::vector<Row> rows;
   for (std::int64_t i = 0; i < study.items; ++i)
-    rows.push_back({system.item(settings, study.first_item + i), -1e9, {}});
+    rows.push_back({system.item(settings, study.first_item + i), -std::numeric_limits<double>::infinity(), {}});
   for (const auto& cell : finished.cells) {
     if (cell.seed != 0 || system.source(study.groups[cell.group].settings) != source) continue;
     auto& row = rows[static_cast<std::size_t>(cell.place)];
     row.cells.push_back(&cell);
-    if (cell.group == first_group && !nothing_came_out(system, cell)) row.score = *cell.reading.score(tested);
+    if (cell.group == first_group && !nothing_came_out(system, cell)) row.score = sign * *cell.reading.score(tested);
   }
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.score > b.score; });
   const auto shown = std::min<std::size_t>(rows.size(), static_cast<std::size_t>(study.gallery));

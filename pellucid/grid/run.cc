@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -23,27 +24,6 @@ namespace {
 using core::Json;
 
 constexpr auto kPatience = std::chrono::milliseconds(200);  // between looks at what other processes do
-
-// Of what a cell and its reading are: a new one where old ones must not be taken up.
-// 3: readings are typed.
-constexpr int kReadingVersion = 3;
-
-// What a control came to, or that it failed.
-bool is_control_result(const Json& cell, const Json& result) {
-  if (!result.is_object() || !result.contains("status") || !result["status"].is_string()) return false;
-  if (result["status"] == "failed")
-    return result.size() == 2 && result.contains("reason") && result["reason"].is_string();
-  return result.contains("value") &&
-         (result["value"].is_number() || (result["value"].is_null() && cell["control"] != "positive")) &&
-         result.contains("n") && result["n"].is_number_integer();
-}
-
-record::Store::Check check_of(const System& system) {
-  return [&system](const Json& cell, const Json& result) {
-    if (cell.contains("reading")) return record::reading(result).has_value();
-    return cell.contains("control") ? is_control_result(cell, result) : system.is_prepared(result);
-  };
-}
 
 // The subjects of a study, each once, and which of them each repetition of each group reads.
 void lay_out(const Study& study, System& system, Finished& finished) {
@@ -66,11 +46,16 @@ class Work {
       : study_(study),
         system_(system),
         run_(run),
-        shared_store_(folders.shared, together(peers), read_only, check_of(system)),
-        cells_(folders.run, together(peers), read_only, check_of(system)),
+        shared_store_(folders.shared, together(peers), read_only, check(system)),
+        cells_(folders.run, together(peers), read_only, check(system)),
         shared_{shared_store_, folders.shared},
         controls_(system.controls(study)) {
     lay_out(study, system, plan_);
+    for (const auto& control : controls_) {
+      const auto same = [&](const Subject& subject) { return subject.determinants == control.subject.determinants; };
+      if (std::any_of(plan_.subjects.begin(), plan_.subjects.end(), same)) continue;
+      throw core::Error(core::ErrorKind::kInternal, "{}: a control's subject is none of the study's", system.name());
+    }
     prepared_.resize(plan_.subjects.size());
     readings_.resize(plan_.blocks.size() * static_cast<std::size_t>(study.items));
     control_results_.resize(controls_.size());
@@ -156,6 +141,10 @@ class Work {
   [[nodiscard]] Outline outline();
 
  private:
+  static record::Store::Check check(const System& system) {
+    return [&system](const Json& cell, const Json& result) { return is_kept_result(system, cell, result); };
+  }
+
   static record::Together together(const Peers& peers) {
     if (peers.count == 1) return {};
     return {.apart = true, .first_to_ask = peers.claim};
@@ -269,7 +258,7 @@ class Work {
       const std::int64_t place = next.place;
       const auto number = item(b, place);
       const auto result = cells_.try_cell(determinants(b, place), [&] {
-        return record::to_json(system_.read(settings(b), subject(b), prepared(b), number, shared_));
+        return record::to_json(checked(system_.read(settings(b), subject(b), prepared(b), number, shared_)));
       });
       const std::lock_guard guard(mutex);
       if (!result) return;  // another process is at it
@@ -282,6 +271,18 @@ class Work {
       reading(b, place) = std::move(read);
       run_.report({.task = "read back", .done = ++done, .total = total, .unit = unit, .finished = line});
     });
+  }
+
+  // What a system answers is not believed: a score that no file can hold would be lost with its cell.
+  [[nodiscard]] record::Reading checked(record::Reading reading) const {
+    for (const auto& [key, value] : reading.scores) {
+      const auto& rows = system_.metrics();
+      const bool known = std::any_of(rows.begin(), rows.end(), [&](const auto& m) { return m.key == key; });
+      if (known && std::isfinite(value)) continue;
+      throw core::Error(core::ErrorKind::kInternal, "{}: the score {} is {}, expected a finite one of its metrics",
+                        system_.name(), key, value);
+    }
+    return reading;
   }
 
   void control() {

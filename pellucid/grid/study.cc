@@ -21,6 +21,7 @@ using core::Json;
 // What a study may ask for. A larger one would be counted for minutes before its first training.
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 20;  // of a file
 constexpr std::int64_t kMostGroups = 10'000, kMostRepetitions = 10'000, kMostCells = 1'000'000;
+constexpr std::int64_t kMostItems = 100'000;
 constexpr std::size_t kMostAxes = 20, kMostBases = 16;
 constexpr int kDeepest = 16;
 
@@ -227,9 +228,9 @@ core::Fields fields(Study& s, const System& system) {
           core::field("question", s.question, "question"),
           core::field("compare", s.compare, "axis whose levels are compared with its first one"),
           core::field("x", s.x, "axis that charts run along"),
-          core::field(items, s.items, fmt::format("{} to read back, drawn from all", items), 0, 100'000),
+          core::field(items, s.items, fmt::format("{} to read back, drawn from all", items), 0, kMostItems),
           core::field(first, s.first_item, "the place of the first of them in the order in which they are drawn", 0,
-                      INT64_MAX),
+                      INT64_MAX - kMostItems),
           core::field("seeds", s.seeds, "repetitions", 1, 1000),
           core::field("gallery", s.gallery, fmt::format("{} that the report shows", items), 0, 1000)};
 }

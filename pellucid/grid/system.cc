@@ -14,6 +14,35 @@ bool System::is_prepared(const Json& result) const {
          result["reason"].is_string();
 }
 
+namespace {
+
+bool is_control_result(const Json& cell, const Json& result) {
+  if (!result.is_object() || !result.contains("status") || !result["status"].is_string()) return false;
+  if (result["status"] == "failed")
+    return result.size() == 2 && result.contains("reason") && result["reason"].is_string();
+  const auto value = result.find("value"), n = result.find("n");
+  return value != result.end() && (value->is_number() || (value->is_null() && cell["control"] != "positive")) &&
+         n != result.end() && n->is_number_integer();
+}
+
+bool is_reading(const System& system, const Json& result) {
+  const auto reading = record::reading(result);
+  if (!reading) return false;
+  const auto columns = system.columns();
+  return std::all_of(columns.begin(), columns.end(), [&](const auto& column) {
+    const auto found = reading->more.find(column.first);
+    return found == reading->more.end() || found->is_number() || found->is_null();
+  });
+}
+
+}  // namespace
+
+bool is_kept_result(const System& system, const Json& cell, const Json& result) {
+  if (const auto version = cell.find("reading"); version != cell.end())
+    return *version != kReadingVersion || is_reading(system, result);
+  return cell.contains("control") ? is_control_result(cell, result) : system.is_prepared(result);
+}
+
 Json failed(const std::string& reason) { return {{"status", "failed"}, {"reason", reason}}; }
 
 Json subject_labels(const Study& study, const Finished& finished, std::size_t subject) {

@@ -51,7 +51,7 @@ struct Cell {
 
 /// A control to run: a cell of the shared store, so that studies share it.
 struct Control {
-  Subject subject = {};                               ///< it is run once this is prepared ...
+  Subject subject = {};                               ///< one of the study's: it is run once this is prepared ...
   bool needs_subject = false;                         ///< ... and not at all where that failed
   core::Json determinants = {};                       ///< with "control": its kind
   std::function<core::Json(const Shared&)> run = {};  ///< {"status", "value": number or null, "n"}, or `failed`
@@ -132,7 +132,7 @@ class System {
   /// Where the items come from: groups are paired only where this is the same.
   [[nodiscard]] virtual std::string source(const core::Json& /*settings*/) const { return ""; }
 
-  // Work. All of it may be called by several threads at once.
+  // Work. `item`, `read` and `Control::run` are called by several threads at once.
 
   /// Refuses settings that cannot be run, before any work is done. @throws Error(kUsage), Error(kData).
   virtual void check_runs(const core::Json& /*settings*/) {}
@@ -140,8 +140,9 @@ class System {
   /// @throws Error(kUsage) if there are fewer.
   [[nodiscard]] virtual std::int64_t item(const core::Json& /*settings*/, std::int64_t place) { return place; }
   [[nodiscard]] virtual Subject subject(const core::Json& settings, std::int64_t seed) = 0;
-  /// Prepares a subject, or finds it. @return {"status": "ok", ...} or `failed`; nothing while another process is at
-  /// it.
+  /// Prepares a subject, or finds it, and keeps the result in the shared store under the name of its determinants.
+  /// @return {"status": "ok", ...} or `failed`; nothing while another process is at it.
+  /// @throws every Error that ends the run: a stop, a file, the machine.
   [[nodiscard]] virtual std::optional<core::Json> prepare(const Subject& subject, const Shared& shared,
                                                           const core::Run& run);
   /// What was prepared, for a line of progress.
@@ -151,7 +152,8 @@ class System {
   /// All that determines the readings of a group's items in one repetition, but for the item.
   [[nodiscard]] virtual core::Json determinants(const core::Json& settings, const Subject& subject,
                                                 const core::Json& prepared) = 0;
-  /// Reads one item back and scores it. What fails for a reason of its own is a reading with that status.
+  /// Reads one item back and scores it; scores are finite, by the keys of `metrics`. What fails for a reason of its own
+  /// is a reading with that status.
   [[nodiscard]] virtual record::Reading read(const core::Json& settings, const Subject& subject,
                                              const core::Json& prepared, std::int64_t item, const Shared& shared) = 0;
   /// Loads, before threads begin, what all readings of a group need.
@@ -188,6 +190,13 @@ class System {
   /// @param result as `result_of` made it so far.
   virtual void complete(core::Json& /*result*/, const Study& /*study*/, const Finished& /*finished*/) {}
 };
+
+/// Of what a cell and its reading are: a new one where old ones must not be taken up. 3: readings are typed.
+inline constexpr int kReadingVersion = 3;
+
+/// Whether a kept result is one of such a cell: a reading, a control or a subject. Keys and kinds are looked at.
+/// Readings of another version pass: nothing asks for them.
+[[nodiscard]] bool is_kept_result(const System& system, const core::Json& cell, const core::Json& result);
 
 /// {"status": "failed", "reason"}.
 [[nodiscard]] core::Json failed(const std::string& reason);

@@ -34,7 +34,8 @@ constexpr off_t kAppend = 0;
 constexpr auto kSyncEvery = std::chrono::seconds(1);
 
 off_t lock_byte(const std::string& name) {
-  return static_cast<off_t>((std::uint64_t{1} << 62) | (std::stoull(name.substr(0, 15), nullptr, 16) >> 1));
+  return static_cast<off_t>((std::uint64_t{1} << 62) |
+                            (std::stoull(core::sha256(name).substr(0, 15), nullptr, 16) >> 1));
 }
 
 constexpr std::string_view kJournal = R"({"journal":)", kBeforeJournals = R"({"name":)";

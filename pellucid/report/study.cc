@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 namespace pellucid::report {
@@ -13,6 +14,9 @@ namespace {
 
 constexpr char kSchema[] = "pellucid.study/2", kSchemaBefore[] = "pellucid.study/1",
                kDemoBefore[] = "pellucid.comparison/1";
+
+// Of results that did not say which metrics tables have room for.
+constexpr std::array kMainBefore = {"psnr", "gain", "ssim", "mse", "fmse_logits", "fmse_features"};
 
 std::vector<StudyAxis> open_axes(const Node& list) {
   std::vector<StudyAxis> axes;
@@ -52,8 +56,12 @@ std::vector<StudyMetric> open_metrics(const Node& list) {
                        .better = node["better"].text(),
                        .oracle = node["oracle"].boolean()});
     auto& metric = metrics.back();
-    if (node.has("main")) metric.main = node["main"].boolean();
-    if (node.has("digits")) metric.digits = static_cast<int>(node["digits"].whole());
+    metric.main = node.has("main") ? node["main"].boolean()
+                                   : std::find(kMainBefore.begin(), kMainBefore.end(), metric.key) != kMainBefore.end();
+    metric.digits = node.has("digits")     ? static_cast<int>(node["digits"].whole())
+                    : metric.unit == "dB"  ? 1
+                    : metric.key == "ssim" ? 2
+                                           : -1;
     if (metric.digits < -1 || metric.digits > 15) node["digits"].fail("-1 to 15");
     if (!keys.insert(metrics.back().key).second) node["key"].fail("another key for each metric");
     if (metrics.back().better != "higher" && metrics.back().better != "lower" && !metrics.back().better.empty()) {
@@ -153,12 +161,6 @@ std::vector<StudyMetric> main_metrics(const Study& study) {
   std::copy_if(study.metrics.begin(), study.metrics.end(), std::back_inserter(metrics),
                [](const StudyMetric& metric) { return metric.main; });
   return metrics;
-}
-
-std::vector<StudyColumn> open_columns(const Node& list) {
-  std::vector<StudyColumn> columns;
-  for (const Node& node : list.items()) columns.push_back({node["key"].text(), node["label"].text()});
-  return columns;
 }
 
 std::string label_without(const Study& study, const StudyGroup& group,

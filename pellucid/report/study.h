@@ -26,7 +26,7 @@ struct StudyMetric {
   std::string key, label, unit;
   std::string better;  ///< "higher", "lower" or ""
   int digits = -1;     ///< decimals of a mean, one more of a cell; -1: three significant digits
-  bool main = true;    ///< stands in the table of groups
+  bool main = false;   ///< stands in the table of groups
   bool oracle = false;
 
   /// "PSNR, dB".
@@ -50,9 +50,9 @@ struct Study {
   Node root;
   std::vector<StudyAxis> axes;
   std::optional<std::size_t> x, compare;  ///< axes: along which charts run, and whose levels are compared
-  std::vector<StudyMetric> metrics;
+  std::vector<StudyMetric> metrics;       ///< the one that is tested first
   std::vector<StudyColumn> columns;
-  std::string item = "image";  ///< what is read back       ///< PSNR first
+  std::string item = "image";  ///< what is read back
   std::vector<StudyGroup> groups;
   std::vector<Node> cells;
 

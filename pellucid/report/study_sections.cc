@@ -18,7 +18,8 @@ constexpr Kind kControls[] = {{"positive", "Positive control"},
                               {"null", "Null control"},
                               {"guess", "Baseline"}};
 
-std::string control_card(const Node& control) {
+// @param tested the metric of its value.
+std::string control_card(const Node& control, const StudyMetric& tested) {
   const std::string name = control["kind"].text();
   const auto* kind =
       std::find_if(std::begin(kControls), std::end(kControls), [&](const Kind& k) { return k.name == name; });
@@ -27,8 +28,8 @@ std::string control_card(const Node& control) {
   const char* verdict = passed.is_null()   ? (name == "guess" ? "for reference" : "not run")
                         : passed.boolean() ? "passed"
                                            : "failed";
-  std::string measured = metric(control["value"].number(), "dB") + " dB";
-  if (control.has("threshold")) measured += ", threshold " + metric(control["threshold"].number(), "dB") + " dB";
+  std::string measured = with_unit(control["value"].number(), tested, 1);
+  if (control.has("threshold")) measured += ", threshold " + with_unit(control["threshold"].number(), tested, 1);
   const std::string attack = control["attack"].html();
   return fmt::format(
       R"(<article class="cell control {style}"><h4>{kind}{attack} <span class="verdict">{verdict}</span></h4>
@@ -41,7 +42,7 @@ std::string control_card(const Node& control) {
 
 std::string controls_section(const Study& s) {
   std::string cards, list;
-  for (const Node& control : s.root["controls"].items()) cards += control_card(control);
+  for (const Node& control : s.root["controls"].items()) cards += control_card(control, s.metrics.front());
   for (const Node& diagnosis : s.root["diagnoses"].items()) {
     list += fmt::format("<li><b>{}</b> in {} of {} cells. {}</li>\n", status_text(diagnosis["code"]),
                         count(diagnosis["cells"].number()), count(static_cast<double>(s.cells.size())),

@@ -155,14 +155,17 @@ std::string groups_table(const Study& s) {
 std::string contrasts_table(const Study& s) {
   const std::vector<Node> contrasts = s.root["contrasts"].items();
   const auto has = [&](const char* field) { return any_has(contrasts, field); };
-  const bool mean_error = has("of_mean_error"), ssim = has("ssim"), loss = has("loss_ratio"), needed = has("needed");
+  const bool mean_error = has("of_mean_error"), loss = has("loss_ratio"), needed = has("needed");
   const bool at_loss = has("at_equal_loss"), at_margin = has("at_equal_margin");
   std::vector<std::string> names = {"Contrast", "Metric", "Difference"};
   names.insert(names.end(), {"p", "p, Holm"});
   if (at_loss) names.push_back("At equal loss");
   if (loss) names.push_back("Matching loss, ratio");
   if (mean_error) names.push_back("Of the mean error");
-  if (ssim) names.push_back("SSIM");
+  std::vector<StudyMetric> others;  // whose differences stand beside the tested one
+  std::copy_if(s.metrics.begin() + 1, s.metrics.end(), std::back_inserter(others),
+               [&](const StudyMetric& m) { return has(m.key.c_str()); });
+  for (const StudyMetric& m : others) names.push_back(heading(m));
   names.push_back("Effect");
   if (at_margin) names.push_back("At equal margin");
   names.push_back(sample_heading(s));
@@ -182,7 +185,7 @@ std::string contrasts_table(const Study& s) {
     if (at_loss) cells += at_equal_cell(contrast["at_equal_loss"], m.unit);
     if (loss) cells += ratio_cell(contrast["loss_ratio"]);
     if (mean_error) cells += difference_cell(contrast["of_mean_error"], m.unit);
-    if (ssim) cells += difference_cell(contrast["ssim"], "");
+    for (const StudyMetric& other : others) cells += difference_cell(contrast[other.key], other.unit);
     cells += td(decimals(contrast["effect"].number(), 2));
     if (at_margin) cells += at_equal_cell(contrast["at_equal_margin"], m.unit);
     cells += td(sample(contrast));

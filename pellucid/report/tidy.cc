@@ -312,7 +312,7 @@ std::string latex_text(std::string_view text) {
 std::string csv(const Study& study) {
   std::vector<std::string> names = {"cell", "group"};
   for (const StudyAxis& axis : study.axes) names.push_back(quoted(axis.name));
-  names.insert(names.end(), {"seed", study.item, "status", "reason"});
+  names.insert(names.end(), {"seed", quoted(study.item), "status", "reason"});
   for (const StudyMetric& metric : study.metrics) names.push_back(quoted(metric.key));
   for (const StudyColumn& column : study.columns) names.push_back(quoted(column.key));
   names.push_back("diagnoses");

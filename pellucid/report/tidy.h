@@ -16,7 +16,7 @@ struct Output {
   std::string content;
 };
 
-/// One row a cell (RFC 4180, CRLF): cell, group, a column for each axis, seed, image, label, status, reason, every
+/// One row a cell (RFC 4180, CRLF): cell, group, a column for each axis, seed, the item, status, reason, every
 /// metric, p_true, guess_psnr, restart, restarts and diagnoses (';' between them). Null is empty; numbers have all
 /// digits of the result. Text that a spreadsheet would take for a formula (it begins with = + - @, their full-width
 /// forms, a tab or a line break, and is no number) has a ' before it (OWASP, "CSV Injection").
