@@ -275,12 +275,12 @@ class Work {
 
   // What a system answers is not believed: a score that no file can hold would be lost with its cell.
   [[nodiscard]] record::Reading checked(record::Reading reading) const {
-    for (const auto& [key, value] : reading.scores) {
+    for (const auto& score : reading.scores) {
       const auto& rows = system_.metrics();
-      const bool known = std::any_of(rows.begin(), rows.end(), [&](const auto& m) { return m.key == key; });
-      if (known && std::isfinite(value)) continue;
+      const bool known = std::any_of(rows.begin(), rows.end(), [&](const auto& m) { return m.key == score.first; });
+      if (known && std::isfinite(score.second)) continue;
       throw core::Error(core::ErrorKind::kInternal, "{}: the score {} is {}, expected a finite one of its metrics",
-                        system_.name(), key, value);
+                        system_.name(), score.first, score.second);
     }
     return reading;
   }
