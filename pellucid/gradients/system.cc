@@ -202,9 +202,6 @@ double System::reading_seconds(const Json& json) {
   const auto key = Json{"read", s.net, s.data, kind}.dump();
   if (!timed_.contains(key)) timed_[key] = gradients::reading_seconds(s, datasets_);
   return timed_[key];
-}.dump(), 0.0);
-if (fresh) found->second = gradients::reading_seconds(s, datasets_);
-return found->second;
 }
 
 std::string System::budget(const Json& json, const Json& other) const {
