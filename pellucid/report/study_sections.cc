@@ -28,8 +28,9 @@ std::string control_card(const Node& control, const StudyMetric& tested) {
   const char* verdict = passed.is_null()   ? (name == "guess" ? "for reference" : "not run")
                         : passed.boolean() ? "passed"
                                            : "failed";
-  std::string measured = with_unit(control["value"].number(), tested, 1);
-  if (control.has("threshold")) measured += ", threshold " + with_unit(control["threshold"].number(), tested, 1);
+  std::string measured = escape(with_unit(control["value"].number(), tested, 1));
+  if (control.has("threshold"))
+    measured += ", threshold " + escape(with_unit(control["threshold"].number(), tested, 1));
   const std::string attack = control["attack"].html();
   return fmt::format(
       R"(<article class="cell control {style}"><h4>{kind}{attack} <span class="verdict">{verdict}</span></h4>

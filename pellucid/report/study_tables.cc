@@ -165,7 +165,7 @@ std::string contrasts_table(const Study& s) {
   std::vector<StudyMetric> others;  // whose differences stand beside the tested one
   std::copy_if(s.metrics.begin() + 1, s.metrics.end(), std::back_inserter(others),
                [&](const StudyMetric& m) { return has(m.key.c_str()); });
-  for (const StudyMetric& m : others) names.push_back(heading(m));
+  for (const StudyMetric& m : others) names.push_back(escape(m.label));
   names.push_back("Effect");
   if (at_margin) names.push_back("At equal margin");
   names.push_back(sample_heading(s));
