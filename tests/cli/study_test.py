@@ -274,7 +274,7 @@ class Study(Case):
             (2, "published: got 5", "published=5"),
             (2, "--set images=3\\nfoo", "images=3\nfoo"),
             (2, "expected 0 to 11", "first_image=11"),
-            (2, "expected 0 to 11", "first_image=9223372036854775807"),
+            (2, "expected 0 to 11", "first_image=9223372036854675807"),
             (2, "did you mean lenet?", "model.net='lennet'"),
             (2, "did you mean residual?", "attack.preset='residaul'"),
             (2, "client.checkpoint", "client.checkpoint='step 7'"),
