@@ -1,6 +1,6 @@
 // A second system, as small as can be: a number is read back from its noisy copy and scored by its absolute error.
 //
-// It shows what a system is and that the grid knows nothing of networks or pictures: axes, seeds, resumption, several
+// It shows what a system is and that the grid depends on no network or picture: axes, seeds, resumption, several
 // processes, intervals, contrasts, controls, the result, the page, CSV and LaTeX come from the grid and the report
 // alone.
 #include "pellucid/core/error.h"

@@ -24,6 +24,32 @@ inline nets::Architecture layers(std::vector<std::int64_t> input, std::vector<ne
   return architecture;
 }
 
+// Sums, branches and two last layers: values that several layers take.
+inline nets::Architecture sums_of_what_is_taken_twice() {
+  nets::Architecture net =
+      layers({1, 6, 6}, {nets::Conv{1, 4, 3, 1, 1}, nets::BatchNorm{4}, nets::Relu{}, nets::Conv{4, 4, 3, 1, 1}});
+  net.layers.push_back({nets::Add{}, "", {3, 2}});  // takes the ReLU a second time
+  net.layers.push_back({nets::Add{}, "", {4, 0}});  // and the first convolution too
+  net.layers.push_back({nets::Conv{4, 3, 1, 2, 0, false}, "short", {5}});
+  net.layers.push_back({nets::Conv{4, 3, 3, 2, 1}, "long", {5}});
+  net.layers.push_back({nets::Add{}, "", {6, 7}});
+  net.layers.push_back({nets::Flatten{}, "", {8}});
+  net.layers.push_back({nets::Linear{27, 5}, "one", {9}});
+  net.layers.push_back({nets::Linear{27, 5}, "two", {9}});
+  net.layers.push_back({nets::Add{}, "", {10, 11}});
+  return net;
+}
+
+// A layer between convolutions, on images of 3 x 8 x 8 and 6 channels.
+inline nets::Architecture among_others(const nets::Op& op) {
+  nets::Architecture architecture =
+      layers({3, 8, 8}, {nets::Normalise{{.4, .5, .6}, {.2, .3, .25}}, nets::Conv{3, 6, 3, 1, 1}, op, nets::Tanh{},
+                         nets::Conv{6, 6, 2, 1, 1}, nets::Sigmoid{}, nets::Flatten{}});
+  const auto shape = nets::output_shapes(architecture).back();
+  architecture.layers.push_back({nets::Linear{shape[0], 5}, "last", {6}});
+  return architecture;
+}
+
 // A network whose every tensor is far from 0 and 1, running statistics too.
 inline nets::Network network(const nets::Architecture& architecture, std::uint64_t seed) {
   nets::Network net{.architecture = architecture, .state = nets::initialise(architecture, seed)};

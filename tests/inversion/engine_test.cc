@@ -62,30 +62,14 @@ TEST(Engine, EqualsDoubleBackwardForEveryKindOfLayer) {
                                                                {"convolution", nets::Conv{6, 6, 3, 2, 1, false}}};
   for (const auto& [name, op] : kinds) {
     for (const auto mode : {nets::Mode::kEvaluation, nets::Mode::kTraining}) {
-      nets::Architecture architecture =
-          layers({3, 8, 8}, {nets::Normalise{{.4, .5, .6}, {.2, .3, .25}}, nets::Conv{3, 6, 3, 1, 1}, op, nets::Tanh{},
-                             nets::Conv{6, 6, 2, 1, 1}, nets::Sigmoid{}, nets::Flatten{}});
-      const auto shape = nets::output_shapes(architecture).back();
-      architecture.layers.push_back({nets::Linear{shape[0], 5}, "last", {6}});
-      expect_agreement({.net = network(architecture, 5), .batch = 2, .trials = 2, .mode = mode}, name);
+      expect_agreement({.net = network(among_others(op), 5), .batch = 2, .trials = 2, .mode = mode}, name);
     }
   }
 }
 
 TEST(Engine, EqualsDoubleBackwardForSumsOfWhatIsTakenTwice) {
-  nets::Architecture net =
-      layers({1, 6, 6}, {nets::Conv{1, 4, 3, 1, 1}, nets::BatchNorm{4}, nets::Relu{}, nets::Conv{4, 4, 3, 1, 1}});
-  net.layers.push_back({nets::Add{}, "", {3, 2}});  // takes the ReLU a second time
-  net.layers.push_back({nets::Add{}, "", {4, 0}});  // and the first convolution too
-  net.layers.push_back({nets::Conv{4, 3, 1, 2, 0, false}, "short", {5}});
-  net.layers.push_back({nets::Conv{4, 3, 3, 2, 1}, "long", {5}});
-  net.layers.push_back({nets::Add{}, "", {6, 7}});
-  net.layers.push_back({nets::Flatten{}, "", {8}});
-  net.layers.push_back({nets::Linear{27, 5}, "one", {9}});
-  net.layers.push_back({nets::Linear{27, 5}, "two", {9}});
-  net.layers.push_back({nets::Add{}, "", {10, 11}});
   for (const auto mode : {nets::Mode::kEvaluation, nets::Mode::kTraining})
-    expect_agreement({.net = network(net, 6), .batch = 2, .trials = 2, .mode = mode}, "sums");
+    expect_agreement({.net = network(sums_of_what_is_taken_twice(), 6), .batch = 2, .trials = 2, .mode = mode}, "sums");
 }
 
 // Wide and small enough for the Gram trick, and not.
