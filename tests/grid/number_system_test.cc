@@ -177,6 +177,22 @@ TEST_F(NumberStudy, RefusesWhatItsTablesDoNotHave) {
   core::expect_error([&] { (void)read("", {"images = 3"}); }, core::ErrorKind::kUsage, "unknown key \"images\"");
 }
 
+// What a system answers is not believed.
+TEST_F(NumberStudy, RefusesScoresThatNoFileCanHold) {
+  struct Wrong : Numbers {
+    std::map<std::string, double> scores;
+    [[nodiscard]] record::Reading read(const Json&, const Subject&, const Json&, std::int64_t, const Shared&) override {
+      return {.scores = scores};
+    }
+  } wrong;
+  const auto study = read("smoke");
+  for (const auto& scores : {std::map<std::string, double>{{"error", std::nan("")}}, {{"eror", 1.0}}}) {
+    wrong.scores = scores;
+    core::expect_error([&] { (void)run_study(study, wrong, folders, {}, kHere); }, core::ErrorKind::kInternal,
+                       "numbers: the score e");
+  }
+}
+
 TEST_F(NumberStudy, ComputesNothingTwiceAndGoesOnAfterAStop) {
   const auto study = read();
   int reports = 0;
