@@ -1,6 +1,6 @@
 // Google Benchmark of the engine's own loops: bytes or operations a second, beside what the machine can do.
 //   build/bench/bench_kernels
-#include "pellucid/inversion/kernels.h"
+#include "pellucid/inversion/engine/kernels.h"
 
 #include <benchmark/benchmark.h>
 

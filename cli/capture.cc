@@ -5,7 +5,7 @@
 #include "pellucid/evasion/fit.h"
 #include "pellucid/gradients/truth.h"
 #include "pellucid/sharing/confidence.h"
-#include "pellucid/sharing/update.h"
+#include "pellucid/sharing/formats.h"
 
 #include "cli/network.h"
 #include "cli/settings.h"
@@ -23,7 +23,7 @@ struct Capture {
   std::string model, data = "mnist", data_dir, out = "update.safetensors", truth;
   std::vector<std::int64_t> images = {0};
   bool share_labels = false;
-  nets::Mode mode = nets::Mode::kEvaluation;
+  sharing::Protocol protocol;
   std::uint64_t seed = 0;
   nets::Foreign foreign;
   Settings settings;
@@ -36,9 +36,11 @@ struct Capture {
           core::field("data_dir", data_dir,
                       "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
           core::field("images", images, "the client's batch: numbers of test images, the first is 0", 0, INT64_MAX),
-          nets::mode_field("mode", mode, "how the client evaluates the network"),
-          core::field("share_labels", share_labels, "the client tells the labels too"),
-          core::field("seed", seed, "seed of the client's dropout, in training mode"),
+          nets::mode_field("mode", protocol.mode, "how the client evaluates the network"),
+          sharing::mechanisms_field("mechanisms", protocol.mechanisms,
+                                    "what the client does to its update, in order: clip (norm), gaussian (deviation)"),
+          core::field("share_labels", share_labels, "the client shares the labels too"),
+          core::field("seed", seed, "seed of the client's dropout, in training mode, and of its mechanisms"),
           core::field("out", out, "the update: all that an attacker is given"),
           core::field("truth", truth, "file for the images themselves, to score an attack by; none is none")}},
         "What");
@@ -58,7 +60,7 @@ struct Capture {
     sharing::Observation observation{
         .network = network,
         .update = sharing::compute_update(nets::on(network, torch::Device(run.device)), batch.images, batch.labels,
-                                          mode, core::Stream(seed, "client dropout")),
+                                          protocol, core::Stream(seed, "client dropout"), seed),
         .labels = {}};
     const double norm = sharing::gradient_norm(observation.update);
     if (!std::isfinite(norm))

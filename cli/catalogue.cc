@@ -4,7 +4,7 @@
 #include "pellucid/evasion/lint.h"
 #include "pellucid/gradients/benchmark.h"
 #include "pellucid/gradients/metrics.h"
-#include "pellucid/inversion/options.h"
+#include "pellucid/inversion/attack.h"
 #include "pellucid/nets/zoo.h"
 
 namespace pellucid::cli {
@@ -44,14 +44,14 @@ void add_nets(std::vector<Item>& items) {
 
 void add_inversions(std::vector<Item>& items) {
   for (const auto& preset : inversion::presets()) {
-    auto options = preset.options;
+    auto attack = preset.attack;
     items.push_back(
         {"attacks", preset.name, preset.summary,
          fmt::format(
              "Source: {}.\nReads an image back from the gradient that a client shares. It sees the network and the "
              "update, never "
              "the image.\nA good image is evidence of leakage; a bad one is not evidence of privacy.\n\nSettings:\n{}",
-             preset.source, settings_of(inversion::fields(options)))});
+             preset.source, settings_of(inversion::fields(attack)))});
   }
 }
 
@@ -86,7 +86,7 @@ std::vector<Item> catalogue() {
                    "the update's last bias and "
                    "kept fixed, where `ig` matches that of the loss. It needs no label and descends on another "
                    "landscape: it gains also where "
-                   "float32 rounds nothing. `pellucid invert --attack ig --functional residual` runs it.\n"});
+                   "float32 rounds nothing. `pellucid invert --attack ig --attack.functional residual` runs it.\n"});
   items.push_back(
       {"terms", "at-equal-loss", "a study's difference where both descents end at the same matching loss",
        "The intercept of a line through the pairs' differences in PSNR over those in log10 of the matching loss. "

@@ -7,10 +7,12 @@
 #include "pellucid/core/text.h"
 #include "pellucid/data/image_file.h"
 #include "pellucid/gradients/metrics.h"
-#include "pellucid/inversion/matching.h"
+#include "pellucid/inversion/diagnose.h"
+#include "pellucid/inversion/engine/tensor_engine.h"
+#include "pellucid/inversion/labels.h"
 #include "pellucid/inversion/reconstruct.h"
-#include "pellucid/inversion/tensor_engine.h"
 #include "pellucid/nets/safetensors.h"
+#include "pellucid/sharing/formats.h"
 
 #include "cli/network.h"
 #include "cli/settings.h"
@@ -50,8 +52,9 @@ void remove_file(const fs::path& file) {
 
 struct Invert {
   Common common;
-  std::string update, model, truth, out = "runs/invert", attack;
-  inversion::InversionOptions options;
+  std::string update, model, truth, out = "runs/invert", chosen_preset;
+  std::string preset = inversion::presets().front().name;
+  inversion::Attack attack;
   nets::Foreign foreign;
   Settings settings;
 
@@ -60,9 +63,6 @@ struct Invert {
     app.add_option("--model", model, "weight file of the network that the client was given")
         ->required()
         ->option_text("MODEL");
-    app.add_option("--attack", attack,
-                   "preset that the settings below start from: residual (one image) or ig [residual]")
-        ->option_text("NAME");
     settings.add({"",
                   {core::field("out", out,
                                "run folder: result.json, images/*.png in 8 bits, and images.safetensors, the same as "
@@ -71,19 +71,37 @@ struct Invert {
                    core::field("truth", truth, "file of the true images, to score by; the attack does not see it")}},
                  "What");
     settings.add({"", cli::fields(foreign)}, "Weights of PyTorch");
-    settings.add({"", inversion::fields(options)}, "Attack");
+    core::Choices<std::string> presets;
+    for (const auto& each : inversion::presets()) presets.emplace_back(each.name, each.name);
+    auto fields = inversion::fields(attack);
+    fields.insert(fields.begin(),
+                  core::field("preset", preset, "attack whose settings the others start from", presets));
+    settings.add({"attack", fields}, "Attack");
+    app.add_option_function<std::string>(
+           "--attack",
+           [this](const std::string& name) {
+             chosen_preset = name;
+             attack = inversion::preset(name).attack;
+             settings.show_defaults();
+           },
+           "short for --attack.preset, also before --help")
+        ->option_text("NAME")
+        ->group("Attack");
     settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
 
   void run() {
-    options = inversion::preset(attack.empty() ? inversion::presets().front().name : attack).options;
+    if (chosen_preset.empty()) chosen_preset = settings.given("attack.preset");
+    if (chosen_preset.empty()) chosen_preset = preset;
+    attack = inversion::preset(chosen_preset).attack;
     settings.apply();
+    preset = chosen_preset;
     const core::Run run = make_run(common);
-    inversion::check_precision(options.precision, torch::Device(run.device));
+    inversion::check_precision(attack.precision, torch::Device(run.device));
     const auto network = cli::load_network(model, foreign);
     const auto observation = sharing::load_observation(update, network);
     try {
-      inversion::check_applies(observation, options);
+      inversion::check_applies(observation, attack);
     } catch (Error& error) {
       throw error.add_context(core::printable(update, 4096));
     }
@@ -94,7 +112,7 @@ struct Invert {
                   core::quoted(out, 4096), core::quoted(input, 4096));
     }
     const core::RunFolder folder(out, "invert", core::Workers::kOne);
-    const auto reconstruction = inversion::reconstruct(observation, options, run);
+    const auto reconstruction = inversion::reconstruct(observation, attack, run);
     const auto& chosen = reconstruction.trials[reconstruction.chosen];
     if (!chosen.images.defined()) {
       std::error_code none;
@@ -136,7 +154,7 @@ struct Invert {
                               const core::Run& run) const {
     const auto& chosen = reconstruction.trials[reconstruction.chosen];
     const auto read = inversion::label_read(observation);
-    const auto labels = inversion::infer_labels(observation);
+    const auto labels = inversion::infer_labels(observation, attack.labels);
     Json images = Json::array();
     for (std::size_t i = 0; i < labels.size(); ++i) {
       images.push_back({{"file", (fs::path(out) / fmt::format("images/{:04}.png", i)).string()},
@@ -156,7 +174,7 @@ struct Invert {
             {"labels", observation.labels.empty() ? "read" : "shared"},
             {"label_read", read ? Json(*read) : Json()},
             {"class_read", read ? class_name(observation, *read) : Json()},
-            {"diagnoses", inversion::to_json(inversion::diagnose(observation, options, reconstruction))},
+            {"diagnoses", inversion::to_json(inversion::diagnose(observation, attack, reconstruction))},
             {"images", images}};
   }
 

@@ -53,15 +53,40 @@ void Settings::add(Section section, const std::string& heading) {
       });
       option->take_last();
     }
-    const std::string value = shown(field.get());
-    std::string text = field.help;
-    if (field.is_switch) {
-      text += value == "true" ? fmt::format(" [on; --no-{} switches it off]", name) : " [off]";
+    option->option_text(field.is_switch ? " " : field.metavar)->group(heading);
+    shown_.push_back({option, &field, name});
+  }
+  show_defaults();
+}
+
+void Settings::show_defaults() const {
+  for (const auto& [option, field, name] : shown_) {
+    const std::string value = shown(field->get());
+    std::string text = field->help;
+    if (field->is_switch) {
+      text += value == "true" ? fmt::format(" [on; --no-{} disables it]", name) : " [off]";
     } else {
       text += fmt::format(" [{}]", value.empty() ? "none" : value);
     }
-    option->description(text)->option_text(field.is_switch ? " " : field.metavar)->group(heading);
+    option->description(text);
   }
+}
+
+std::string Settings::given(const std::string& path) const {
+  for (auto typed = typed_.rbegin(); typed != typed_.rend(); ++typed) {
+    if (typed->section->table + "." + typed->field->name == path) return typed->text;
+  }
+  if (config_path_.empty()) return "";
+  const auto config = core::read_config(config_path_);
+  const core::Json* value = &config.values;
+  for (std::size_t begin = 0; begin <= path.size();) {
+    const auto end = std::min(path.find('.', begin), path.size());
+    const auto found = value->is_object() ? value->find(path.substr(begin, end - begin)) : value->end();
+    if (!value->is_object() || found == value->end()) return "";
+    value = &*found;
+    begin = end + 1;
+  }
+  return value->is_string() ? value->get<std::string>() : "";
 }
 
 void Settings::apply() {

@@ -9,7 +9,7 @@
 
 namespace pellucid::cli {
 
-/// The fields of one TOML table. The flags of table "inversion" are --inversion.NAME; those of table "" are --NAME.
+/// The fields of one TOML table. The flags of table "attack" are --attack.NAME; those of table "" are --NAME.
 struct Section {
   std::string table;
   core::Fields fields;
@@ -25,6 +25,13 @@ class Settings {
 
   /// Adds the flags of a section. The structs behind the fields must outlive the parsing.
   void add(Section section, const std::string& heading);
+
+  /// A setting's text as it was typed, or its value in the file of --config; empty where it is in neither. For one that
+  /// decides the defaults of others. @param path "attack.preset". @throws as `core::read_config`.
+  [[nodiscard]] std::string given(const std::string& path) const;
+
+  /// Shows the values that the fields have now as the defaults in --help.
+  void show_defaults() const;
 
   /// Sets the fields. To be called once the command line is parsed. A file may be a run's config.json, whose "verb"
   /// must be this one.
@@ -42,6 +49,11 @@ class Settings {
  private:
   void apply(const core::Config& config);
 
+  struct Shown {
+    CLI::Option* option;
+    const core::Field* field;
+    std::string name;
+  };
   struct Typed {
     const Section* section;
     const core::Field* field;
@@ -50,6 +62,7 @@ class Settings {
   CLI::App& app_;
   std::string config_path_;
   std::deque<Section> sections_;  // a deque does not move what it holds
+  std::vector<Shown> shown_;
   std::vector<Typed> typed_;
 };
 

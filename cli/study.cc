@@ -21,11 +21,19 @@ namespace {
 namespace fs = std::filesystem;
 using core::Json;
 
+// Where the studies that come with Pellucid lie: beside an installed program, or in the tree that it was built from.
+fs::path grids() {
+  std::error_code none;
+  const auto installed =
+      fs::read_symlink("/proc/self/exe", none).parent_path().parent_path() / PELLUCID_SHARE / "studies/grids";
+  return fs::is_directory(installed, none) ? installed : fs::path(PELLUCID_STUDIES "/grids");
+}
+
 // The studies that come with Pellucid, by name.
 std::vector<std::string> studies() {
   std::vector<std::string> names;
   std::error_code none;  // a program that was moved away from its studies still runs files
-  for (const auto& entry : fs::directory_iterator(PELLUCID_STUDIES "/grids", none)) {
+  for (const auto& entry : fs::directory_iterator(grids(), none)) {
     const auto stem = entry.path().stem().string();
     if (entry.path().extension() == ".toml" && stem != "base") names.push_back(stem);
   }
@@ -237,8 +245,7 @@ void add_flags(CLI::App& app, Settings& settings, StudyFlags& flags, const std::
 fs::path study_file(const std::string& name) {
   if (name.ends_with(".toml")) return name;
   const auto names = studies();
-  if (std::find(names.begin(), names.end(), name) != names.end())
-    return fs::path(PELLUCID_STUDIES "/grids") / (name + ".toml");
+  if (std::find(names.begin(), names.end(), name) != names.end()) return grids() / (name + ".toml");
   throw core::Error(core::ErrorKind::kUsage, "study: got {}, expected {} or a file *.toml{}", core::quoted(name),
                     core::join_choices(names), core::suggestion(name, names));
 }

@@ -7,11 +7,15 @@ if(CCACHE)
 endif()
 
 add_library(pellucid_options INTERFACE)
-target_compile_options(pellucid_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Werror=return-type)
+target_compile_features(pellucid_options INTERFACE cxx_std_20)
+foreach(option -Wall -Wextra -Wpedantic -Wshadow -Werror=return-type)
+  target_compile_options(pellucid_options INTERFACE $<BUILD_INTERFACE:${option}>)
+endforeach()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  target_compile_options(pellucid_options INTERFACE -fpch-preprocess)  # lets ccache see into the precompiled header
+  # Lets ccache see into the precompiled header.
+  target_compile_options(pellucid_options INTERFACE $<BUILD_INTERFACE:-fpch-preprocess>)
 endif()
-target_include_directories(pellucid_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_include_directories(pellucid_options INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:include>)
 if(PELLUCID_SANITIZE)
   target_compile_options(pellucid_options INTERFACE -fsanitize=${PELLUCID_SANITIZE} -fno-omit-frame-pointer
                                                     -fno-sanitize-recover=undefined)

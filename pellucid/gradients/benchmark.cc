@@ -5,9 +5,11 @@
 #include "pellucid/core/recording.h"
 #include "pellucid/core/stop.h"
 #include "pellucid/core/tensor.h"
-#include "pellucid/inversion/descent.h"
-#include "pellucid/inversion/engine.h"
-#include "pellucid/inversion/peak.h"
+#include "pellucid/inversion/double_backward.h"
+#include "pellucid/inversion/engine/engine.h"
+#include "pellucid/inversion/engine/peak.h"
+#include "pellucid/inversion/engine/tensor_engine.h"
+#include "pellucid/inversion/optimise.h"
 #include "pellucid/nets/zoo.h"
 #include "pellucid/training/gradient.h"
 #include "pellucid/training/optimiser.h"
@@ -42,7 +44,7 @@ double median(std::vector<double> values) {
 struct Stream {
   inversion::Problem problem;
   Tensor images;
-  inversion::Matching reference;
+  inversion::DoubleBackward reference;
   inversion::Engine engine;
   std::optional<inversion::Engine> mixed;
   std::vector<double> losses;
@@ -55,7 +57,7 @@ struct Stream {
         losses(count) {
     if (inversion::has_brain_floats()) mixed.emplace(problem, count, inversion::Precision::kMixed);
   }
-  void by_double_backward() { (void)reference(images.narrow(0, 0, problem.batch_size)); }
+  void by_double_backward() { (void)reference(images.narrow(0, 0, problem.protocol.batch_size)); }
   void by_engine() { (void)engine.evaluate(images, losses); }
   void by_mixed() { (void)mixed->evaluate(images, losses); }
 };
@@ -150,7 +152,7 @@ inversion::Problem untrained(const std::string& net, std::int64_t batch, const c
   const auto update =
       sharing::compute_update(network, noise(network.architecture, "benchmark truth", batch), torch::tensor(labels));
   return inversion::make_problem({.network = network, .update = update, .labels = labels},
-                                 inversion::preset(attack).options, labels);
+                                 inversion::preset(attack).attack, labels);
 }
 
 void measure(const std::string& net, const BenchmarkOptions& options, std::int64_t trials, int threads, Json& rows) {
@@ -201,7 +203,8 @@ void measure_on(const torch::Device& device, const std::string& net, const char*
   const Tensor images = noise(architecture, "benchmark trials", count * options.batch).to(device);
   const core::Tf32 strictly(device, false);
   const auto reference = [&](Precision precision, torch::ScalarType type) {
-    return inversion::Matching(inversion::on(problem, device), precision)(images.narrow(0, 0, options.batch).to(type))
+    return inversion::DoubleBackward(inversion::on(problem, device),
+                                     precision)(images.narrow(0, 0, options.batch).to(type))
         .gradient.to(torch::kFloat64);
   };
   const Tensor exact = reference(Precision::kFloat64, torch::kFloat64),
@@ -210,8 +213,8 @@ void measure_on(const torch::Device& device, const std::string& net, const char*
     return ((gradient - from).norm() / from.norm()).item<double>();
   };
   const inversion::Units units(architecture.spec, there(torch::kFloat32));
-  const auto seconds = [&](const inversion::Evaluation& matching, std::int64_t trials, std::int64_t iterations) {
-    inversion::InversionOptions descent = inversion::preset(attack).options;
+  const auto seconds = [&](const inversion::Matching& matching, std::int64_t trials, std::int64_t iterations) {
+    inversion::Attack descent = inversion::preset(attack).attack;
     descent.iterations = iterations;
     std::vector<inversion::Trial> results(trials);
     core::synchronise(device);
@@ -220,7 +223,7 @@ void measure_on(const torch::Device& device, const std::string& net, const char*
     core::synchronise(device);
     return clock_seconds() - begin;
   };
-  const auto add = [&](const char* name, const inversion::Evaluation& matching, const Tensor& gradient,
+  const auto add = [&](const char* name, const inversion::Matching& matching, const Tensor& gradient,
                        std::int64_t trials, std::int64_t iterations) {
     std::vector<double> times;
     (void)seconds(matching, trials, 3);
@@ -245,7 +248,8 @@ void measure_on(const torch::Device& device, const std::string& net, const char*
                     {"error_to_float64", error(gradient, exact)},
                     {"error_to_double_backward", error(gradient, single)}});
   };
-  const auto matching = std::make_shared<inversion::Matching>(inversion::on(problem, device), Precision::kFloat32);
+  const auto matching =
+      std::make_shared<inversion::DoubleBackward>(inversion::on(problem, device), Precision::kFloat32);
   add("double backward, float32",
       {.method = {},
        .at =

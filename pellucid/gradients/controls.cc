@@ -21,7 +21,7 @@ constexpr int kControlsVersion = 3;         // 3: images are drawn
 constexpr double kMustReach = 30;           // dB, the positive control
 constexpr std::int64_t kControlImages = 4;  // at most
 
-Json attack_json(inversion::InversionOptions options) { return core::to_json(inversion::fields(options)); }
+Json attack_json(inversion::Attack options) { return core::to_json(inversion::fields(options)); }
 
 // "residual (residual, l2)": a preset with what makes it another kind of attack.
 std::string kind_name(const Settings& settings) {
@@ -30,7 +30,7 @@ std::string kind_name(const Settings& settings) {
                      attack["objective"].get<std::string>());
 }
 
-inversion::InversionOptions strong(inversion::InversionOptions options) {
+inversion::Attack strong(inversion::Attack options) {
   options.iterations = std::max<std::int64_t>(options.iterations, 2000);
   options.restarts = std::max<std::int64_t>(options.restarts, 4);
   return options;
@@ -93,7 +93,8 @@ std::vector<double> on_network(const Setting& on, Datasets& datasets) {
   const auto network = untrained(spec);
   std::vector<double> scores;
   for (const auto index : images_of(on, datasets)) {
-    const auto read = read_back(network, truth_of(set, index), index, s.attack, {.mode = s.mode, .seed = 0});
+    const auto read = read_back(network, datasets.batch(s, index), index, s.attack,
+                                {.protocol = s.protocol, .share_labels = s.share_labels});
     if (const auto psnr = read.reading.score("psnr")) scores.push_back(*psnr);
   }
   return scores;
@@ -173,10 +174,13 @@ std::string attack_name(const grid::Study& study, const Settings& settings) {
     return std::any_of(study.groups.begin(), study.groups.end(),
                        [&](const grid::Group& g) { return g.settings[table][key] != own[table][key]; });
   };
-  if (differs("attack", "tv")) name += fmt::format(", TV {}", attack.tv);
+  if (differs("attack", "tv")) name += fmt::format(", TV {}", attack.terms.at("tv"));
   if (attack.precision != inversion::Precision::kFloat32 && differs("attack", "precision"))
     name += attack.precision == inversion::Precision::kFloat64 ? ", float64" : ", mixed";
-  if (settings.mode == nets::Mode::kTraining && differs("client", "mode")) name += ", training mode";
+  if (settings.protocol.mode == nets::Mode::kTraining && differs("client", "mode")) name += ", training mode";
+  if (differs("client", "batch_size")) name += fmt::format(", batch of {}", settings.protocol.batch_size);
+  if (differs("client", "mechanisms") && !settings.protocol.mechanisms.empty())
+    name += ", " + sharing::to_string(settings.protocol.mechanisms);
   if (differs("model", "net")) name += ", " + settings.net;
   return name;
 }
@@ -221,7 +225,7 @@ std::vector<grid::Control> controls(const grid::Study& study, Datasets& datasets
     const Json own = {{"net", s.net},
                       {"normalise", s.normalise},
                       {"train_images", s.normalise ? s.train_images : 0},
-                      {"mode", s.mode == nets::Mode::kTraining ? "training" : "evaluation"}};
+                      {"client", client_of(s)}};
     add("network", Json{attack, data, own}, attack_name(study, s), attack, own);
   }
   return list;

@@ -57,6 +57,23 @@ std::int64_t Datasets::drawn(const Settings& s, std::int64_t place) {
   return order.data_ptr<std::int64_t>()[place];
 }
 
+Truth Datasets::batch(const Settings& s, std::int64_t image) {
+  const auto& set = all_test(s);
+  const auto size = s.protocol.batch_size;
+  if (size > set.size()) {
+    throw Error(ErrorKind::kUsage, "client.batch_size: got {}, expected at most {}: the test images of {}", size,
+                set.size(), core::printable(set.name));
+  }
+  std::vector<std::int64_t> members = {image};
+  core::Stream stream(0, "client batch", static_cast<std::uint64_t>(image));
+  while (static_cast<std::int64_t>(members.size()) < size) {
+    const auto other = static_cast<std::int64_t>(stream.below(static_cast<std::uint64_t>(set.size())));
+    if (std::find(members.begin(), members.end(), other) == members.end()) members.push_back(other);
+  }
+  const Tensor at = torch::tensor(members);
+  return {.images = data::pixels(set, at), .labels = data::labels(set, at)};
+}
+
 const Tensor& Datasets::mean_image(const Settings& s) {
   const auto& set = train(s);
   const std::lock_guard guard(mutex_);

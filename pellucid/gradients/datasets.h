@@ -3,6 +3,7 @@
 
 #include "pellucid/data/dataset.h"
 #include "pellucid/gradients/settings.h"
+#include "pellucid/gradients/truth.h"
 
 #include <map>
 #include <mutex>
@@ -22,6 +23,9 @@ class Datasets {
   /// The number in `all_test` of the image at a place of the order in which studies draw them: stratified, seed 0.
   /// @throws Error(kUsage) if there are fewer images.
   std::int64_t drawn(const Settings& settings, std::int64_t place);
+  /// The client's batch of which that test image is the first: the others are drawn with its number, each once.
+  /// @throws Error(kUsage) if there are fewer test images.
+  Truth batch(const Settings& settings, std::int64_t image);
   /// (1, C, H, W) in [0, 1]: the mean of the training images, which is the best guess without any gradient, in squared
   /// error.
   const Tensor& mean_image(const Settings& settings);

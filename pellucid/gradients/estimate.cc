@@ -56,11 +56,12 @@ double reading_seconds(const Settings& s, Datasets& datasets) {
     if (tensor.is_floating_point() && tensor.count_nonzero().item<std::int64_t>() == 0)
       tensor = core::normal(core::Stream(0, name), tensor.sizes()) * 0.05;
   }
-  const Tensor ids = torch::arange(1);
+  const Tensor ids = torch::arange(std::min(s.protocol.batch_size, set.size()));
+  const Tensor labels = data::labels(set, ids);
   const sharing::Observation observation{
       .network = network,
-      .update = sharing::compute_update(network, data::pixels(set, ids), data::labels(set, ids)),
-      .labels = {}};
+      .update = sharing::compute_update(network, data::pixels(set, ids), labels),
+      .labels = {labels.data_ptr<std::int64_t>(), labels.data_ptr<std::int64_t>() + labels.numel()}};
   auto options = s.attack;
   options.iterations = kIterations;
   double taken = 0;

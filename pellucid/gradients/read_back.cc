@@ -1,6 +1,7 @@
 #include "pellucid/gradients/read_back.h"
 
-#include "pellucid/inversion/matching.h"
+#include "pellucid/inversion/diagnose.h"
+#include "pellucid/inversion/labels.h"
 #include "pellucid/inversion/reconstruct.h"
 #include "pellucid/sharing/confidence.h"
 
@@ -22,12 +23,16 @@ record::Status status_of(inversion::Status status) {
   return record::Status::kFailed;
 }
 
+// Of the reconstructions of a batch, the one that is compared with the first original.
+std::size_t of_first(const std::vector<Score>& scores) {
+  return static_cast<std::size_t>(std::ranges::find(scores, 0, &Score::original) - scores.begin());
+}
+
 }  // namespace
 
-ReadBack read_back(const sharing::Observation& observation, const Truth& truth,
-                   const inversion::InversionOptions& options, const core::Run& run) {
+ReadBack read_back(const sharing::Observation& observation, const Truth& truth, const inversion::Attack& attack) {
   const auto confidence = sharing::confidence(observation.network, truth.images, truth.labels).front();
-  const auto reconstruction = inversion::reconstruct(observation, options, run);
+  const auto reconstruction = inversion::reconstruct(observation, attack, {});
   const auto& chosen = reconstruction.trials[reconstruction.chosen];
   const auto label = inversion::label_read(observation);
   ReadBack back{.reading = {.status = status_of(chosen.status), .reason = chosen.reason}, .image = {}};
@@ -40,11 +45,12 @@ ReadBack read_back(const sharing::Observation& observation, const Truth& truth,
   put("gradient_norm", sharing::gradient_norm(observation.update));
   double oracle = -std::numeric_limits<double>::infinity();
   for (const auto& trial : reconstruction.trials) {
-    if (trial.images.defined())
-      oracle = std::max(oracle, score(observation.network, trial.images, truth).front().values.at("psnr"));
+    if (!trial.images.defined()) continue;
+    const auto scores = score(observation.network, trial.images, truth);
+    oracle = std::max(oracle, scores[of_first(scores)].values.at("psnr"));
   }
   put("oracle_psnr", oracle);
-  for (const auto& d : inversion::diagnose(observation, options, reconstruction))
+  for (const auto& d : inversion::diagnose(observation, attack, reconstruction))
     reading.diagnoses.push_back({d.code, d.sentence});
   reading.more = {{"method", chosen.method},
                   {"restart", reconstruction.chosen},
@@ -53,22 +59,33 @@ ReadBack read_back(const sharing::Observation& observation, const Truth& truth,
   if (!chosen.images.defined()) return back;
   put("matching_loss", chosen.matching_loss);
   const auto scores = score(observation.network, chosen.images, truth);
-  for (const auto& [key, value] : scores.front().values) put(key, value);
-  back.image = chosen.images[0];
+  const auto first = of_first(scores);
+  for (const auto& [key, value] : scores[first].values) put(key, value);
+  back.image = chosen.images[static_cast<std::int64_t>(first)];
+  if (scores.size() > 1) {
+    for (const auto& each : scores) {
+      reading.more["batch"].push_back(to_json(each));
+      reading.more["batch"].back()["original"] = each.original;
+    }
+  }
   return back;
 }
 
 ReadBack read_back(const nets::Network& network, const Truth& truth, std::int64_t index,
-                   const inversion::InversionOptions& options, const Client& client, const core::Run& run) {
+                   const inversion::Attack& attack, const Client& client) {
+  const auto number = static_cast<std::uint64_t>(index);
   std::optional<core::Stream> dropout;
-  if (client.mode == nets::Mode::kTraining)
-    dropout = core::Stream(client.seed, "client dropout", static_cast<std::uint64_t>(index));
-  const sharing::Observation observation{
+  if (client.protocol.mode == nets::Mode::kTraining) dropout = core::Stream(0, "client dropout", number);
+  sharing::Observation observation{
       .network = network,
-      .update = sharing::compute_update(network, truth.images, truth.labels, client.mode, dropout),
+      .update = sharing::compute_update(network, truth.images, truth.labels, client.protocol, dropout, number),
       .labels = {},
       .id = index};
-  return read_back(observation, truth, options, run);
+  if (client.share_labels) {
+    const auto* label = truth.labels.data_ptr<std::int64_t>();
+    observation.labels.assign(label, label + truth.labels.numel());
+  }
+  return read_back(observation, truth, attack);
 }
 
 }  // namespace pellucid::gradients

@@ -1,9 +1,8 @@
-// One image read back from one update, and scored.
+// One image read back from the update of its batch, and scored.
 #pragma once
 
-#include "pellucid/core/run.h"
 #include "pellucid/gradients/metrics.h"
-#include "pellucid/inversion/options.h"
+#include "pellucid/inversion/attack.h"
 #include "pellucid/record/reading.h"
 
 namespace pellucid::gradients {
@@ -13,25 +12,24 @@ struct ReadBack {
   Tensor image;             ///< (C, H, W) in [0, 1]; undefined where nothing came out
 };
 
-/// What a client does before it shares.
+/// What a client does, and what it says of it.
 struct Client {
-  /// How it evaluates the network; in training mode with dropout of its own.
-  nets::Mode mode = nets::Mode::kEvaluation;
-  std::uint64_t seed = 0;  ///< of that dropout
+  sharing::Protocol protocol = {};  ///< its batch size is that of the images
+  bool share_labels = false;
 };
 
-/// Takes the update of one image, hands it to the attack without the label, and scores what came out against the truth.
+/// Takes the update of a batch, hands it to the attack, and scores what came out against the truth.
 ///
-/// @param index the image's number: start noise and dropout depend on (seed, index).
+/// @param truth the batch; the reading is of its first image, the others are its company.
+/// @param index that image's number: start noise, dropout and mechanisms depend on it.
 /// @return the scores of `score`, "oracle_psnr" (the best restart's, chosen with the truth in hand), "matching_loss",
-///   "margin", "p_true" and "gradient_norm"; more: "method", "restart", "restarts" and "label_read" (null where the
-///   last layer does not show it).
+///   "margin", "p_true" and "gradient_norm"; more: "method", "restart", "restarts", "label_read" (null where the last
+///   layer does not show it), and of a batch "batch": the scores of each reconstruction and whose they are.
 [[nodiscard]] ReadBack read_back(const nets::Network& network, const Truth& truth, std::int64_t index,
-                                 const inversion::InversionOptions& options, const Client& client = {},
-                                 const core::Run& run = {});
+                                 const inversion::Attack& attack, const Client& client = {});
 
 /// The same from an observation that was made before. The truth scores; the attack does not see it.
 [[nodiscard]] ReadBack read_back(const sharing::Observation& observation, const Truth& truth,
-                                 const inversion::InversionOptions& options, const core::Run& run = {});
+                                 const inversion::Attack& attack);
 
 }  // namespace pellucid::gradients

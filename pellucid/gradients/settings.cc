@@ -3,7 +3,7 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/text.h"
 #include "pellucid/grid/study.h"
-#include "pellucid/inversion/tensor_engine.h"
+#include "pellucid/inversion/engine/tensor_engine.h"
 
 #include <algorithm>
 #include <charconv>
@@ -54,7 +54,7 @@ void check_checkpoint(const Settings& s, const std::string& where) {
 }
 
 // Studies read images back on the CPU.
-void check_attack(const inversion::InversionOptions& attack, const std::string& where) {
+void check_attack(const inversion::Attack& attack, const std::string& where) {
   try {
     inversion::check_precision(attack.precision, torch::kCPU);
   } catch (Error& error) {
@@ -92,8 +92,9 @@ const std::vector<std::string>& table_names() {
 
 std::vector<std::pair<std::string, core::Fields>> tables(Settings& s) {
   auto attack = inversion::fields(s.attack);
-  attack.push_back(
-      core::field("preset", s.preset, "whose settings hold where the others are not given: residual or ig"));
+  core::Choices<std::string> presets;
+  for (const auto& preset : inversion::presets()) presets.emplace_back(preset.name, preset.name);
+  attack.push_back(core::field("preset", s.preset, "whose settings hold where the others are not given", presets));
   return {
       {"model",
        {core::field("data", s.data, "data set"), core::field("data_dir", s.data_dir, "where it lies"),
@@ -109,7 +110,11 @@ std::vector<std::pair<std::string, core::Fields>> tables(Settings& s) {
       {"training.test_attack", evasion::fields(s.training.test_attack)},
       {"client",
        {core::field("checkpoint", s.checkpoint, "whose weights: end, epoch N or step N"),
-        nets::mode_field("mode", s.mode, "how the client evaluates the network"),
+        nets::mode_field("mode", s.protocol.mode, "how the client evaluates the network"),
+        core::field("batch_size", s.protocol.batch_size, "images in the client's batch, whose first is read back", 1,
+                    4096),
+        core::field("share_labels", s.share_labels, "the client shares the labels too"),
+        sharing::mechanisms_field("mechanisms", s.protocol.mechanisms, "what the client does to its update, in order"),
         core::field("logit_scale", s.logit_scale, "the last layer times this", 1e-6, 1e6)}},
       {"attack", attack}};
 }
@@ -133,7 +138,7 @@ Settings read_settings(const Json& document, const fs::path& folder, const std::
     if (!preset.is_null() && !preset.is_string())
       throw Error(ErrorKind::kUsage, "[attack]: preset: got {}, expected a name", shown(preset));
     if (!preset.is_null()) settings.preset = preset.get<std::string>();
-    settings.attack = inversion::preset(settings.preset).options;
+    settings.attack = inversion::preset(settings.preset).attack;
   } catch (Error& error) {
     throw error.add_context(where);
   }
@@ -152,6 +157,13 @@ Settings read_settings(const Json& document, const fs::path& folder, const std::
   check_checkpoint(settings, where);
   check_attack(settings.attack, where);
   return settings;
+}
+
+Json client_of(const Settings& s) {
+  return {{"mode", nets::to_string(s.protocol.mode)},
+          {"batch_size", s.protocol.batch_size},
+          {"share_labels", s.share_labels},
+          {"mechanisms", sharing::to_string(s.protocol.mechanisms)}};
 }
 
 Json to_json(const Settings& settings) {

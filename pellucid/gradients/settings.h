@@ -1,8 +1,8 @@
 // The settings of a group of cells: data, network, training, client and attack.
 #pragma once
 
-#include "pellucid/inversion/options.h"
-#include "pellucid/nets/network.h"
+#include "pellucid/inversion/attack.h"
+#include "pellucid/sharing/protocol.h"
 #include "pellucid/training/options.h"
 
 #include <filesystem>
@@ -26,12 +26,13 @@ struct Settings {
 
   // [client]
   std::string checkpoint = "end";  ///< whose weights: "end", "epoch N" or "step N"
-  nets::Mode mode = nets::Mode::kEvaluation;
+  sharing::Protocol protocol;      ///< of a batch: the image that is read back, and others that `batch` draws
+  bool share_labels = false;       ///< the client says which labels its batch has
   double logit_scale = 1;  ///< the last layer's weight and bias times this: the same decisions, another confidence
 
   // [attack]
   std::string preset = "residual";
-  inversion::InversionOptions attack;
+  inversion::Attack attack;
 };
 
 /// A moment of a training, of which it keeps the weights.
@@ -56,6 +57,9 @@ struct Checkpoint {
 /// @throws Error(kUsage) for a checkpoint that the training does not keep, and for settings that do not go together.
 [[nodiscard]] Settings read_settings(const core::Json& tables, const std::filesystem::path& folder,
                                      const std::string& where);
+
+/// What the client does, as far as its update depends on it: all of [client] but whose weights.
+[[nodiscard]] core::Json client_of(const Settings& settings);
 
 /// The settings as JSON, by table.
 [[nodiscard]] core::Json to_json(const Settings& settings);

@@ -135,7 +135,7 @@ Json System::determinants(const Json& json, const grid::Subject& /*subject*/, co
   Settings s = settings(json);
   return {{"network", prepared["fingerprint"]},
           {"logit_scale", s.logit_scale},
-          {"mode", s.mode == nets::Mode::kTraining ? "training" : "evaluation"},
+          {"client", client_of(s)},
           {"attack", core::to_json(inversion::fields(s.attack))},
           {"data", datasets_.identity(s)},
           {"train_images", s.train_images}};
@@ -163,12 +163,10 @@ record::Reading System::read(const Json& json, const grid::Subject& subject, con
     auto trained = training(subject);
     trained.settings.logit_scale = s.logit_scale;
     const auto net = network(trained, shared.folder, prepared["fingerprint"]);
-    const Tensor at = torch::tensor({item});
-    const auto& set = datasets_.all_test(s);
-    const Truth truth{.images = data::pixels(set, at), .labels = data::labels(set, at)};
-    auto back = read_back(*net, truth, item, s.attack, {.mode = s.mode, .seed = 0});
+    const Truth truth = datasets_.batch(s, item);
+    auto back = read_back(*net, truth, item, s.attack, {.protocol = s.protocol, .share_labels = s.share_labels});
     reading = std::move(back.reading);
-    const auto label = truth.labels.item<std::int64_t>();
+    const auto label = truth.labels[0].item<std::int64_t>();
     const double guess = pellucid::metrics::psnr(datasets_.mean_image(s)[0], truth.images[0]);
     reading.scores["guess_psnr"] = guess;
     if (const auto psnr = reading.score("psnr")) reading.scores["gain"] = *psnr - guess;

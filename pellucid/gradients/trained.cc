@@ -3,6 +3,7 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/text.h"
 #include "pellucid/grid/system.h"
+#include "pellucid/inversion/reconstruct.h"
 #include "pellucid/nets/weights.h"
 #include "pellucid/nets/zoo.h"
 #include "pellucid/training/train.h"
@@ -188,6 +189,27 @@ Json train_and_measure(const Training& training, const fs::path& folder, Dataset
   return json;
 }
 
+// Refuses an attack that does not apply to what the client shares, before anything is trained. What is said of one
+// image by an untrained network is not: its gradient may be zero where that of a trained one is not.
+void check_attack_applies(const Settings& s, const nets::Architecture& architecture, Datasets& datasets) {
+  if (s.protocol.batch_size == 1) return;
+  sharing::Observation observation{
+      .network = {.architecture = architecture, .state = nets::initialise(architecture, 0)},
+      .update = {},
+      .labels = {}};
+  const Truth batch = datasets.batch(s, 0);
+  observation.update = sharing::compute_update(observation.network, batch.images, batch.labels, s.protocol);
+  if (s.share_labels)
+    observation.labels.assign(batch.labels.data_ptr<std::int64_t>(),
+                              batch.labels.data_ptr<std::int64_t>() + batch.labels.numel());
+  try {
+    inversion::check_applies(observation, s.attack);
+  } catch (Error& error) {
+    throw error.add_context(fmt::format("client.batch_size = {}, client.share_labels = {}, attack.preset = {}",
+                                        s.protocol.batch_size, s.share_labels, s.preset));
+  }
+}
+
 }  // namespace
 
 Json determinants(const Training& training) {
@@ -237,6 +259,7 @@ void check_runs(const Settings& s, Datasets& datasets) {
                 s.logit_scale, s.net);
   }
   if (!s.weights.empty()) check_given(s, train);
+  check_attack_applies(s, architecture, datasets);
   if (!reached(s.checkpoint, s.training, train.size(), s.training.epochs)) {
     throw Error(ErrorKind::kUsage, "client.checkpoint: got {}, expected at most step {}: the training ends there",
                 core::quoted(s.checkpoint), steps_of(s.training, train.size(), s.training.epochs));

@@ -62,7 +62,7 @@ void check_belongs(const Truth& truth, const sharing::Observation& observation) 
   const auto refuse = [](const std::string& why) {
     throw Error(ErrorKind::kModel, "the truth is not this update's: {}; give the file that was captured with it", why);
   };
-  const auto images = truth.images.size(0), batch = observation.update.batch_size;
+  const auto images = truth.images.size(0), batch = observation.update.protocol.batch_size;
   if (images != batch)
     refuse(fmt::format("got {} image{}, the update is of {}", images, images == 1 ? "" : "s", batch));
   if (!observation.labels.empty()) {

@@ -147,6 +147,8 @@ Tensor initial_bias(Init init, std::int64_t size, double fan_in, core::Stream st
 
 }  // namespace
 
+std::string to_string(Mode mode) { return mode == Mode::kTraining ? "training" : "evaluation"; }
+
 core::Field mode_field(std::string name, Mode& value, std::string help) {
   return core::field(std::move(name), value, std::move(help),
                      {{"evaluation", Mode::kEvaluation}, {"training", Mode::kTraining}});

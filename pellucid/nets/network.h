@@ -23,6 +23,9 @@ struct Network {
 /// Evaluation: running statistics, no dropout. Training: batch statistics, dropout.
 enum class Mode { kEvaluation, kTraining };
 
+/// "evaluation" or "training".
+[[nodiscard]] std::string to_string(Mode mode);
+
 /// The field of an options struct that holds a mode.
 [[nodiscard]] core::Field mode_field(std::string name, Mode& value, std::string help);
 

@@ -173,7 +173,7 @@ class Faults(unittest.TestCase):
                       self.trained())
 
     def test_invert(self):
-        self.survives(["invert", "u", "--model", "r/model.safetensors", "--truth", "t", "--restarts", "1", "--iterations", "2", "--threads", "1",
+        self.survives(["invert", "u", "--model", "r/model.safetensors", "--truth", "t", "--attack.restarts", "1", "--attack.iterations", "2", "--threads", "1",
                        "--quiet", "--out", "out"], 6, ["out/result.json", "out/images/0000.png"], self.trained())
 
     def test_evade(self):

@@ -65,7 +65,7 @@ class Pair(Case):
         return os.path.join(cls.shared.name, *parts)
 
     def invert(self, update, *more, model=None):
-        return ["invert", update, "--model", model or self.model, "--restarts", "1", "--iterations", "20", "--out", self.path("i"), *more, *self.QUIET]
+        return ["invert", update, "--model", model or self.model, "--attack.restarts", "1", "--attack.iterations", "20", "--out", self.path("i"), *more, *self.QUIET]
 
     def edited(self, name, source, change=lambda tensors, metadata: None):
         """A copy of a file, written anew by another program with a change."""
@@ -84,7 +84,7 @@ class Pair(Case):
 
 class Truth(Pair):
     def test_is_compared_with_the_update_before_the_attack(self):
-        long = ["--iterations", "1000000", "--attack", "ig"]  # an attack that has begun would not end
+        long = ["--attack.iterations", "1000000", "--attack", "ig"]  # an attack that has begun would not end
         for update, truth, why in (("u3,5", "t3", "got 1 image, the update is of 2"), ("u3", "t3,5", "got 2 images, the update is of 1"),
                                    ("u3", "t5", "it belongs to the update"), ("u3", "none", "cannot open"), ("u3", "u3", "got no truth")):
             with self.subTest(truth):
@@ -104,7 +104,7 @@ class Truth(Pair):
 
     def test_that_vanishes_during_the_attack_costs_no_image(self):
         truth = shutil.copy(self.at("t3"), self.path("t"))
-        attack = subprocess.Popen([PROGRAM, *self.invert(self.at("u3"), "--iterations", "600", "--restarts", "8", "--truth", truth)], stderr=subprocess.PIPE, text=True)
+        attack = subprocess.Popen([PROGRAM, *self.invert(self.at("u3"), "--attack.iterations", "600", "--attack.restarts", "8", "--truth", truth)], stderr=subprocess.PIPE, text=True)
         while not os.path.isdir(self.path("i")):  # accepted: the truth was looked at
             time.sleep(0.001)
         os.remove(truth)
@@ -121,7 +121,7 @@ class Truth(Pair):
             labels=(*tensors["labels"][:2], tensors["labels"][2][8:] + tensors["labels"][2][:8])))
         scores = []
         for truth in (self.path("t"), flipped):
-            rows = json.loads(self.ok(*self.invert(self.path("u"), "--attack", "ig", "--iterations", "300", "--truth", truth, "--json", model=self.fresh)))["images"]
+            rows = json.loads(self.ok(*self.invert(self.path("u"), "--attack", "ig", "--attack.iterations", "300", "--truth", truth, "--json", model=self.fresh)))["images"]
             self.assertEqual(sorted(row["original"] for row in rows), [0, 1])
             scores.append([(row["original"], row["psnr"]) for row in rows])
         self.assertEqual([(1 - original, psnr) for original, psnr in scores[0]], scores[1], "the order of the truth does not matter")
@@ -201,17 +201,17 @@ class Update(Pair):
         self.ok("train", *TINY, "--net", "preact_resnet8", "--epochs", "1", "--train-images", "32", "--test-images", "4", "--judge-images", "1", "--out", self.path("bn"))
         model = self.path("bn", "model.safetensors")
         self.ok("capture", model, "--data", "digits", "--images", "0", "--mode", "training", "--out", self.path("u"))
-        text = self.ok(*self.invert(self.path("u"), "--iterations", "1", model=model))
+        text = self.ok(*self.invert(self.path("u"), "--attack.iterations", "1", model=model))
         self.assertIn("batch norm in training mode", text)
         self.assertNotIn("more iterations", text)
 
 
 class Result(Pair):
     def test_is_computed_as_asked(self):
-        self.refused(2, ["precision: got tf32 on the cpu, expected float32 or a CUDA device"], *self.invert(self.at("u3"), "--precision", "tf32"))
+        self.refused(2, ["precision: got tf32 on the cpu, expected float32 or a CUDA device"], *self.invert(self.at("u3"), "--attack.precision", "tf32"))
         self.assertFalse(os.path.exists(self.path("i")), "a refused command leaves no folder")
-        for more, method in (([], "engine, float32"), (["--method", "tensor"], "tensor engine, float32"),
-                             (["--method", "tensor", "--precision", "float64"], "tensor engine, float64")):
+        for more, method in (([], "engine, float32"), (["--attack.method", "tensor"], "tensor engine, float32"),
+                             (["--attack.method", "tensor", "--attack.precision", "float64"], "tensor engine, float64")):
             self.assertEqual(json.loads(self.ok(*self.invert(self.at("u3"), *more, "--json")))["method"], method)
 
     def test_stands_alone_in_its_folder(self):
@@ -412,7 +412,7 @@ class Damage(Pair):
                 damaged = bytearray(whole)
                 at = random.randrange(3000 if i % 2 else len(whole))
                 damaged[at] ^= 1 << random.randrange(8)
-                self.refused(3, ["damaged"], *command(self.write("damaged", bytes(damaged if i < 4 else whole[:at]))), "--iterations", "1", "--out", self.path("i"))
+                self.refused(3, ["damaged"], *command(self.write("damaged", bytes(damaged if i < 4 else whole[:at]))), "--attack.iterations", "1", "--out", self.path("i"))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class ShortOfMemory(Case):
         self.works_or_says_so(STEPS, "list")
 
     def test_invert(self):
-        self.works_or_says_so(STEPS, "invert", self.made("u"), "--model", self.made("r/model.safetensors"), "--restarts", "2", "--iterations", "2",
+        self.works_or_says_so(STEPS, "invert", self.made("u"), "--model", self.made("r/model.safetensors"), "--attack.restarts", "2", "--attack.iterations", "2",
                               "--threads", "2", "--quiet", "--out", self.path("i"))
 
     def test_train(self):
@@ -63,7 +63,7 @@ class ShortOfMemory(Case):
     def test_more_threads_than_the_machine_gives(self):
         """The C library and OpenMP crash where the address space ends while threads start, so it is compared before."""
         for threads, code in ((24, 0), (64, 3)):
-            done = self.limited(2000, "invert", self.made("u"), "--model", self.made("r/model.safetensors"), "--restarts", "64", "--iterations", "1",
+            done = self.limited(2000, "invert", self.made("u"), "--model", self.made("r/model.safetensors"), "--attack.restarts", "64", "--attack.iterations", "1",
                                 "--threads", str(threads), "--quiet", "--out", self.path(str(threads)))
             self.assertEqual(done.returncode, code, done.stderr)
         self.assertRegex(done.stderr, "64 threads need .* of the address space are left; take fewer --threads")

@@ -47,7 +47,7 @@ class Shared(Case):
             "list": ["list"], "list --json": ["list", "--json"], "explain": ["explain", "psnr"], "data": ["data", "list"],
             "report": ["report", report],
             "capture": ["capture", self.model(), "--data", "digits", "--out", self.path("u")],
-            "invert": ["invert", self.made("u"), "--model", self.model(), "--iterations", "2", "--restarts", "1", "--out", self.path("i")],
+            "invert": ["invert", self.made("u"), "--model", self.model(), "--attack.iterations", "2", "--attack.restarts", "1", "--out", self.path("i")],
             "evade": ["evade", self.model(), "--data", "digits", "--images", "4", "--iterations", "1", "--lint-images", "0"],
             "train": [*SMALL, "--out", self.path("train")],
             "demo": ["demo", "--data", "digits", "--scale", "smoke", "--out", self.path("s"), "--dry-run"],

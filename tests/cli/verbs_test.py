@@ -99,7 +99,7 @@ class Verbs(Case):
         captured = json.loads(self.ok("capture", model, "--data", "digits", "--images", "3", "--out", update, "--truth", truth, "--json"))
         self.assertEqual(captured["images"][0]["image"], 3)
         self.assertGreater(captured["gradient_norm"], 0)
-        attack = ["invert", update, "--model", model, "--restarts", "2", "--iterations", "40", "--out", self.path("i"), "--json"]
+        attack = ["invert", update, "--model", model, "--attack.restarts", "2", "--attack.iterations", "40", "--out", self.path("i"), "--json"]
         blind = json.loads(self.ok(*attack))
         self.assertNotIn("psnr", blind["images"][0])
         scored = json.loads(self.ok(*attack, "--truth", truth))

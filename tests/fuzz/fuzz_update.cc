@@ -1,6 +1,6 @@
 // Updates: whole files, and text that stands where their metadata describe the observation. What was read must be read
 // again.
-#include "pellucid/sharing/update.h"
+#include "pellucid/sharing/formats.h"
 
 #include "tests/fuzz/fuzz.h"
 
@@ -37,9 +37,9 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     core::Bytes bytes(data, data + size);
     if (text) bytes = described({bytes.begin(), bytes.end()});
     const auto observation = sharing::load_observation(nets::SafeTensorsFile(bytes, "input"), network());
-    if (observation.update.batch_size < 1 || observation.update.gradient.size() != 2) std::abort();
+    if (observation.update.protocol.batch_size < 1 || observation.update.gradient.size() != 2) std::abort();
     if (!observation.labels.empty() &&
-        static_cast<std::int64_t>(observation.labels.size()) != observation.update.batch_size)
+        static_cast<std::int64_t>(observation.labels.size()) != observation.update.protocol.batch_size)
       std::abort();
   });
 }

@@ -51,7 +51,7 @@ TEST(Score, LeavesOutSsimWhereItsWindowDoesNotFit) {
 
 TEST(ReadBack, OfSmallImagesLacksSsimAlone) {
   const Truth small{.images = tiny::images(1), .labels = torch::tensor({1})};
-  inversion::InversionOptions options;
+  inversion::Attack options;
   options.iterations = 2;
   options.restarts = 1;
   const auto read = read_back(tiny::balanced_lenet(), small, 0, options).reading;

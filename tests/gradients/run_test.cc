@@ -471,7 +471,8 @@ TEST(Attempt, KeepsWhatIsTheWorksOwn) {
 
 TEST_F(RunStudy, PairsBySeedAndStartNoise) {
   // A descent that does not move ends where it began.
-  const Json result = run(read({"attack.learning_rate = 0.0", "attack.l1 = 0.0", "attack.start = \"uniform\""}));
+  const Json result =
+      run(read({"attack.learning_rate = 0.0", "attack.terms[" l1 "] = 0.0", "attack.start = \"uniform\""}));
   std::map<std::int64_t, std::set<std::string>> pictures;
   for (const auto& image : result["gallery"]) {
     for (const auto& r : image["readings"]) pictures[image["image"]].insert(r["png"].get<std::string>());

@@ -83,7 +83,7 @@ TEST_F(ReadStudy, LaysScaleAndChangesOver) {
   const auto changed = read(kTwoAxes, "small", {"images = 5", "training.epochs=7", "attack.preset=\"ig\""});
   EXPECT_EQ(changed.items, 5);
   EXPECT_EQ(settings(changed.groups[0].settings).training.epochs, 7);
-  EXPECT_EQ(settings(changed.groups[0].settings).attack.iterations, inversion::preset("ig").options.iterations);
+  EXPECT_EQ(settings(changed.groups[0].settings).attack.iterations, inversion::preset("ig").attack.iterations);
   EXPECT_EQ(read(kTwoAxes, "one").groups.size(), 1u) << "a scale's axes replace the study's";
   EXPECT_THAT(grid::scales(write("study.toml", kTwoAxes)), testing::UnorderedElementsAre("small", "one"));
 }

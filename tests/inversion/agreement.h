@@ -2,8 +2,8 @@
 #pragma once
 
 #include "pellucid/core/tensor.h"
-#include "pellucid/inversion/engine.h"
-#include "pellucid/inversion/tensor_engine.h"
+#include "pellucid/inversion/engine/engine.h"
+#include "pellucid/inversion/engine/tensor_engine.h"
 #include "pellucid/nets/zoo.h"
 
 #include "tests/inversion/observed.h"
@@ -95,10 +95,11 @@ inline Problem problem_of(const Case& c) {
   const Tensor truth = core::uniform(core::Stream(1, "truth"), batch_shape(spec, c.batch));
   std::vector<std::int64_t> labels;
   for (std::int64_t i = 0; i < c.batch; ++i) labels.push_back((3 * i + 1) % spec.classes);
-  sharing::Observation observation{.network = c.net,
-                                   .update = sharing::compute_update(c.net, truth, torch::tensor(labels), c.mode),
-                                   .labels = labels};
-  InversionOptions options;
+  sharing::Observation observation{
+      .network = c.net,
+      .update = sharing::compute_update(c.net, truth, torch::tensor(labels), {.mode = c.mode}),
+      .labels = labels};
+  Attack options;
   options.functional = c.functional;
   options.objective = c.objective;
   options.features = c.features;
@@ -154,7 +155,7 @@ Agreement compare(const Case& c, Precision precision = Precision::kFloat32, cons
   std::vector<double> losses(c.trials);
   const Tensor gradients =
       engine.evaluate(precision == Precision::kFloat64 ? images.to(torch::kFloat64) : images, losses);
-  const Matching reference(problem, Precision::kFloat64);
+  const DoubleBackward reference(problem, Precision::kFloat64);
   Agreement worst{.loss = 0, .gradient = 0, .reference = 0, .cosine = 1, .distance = INFINITY, .flips = 0};
   for (std::int64_t t = 0; t < c.trials; ++t) {
     const Tensor trial = images.slice(0, t * c.batch, (t + 1) * c.batch);
@@ -169,7 +170,7 @@ Agreement compare(const Case& c, Precision precision = Precision::kFloat32, cons
       ++worst.flips;
       continue;
     }
-    const Matched rounded = Matching(problem, Precision::kFloat32)(trial);
+    const Matched rounded = DoubleBackward(problem, Precision::kFloat32)(trial);
     const double reference_error =
         ((rounded.gradient.to(torch::kFloat64) - expected.gradient).norm() / expected.gradient.norm()).item<double>();
     worst.reference = std::max(worst.reference, reference_error);

@@ -1,4 +1,4 @@
-#include "pellucid/inversion/matching.h"
+#include "pellucid/inversion/double_backward.h"
 #include "pellucid/inversion/reconstruct.h"
 
 #include "tests/core/expect_error.h"
@@ -25,7 +25,7 @@ sharing::Observation with_margin(float margin) {
   return tiny::observed(tiny::constant_logits({margin, 0}), tiny::images(1), torch::tensor({0}));
 }
 
-const InversionOptions kIg = preset("ig").options, kResidual = preset("residual").options;
+const Attack kIg = preset("ig").attack, kResidual = preset("residual").attack;
 
 TEST(Diagnose, FindsNothingWhereNothingIsWrong) {
   EXPECT_THAT(tiny::causes(tiny::observed_lenet(), kResidual, with_loss(0.01)), IsEmpty());
@@ -80,7 +80,7 @@ TEST(Diagnose, ComparesWithWhatALongerRunReaches) {
   const auto observation = tiny::observed_lenet();
   auto options = kResidual;
   options.restarts = 1;
-  options.tv = options.l1 = 0;
+  options.terms = {};
   options.iterations = 1;
   EXPECT_THAT(tiny::causes(observation, options, choose({run_trial(observation, options, 0)})),
               testing::Contains(HasSubstr("not-converged")));
@@ -99,7 +99,7 @@ TEST(Diagnose, NamesDropoutInTheClient) {
   const auto network = tiny::network(tiny::spec("small_cnn", 28));
   auto observation = tiny::observed(network, tiny::images(1, 0, 28), torch::tensor({0}));
   EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), IsEmpty());
-  observation.update.mode = nets::Mode::kTraining;
+  observation.update.protocol.mode = nets::Mode::kTraining;
   EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)), ElementsAre(HasSubstr("dropout: ")));
 }
 
@@ -146,7 +146,7 @@ TEST(Diagnose, NamesAWrongLabelAmongThoseOfABatch) {
 
 TEST(Diagnose, NamesAGradientThatIsNotOfOneImage) {
   auto observation = tiny::observed(tiny::balanced_lenet(), tiny::images(4), torch::tensor({0, 1, 1, 3}));
-  observation.update.batch_size = 1;
+  observation.update.protocol.batch_size = 1;
   EXPECT_THAT(tiny::causes(observation, kResidual, with_loss(0.01)),
               ElementsAre(HasSubstr("not-as-described: the last bias's gradient is not that of the mean cross-entropy "
                                     "over 1 image, where at most as many classes are "
@@ -164,8 +164,8 @@ TEST(LabelRead, IsTheClassThatIsNegative) {
 }
 
 TEST(CheckApplies, RefusesBeforeAnyWork) {
-  const auto refused = [](const sharing::Observation& observation, const InversionOptions& options,
-                          core::ErrorKind kind, const std::string& message) {
+  const auto refused = [](const sharing::Observation& observation, const Attack& options, core::ErrorKind kind,
+                          const std::string& message) {
     core::expect_error([&] { check_applies(observation, options); }, kind, message);
   };
   auto batch = tiny::observed(tiny::balanced_lenet(), tiny::images(2), torch::tensor({0, 1}));
@@ -178,7 +178,7 @@ TEST(CheckApplies, RefusesBeforeAnyWork) {
   tiny::scale(zero.update, 0);
   refused(zero, kIg, core::ErrorKind::kModel, "the observed gradient is zero everywhere");
   auto vast = tiny::observed_lenet();
-  vast.update.batch_size = std::int64_t{1} << 50;
+  vast.update.protocol.batch_size = std::int64_t{1} << 50;
   refused(vast, kIg, core::ErrorKind::kData, "of memory, and");
   core::expect_error([&] { (void)reconstruct(vast, kIg, {}); }, core::ErrorKind::kData, "of memory, and");
 }

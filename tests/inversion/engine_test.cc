@@ -44,8 +44,8 @@ TEST(Engine, EqualsDoubleBackwardWithFeaturesMatched) {
   without.features = 0;
   expect_agreement(with, "features");
   const Tensor trial = trial_images(with).slice(0, 0, 1).to(torch::kFloat64);
-  EXPECT_GT(Matching(problem_of(with), Precision::kFloat64)(trial).matching_loss,
-            1.1 * Matching(problem_of(without), Precision::kFloat64)(trial).matching_loss);
+  EXPECT_GT(DoubleBackward(problem_of(with), Precision::kFloat64)(trial).matching_loss,
+            1.1 * DoubleBackward(problem_of(without), Precision::kFloat64)(trial).matching_loss);
 }
 
 TEST(Engine, EqualsDoubleBackwardForEveryKindOfLayer) {
@@ -184,13 +184,13 @@ TEST(Engine, FollowsAGradientWhoseSquareUnderflows) {
   const auto observation = tiny::observed_with_margin(60);
   const auto labels = infer_labels(observation);
   for (const auto functional : {Functional::kLoss, Functional::kResidual}) {
-    InversionOptions options;
+    Attack options;
     options.functional = functional;
     options.objective = Objective::kCosine;
     options.features = 0;
     const Problem problem = make_problem(observation, options, labels);
     const Tensor trial = tiny::images(1, 7);
-    const Matched expected = Matching(problem, Precision::kFloat64)(trial.to(torch::kFloat64));
+    const Matched expected = DoubleBackward(problem, Precision::kFloat64)(trial.to(torch::kFloat64));
     Engine engine(problem, 1, Precision::kFloat32);
     std::vector<double> losses(1);
     const Tensor gradient = engine.evaluate(trial, losses);

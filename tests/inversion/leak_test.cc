@@ -1,5 +1,5 @@
 // The controls: attacks that must win, attacks that must lose, and confidence that defeats one of them.
-#include "pellucid/inversion/matching.h"
+#include "pellucid/inversion/double_backward.h"
 #include "pellucid/inversion/reconstruct.h"
 
 #include "tests/inversion/observed.h"
@@ -9,16 +9,16 @@
 namespace pellucid::inversion {
 namespace {
 
-InversionOptions attack(const std::string& name) {
-  InversionOptions options = preset(name).options;
+Attack attack(const std::string& name) {
+  Attack options = preset(name).attack;
   options.iterations = 150;
   options.restarts = 2;
-  options.tv = 0;
+  options.terms["tv"] = 0;
   options.keep = Keep::kBest;
   return options;
 }
 
-double psnr_of(const sharing::Observation& observation, const InversionOptions& options) {
+double psnr_of(const sharing::Observation& observation, const Attack& options) {
   const auto reconstruction = reconstruct(observation, options, {});
   return tiny::psnr(reconstruction.trials[reconstruction.chosen].images, tiny::images(1));
 }

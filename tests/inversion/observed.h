@@ -1,7 +1,9 @@
 // What a client with a tiny network would share, for the tests of the attacks.
 #pragma once
 
-#include "pellucid/inversion/reconstruct.h"
+#include "pellucid/inversion/diagnose.h"
+#include "pellucid/inversion/double_backward.h"
+#include "pellucid/inversion/labels.h"
 #include "pellucid/sharing/update.h"
 
 #include "tests/evasion/tiny.h"
@@ -10,7 +12,7 @@ namespace pellucid::tiny {
 
 inline sharing::Observation observed(const nets::Network& network, const Tensor& images, const Tensor& labels,
                                      nets::Mode mode = nets::Mode::kEvaluation) {
-  return {.network = network, .update = sharing::compute_update(network, images, labels, mode), .labels = {}};
+  return {.network = network, .update = sharing::compute_update(network, images, labels, {.mode = mode}), .labels = {}};
 }
 
 /// The gradient of the first image of `images(1)`, labelled 1, in `balanced_lenet`.
@@ -28,14 +30,19 @@ inline void scale(sharing::Update& update, double factor) {
   for (auto& [name, tensor] : update.gradient) tensor = tensor * factor;
 }
 
+/// The matching loss of an attack by double backward, in the attack's precision or in float64.
+inline inversion::DoubleBackward reference(const sharing::Observation& observation, const inversion::Attack& attack,
+                                           const std::vector<std::int64_t>& labels) {
+  return {inversion::make_problem(observation, attack, labels), attack.precision};
+}
+
 /// In dB, of images in [0, 1].
 inline double psnr(const Tensor& a, const Tensor& b) {
   return -10 * std::log10((a - b).to(torch::kFloat64).square().mean().item<double>());
 }
 
 /// What `inversion::diagnose` finds, each as "code: sentence".
-inline std::vector<std::string> causes(const sharing::Observation& observation,
-                                       const inversion::InversionOptions& options,
+inline std::vector<std::string> causes(const sharing::Observation& observation, const inversion::Attack& options,
                                        const inversion::Reconstruction& reconstruction) {
   std::vector<std::string> list;
   for (const auto& d : inversion::diagnose(observation, options, reconstruction))

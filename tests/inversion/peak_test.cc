@@ -1,6 +1,6 @@
-#include "pellucid/inversion/peak.h"
+#include "pellucid/inversion/engine/peak.h"
 
-#include "pellucid/inversion/engine.h"
+#include "pellucid/inversion/engine/engine.h"
 #include "pellucid/nets/zoo.h"
 
 #include "tests/inversion/observed.h"
@@ -20,7 +20,7 @@ double thread_seconds() {
 std::int64_t macs(const nets::Network& network, std::int64_t trials) {
   const auto& input = network.architecture.spec.input;
   const auto observation = tiny::observed(network, torch::rand({1, input[0], input[1], input[2]}), torch::tensor({0}));
-  return Engine(make_problem(observation, preset("ig").options, {0}), trials, Precision::kFloat32).macs();
+  return Engine(make_problem(observation, preset("ig").attack, {0}), trials, Precision::kFloat32).macs();
 }
 
 // A linear layer from 4 to 3 values, one image: six products, and the Gram matrices of one position each.

@@ -134,7 +134,7 @@ TEST(TensorEngine, SaysWhatItLacks) {
 
 TEST(TensorEngine, DescendsAsTheEngineDoes) {
   const auto observation = tiny::observed_lenet();
-  InversionOptions options;
+  Attack options;
   options.iterations = 40;
   options.restarts = 2;
   const auto expected = run_trials(observation, options, 0, 2);
@@ -155,7 +155,7 @@ TEST(TensorEngine, DescendsAsTheEngineDoes) {
 }
 
 TEST(Reconstruct, RefusesAPrecisionThatTheDeviceHasNot) {
-  InversionOptions options;
+  Attack options;
   options.precision = Precision::kTf32;
   core::expect_error([&] { (void)reconstruct(tiny::observed_lenet(), options, {}); }, ErrorKind::kUsage,
                      "got tf32 on the cpu, expected float32 or a CUDA device");
@@ -200,7 +200,7 @@ TEST_F(OnCuda, EqualsDoubleBackward) {
 
 TEST_F(OnCuda, DescendsAsOnTheCpuAndTheSameTwice) {
   const auto observation = tiny::observed_lenet();
-  InversionOptions options;
+  Attack options;
   options.iterations = 40;
   options.restarts = 2;
   const auto expected = run_trials(observation, options, 0, 2);

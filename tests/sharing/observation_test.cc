@@ -1,7 +1,7 @@
 #include "pellucid/core/file.h"
 #include "pellucid/core/memory.h"
 #include "pellucid/nets/safetensors.h"
-#include "pellucid/sharing/update.h"
+#include "pellucid/sharing/formats.h"
 
 #include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
@@ -31,7 +31,7 @@ struct ObservationFile : testing::Test {
   }
   Observation observation() {
     return {.network = network,
-            .update = compute_update(network, images, labels, nets::Mode::kTraining),
+            .update = compute_update(network, images, labels, {.mode = nets::Mode::kTraining}),
             .labels = {3, 1},
             .id = 42};
   }
@@ -58,8 +58,8 @@ TEST_F(ObservationFile, ComesBackToTheBit) {
   save_observation(observation(), path);
   const Observation got = load_observation(path, network);
   EXPECT_TRUE(tiny::same_bits(got.update.gradient, observation().update.gradient));
-  EXPECT_EQ(got.update.batch_size, 2);
-  EXPECT_EQ(got.update.mode, nets::Mode::kTraining);
+  EXPECT_EQ(got.update.protocol.batch_size, 2);
+  EXPECT_EQ(got.update.protocol.mode, nets::Mode::kTraining);
   EXPECT_EQ(got.update.model, nets::fingerprint(network));
   EXPECT_EQ(got.labels, (std::vector<std::int64_t>{1, 3}));
   EXPECT_EQ(got.network.classes, network.classes);
@@ -157,11 +157,29 @@ TEST_F(ObservationFile, RefusesValuesThatAreNotFinite) {
 TEST_F(ObservationFile, KeepsLabelsBackThatWereNotShared) {
   auto kept = observation();
   kept.labels = {};
-  kept.update.mode = nets::Mode::kEvaluation;
+  kept.update.protocol.mode = nets::Mode::kEvaluation;
   save_observation(kept, path);
   const Observation got = load_observation(path, network);
   EXPECT_TRUE(got.labels.empty());
-  EXPECT_EQ(got.update.mode, nets::Mode::kEvaluation);
+  EXPECT_EQ(got.update.protocol.mode, nets::Mode::kEvaluation);
+}
+
+TEST_F(ObservationFile, SaysWhatTheClientDidToTheUpdate) {
+  auto changed = observation();
+  changed.update.protocol.mechanisms = {{"clip", 1}, {"gaussian", 0.01}};
+  save_observation(changed, path);
+  EXPECT_EQ(load_observation(path, network).update.protocol.mechanisms, changed.update.protocol.mechanisms);
+  EXPECT_THAT(describe(changed),
+              testing::HasSubstr("in training mode, changed by clip 1, gaussian 0.01, and the labels"));
+  expect_refusal_of("mechanisms: got \"clop\", expected clip or gaussian", "mechanisms", "clop 1");
+  expect_refusal_of("mechanisms: got 1, expected a text", "mechanisms", 1);
+}
+
+TEST_F(ObservationFile, IsReadInAnyFormatOfTheList) {
+  for (const auto& format : formats()) EXPECT_FALSE(format.name.empty() || format.summary.empty());
+  EXPECT_EQ(formats().front().extension, ".safetensors");
+  save_observation(observation(), folder / "update");  // without an extension
+  EXPECT_EQ(load_observation(folder / "update", network).update.protocol.batch_size, 2);
 }
 
 TEST_F(ObservationFile, HoldsNoImage) {
@@ -278,7 +296,7 @@ TEST(Digest, IsOfTheGradientAlone) {
   auto update = compute_update(network, tiny::images(1), tiny::labels(1));
   const auto before = digest(update);
   EXPECT_EQ(before.size(), 64u);
-  update.batch_size = 3;
+  update.protocol.batch_size = 3;
   EXPECT_EQ(digest(update), before);
   EXPECT_NE(digest(compute_update(network, tiny::images(1, 1), tiny::labels(1))), before);
 }

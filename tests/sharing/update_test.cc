@@ -28,7 +28,7 @@ TEST(ComputeUpdate, IsTheGradientOfTheMeanCrossEntropy) {
   const Tensor images = tiny::images(3);
   for (const auto& network : {tiny::network(tiny::spec()), tiny::normed()}) {
     for (const auto mode : {nets::Mode::kEvaluation, nets::Mode::kTraining}) {
-      const Update update = compute_update(network, images, labels, mode);
+      const Update update = compute_update(network, images, labels, {.mode = mode});
       const auto expected = exact_gradient(network, images, labels, mode);
       ASSERT_EQ(update.gradient.size(), expected.size());
       for (const auto& [name, tensor] : update.gradient) {
@@ -67,9 +67,9 @@ TEST(ComputeUpdate, IsTheMeanOverTheBatch) {
 
 TEST(ComputeUpdate, SaysHowItWasComputed) {
   const nets::Network network = tiny::network(tiny::spec());
-  const Update update = compute_update(network, tiny::images(2), tiny::labels(2), nets::Mode::kTraining);
-  EXPECT_EQ(update.batch_size, 2);
-  EXPECT_EQ(update.mode, nets::Mode::kTraining);
+  const Update update = compute_update(network, tiny::images(2), tiny::labels(2), {.mode = nets::Mode::kTraining});
+  EXPECT_EQ(update.protocol.batch_size, 2);
+  EXPECT_EQ(update.protocol.mode, nets::Mode::kTraining);
   EXPECT_EQ(update.model, nets::fingerprint(network));
 }
 
@@ -78,7 +78,7 @@ TEST(ComputeUpdate, UsesTheStatisticsOfItsMode) {
   const nets::TensorMap before = nets::converted(network.state, torch::kFloat32);
   const Tensor images = tiny::images(2), labels = tiny::labels(2);
   const Update evaluation = compute_update(network, images, labels);
-  const Update training = compute_update(network, images, labels, nets::Mode::kTraining);
+  const Update training = compute_update(network, images, labels, {.mode = nets::Mode::kTraining});
   EXPECT_FALSE(tiny::same_bits(evaluation.gradient, training.gradient));
   EXPECT_TRUE(tiny::same_bits(network.state, before));
 }
@@ -87,7 +87,8 @@ TEST(ComputeUpdate, DropsWhatTheClientDrops) {
   nets::Network network = tiny::network(tiny::spec("small_cnn", 16));
   network.state.at("classifier.fc3.weight") = core::normal(core::Stream(0, "test"), {tiny::kClasses, 200});
   const auto update = [&](std::optional<core::Stream> dropout) {
-    return compute_update(network, tiny::images(1, 0, 16), tiny::labels(1), nets::Mode::kTraining, std::move(dropout))
+    return compute_update(network, tiny::images(1, 0, 16), tiny::labels(1), {.mode = nets::Mode::kTraining},
+                          std::move(dropout))
         .gradient;
   };
   const auto first = update(core::Stream(0, "dropout"));

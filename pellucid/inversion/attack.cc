@@ -1,0 +1,126 @@
+#include "pellucid/inversion/attack.h"
+
+#include "pellucid/core/config.h"
+#include "pellucid/core/error.h"
+#include "pellucid/inversion/labels.h"
+#include "pellucid/inversion/optimisers.h"
+#include "pellucid/inversion/solvers.h"
+#include "pellucid/inversion/starts.h"
+#include "pellucid/inversion/terms.h"
+
+namespace pellucid::inversion {
+
+std::vector<std::pair<std::string, std::string_view>> embedded_presets();  // presets/*.toml, written by the build
+
+namespace {
+
+using core::Error;
+using core::ErrorKind;
+
+constexpr const char* kDefaultPreset = "residual";
+
+// The names of a registry's rows, as values of a setting.
+template <typename Row>
+core::Choices<std::string> names(const std::vector<Row>& rows, std::vector<std::string> before = {}) {
+  core::Choices<std::string> list;
+  for (const auto& name : before) list.emplace_back(name, name);
+  for (const auto& row : rows) list.emplace_back(row.name, row.name);
+  return list;
+}
+
+// "what it is for: name (summary), name (summary)".
+template <typename Row>
+std::string help(const std::string& what, const std::vector<Row>& rows) {
+  std::vector<std::string> each;
+  for (const auto& row : rows) each.push_back(fmt::format("{} ({})", row.name, row.summary));
+  return fmt::format("{}: {}", what, fmt::join(each, ", "));
+}
+
+}  // namespace
+
+core::Fields fields(Attack& o) {
+  core::Fields list = {
+      core::field("solver", o.solver, help("how images are found", solvers()), names(solvers())),
+      core::field("functional", o.functional, "whose gradient is matched: the loss at the label, or <residual, logits>",
+                  core::Choices<Functional>{{"loss", Functional::kLoss}, {"residual", Functional::kResidual}}),
+      core::field("objective", o.objective,
+                  "how two gradients are compared: cosine distance, or squared distance over |g*|^2",
+                  core::Choices<Objective>{{"cosine", Objective::kCosine}, {"l2", Objective::kL2}}),
+      core::field("features", o.features,
+                  "weight of the distance from the first linear layer's input, read off its gradient; one image; 0 "
+                  "disables it",
+                  0, 1e6),
+      core::field("labels", o.labels,
+                  "where the labels come from: shared by the client, read off the last bias (idlg), "
+                  "or the first that applies (auto)",
+                  names(label_strategies(), {"auto"})),
+      core::field("iterations", o.iterations, "steps of the optimiser in each restart", 1, 10'000'000),
+      core::field("restarts", o.restarts, "independent starts; the lowest matching loss is chosen", 1, 10'000),
+  };
+  for (const auto& term : terms())
+    list.push_back(core::field(term.name, o.terms[term.name], term.summary + "; 0 disables it", 0, 1e6));
+  const core::Fields rest = {
+      core::field("learning_rate", o.learning_rate, "learning rate of the optimiser, in the network's normalised units",
+                  0, 1e6),
+      core::field("decay", o.decay,
+                  "how the learning rate falls: not at all, to a tenth after 3/8, 5/8 and 7/8, or along a cosine",
+                  core::Choices<Decay>{{"none", Decay::kNone}, {"step", Decay::kStep}, {"cosine", Decay::kCosine}}),
+      core::field("optimiser", o.optimiser, "what steps along the gradient", names(optimisers())),
+      core::field("sign", o.sign, "feed the optimiser the sign of the gradient"),
+      core::field("box", o.box, "clamp the pixels to [0, 1] after each step"),
+      core::field("start", o.start, help("where a restart begins", starts()), names(starts())),
+      core::field("keep", o.keep, "which iterate is the result",
+                  core::Choices<Keep>{{"last", Keep::kLast}, {"best", Keep::kBest}}),
+      core::field(
+          "method", o.method,
+          "what computes the matching: the engine (on a CUDA device the tensor engine), the tensor engine, or "
+          "double backward, their reference",
+          core::Choices<Method>{
+              {"engine", Method::kEngine}, {"tensor", Method::kTensor}, {"double_backward", Method::kDoubleBackward}}),
+      core::field("precision", o.precision,
+                  "the attacker's arithmetic; tf32 needs a CUDA device; mixed is float32 on a processor without brain "
+                  "floats (AVX-512); float64 goes by double backward or the tensor engine",
+                  core::Choices<Precision>{{"float32", Precision::kFloat32},
+                                           {"tf32", Precision::kTf32},
+                                           {"mixed", Precision::kMixed},
+                                           {"float64", Precision::kFloat64}}),
+      core::field("seed", o.seed, "seed of the start noise"),
+  };
+  list.insert(list.end(), rest.begin(), rest.end());
+  return list;
+}
+
+Preset parse_preset(const std::string& name, std::string_view toml) {
+  Preset preset{.name = name, .summary = {}, .source = {}, .attack = {}};
+  const auto where = fmt::format("presets/{}.toml", name);
+  core::Json document = core::parse_toml(toml, where);
+  const core::Json attack = document.value("attack", core::Json::object());
+  document.erase("attack");
+  core::assign({core::field("summary", preset.summary, ""), core::field("source", preset.source, "")}, document, where);
+  if (preset.summary.empty() || preset.source.empty())
+    throw Error(ErrorKind::kUsage, "{}: got no summary or no source, expected both", where);
+  core::assign(fields(preset.attack), attack, where + ": [attack]");
+  return preset;
+}
+
+const std::vector<Preset>& presets() {
+  static const std::vector<Preset> list = [] {
+    std::vector<Preset> read;
+    for (const auto& [name, text] : embedded_presets())
+      read.insert(name == kDefaultPreset ? read.begin() : read.end(), parse_preset(name, text));
+    return read;
+  }();
+  return list;
+}
+
+const Preset& preset(const std::string& name) {
+  std::vector<std::string> known;
+  for (const auto& candidate : presets()) {
+    if (candidate.name == name) return candidate;
+    known.push_back(candidate.name);
+  }
+  throw Error(ErrorKind::kUsage, "attack: got \"{}\", expected {}{}", name, core::join_choices(known),
+              core::suggestion(name, known));
+}
+
+}  // namespace pellucid::inversion

@@ -1,0 +1,86 @@
+#include "pellucid/inversion/double_backward.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace pellucid::inversion {
+namespace {
+
+// <a, b> over all tensors together, each with its weight.
+Tensor inner(const std::vector<Tensor>& a, const std::vector<Tensor>& b, const std::vector<double>& weights) {
+  Tensor sum = weights[0] * (a[0] * b[0]).sum();
+  for (std::size_t i = 1; i < a.size(); ++i) sum = sum + weights[i] * (a[i] * b[i]).sum();
+  return sum;
+}
+
+// The largest absolute value over all tensors together, as a constant.
+Tensor largest(const std::vector<Tensor>& tensors) {
+  std::vector<Tensor> each;
+  for (const auto& tensor : tensors) each.push_back(tensor.detach().abs().max());
+  return torch::stack(each).max();
+}
+
+}  // namespace
+
+DoubleBackward::DoubleBackward(const Problem& problem, Precision precision)
+    : architecture_(problem.architecture),
+      protocol_(problem.protocol),
+      functional_(problem.functional),
+      objective_(problem.objective),
+      weights_(problem.weights),
+      scale_(problem.scale) {
+  const auto type = precision == Precision::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  leaves_ = nets::with_gradients({.architecture = architecture_, .state = nets::converted(problem.state, type)});
+  for (const auto& tensor : problem.observed) observed_.push_back(tensor.to(type));
+  labels_ = problem.labels.to(type);
+  if (problem.residual.defined()) residual_ = problem.residual.to(type);
+  features_weight_ = 0;
+  if (!problem.features_of.empty()) {
+    const auto& layers = architecture_.layers;
+    const auto linear =
+        std::find_if(layers.begin(), layers.end(), [&](const nets::Layer& l) { return l.name == problem.features_of; });
+    before_features_ = {.spec = architecture_.spec,
+                        .layers = {layers.begin(), layers.begin() + linear->inputs.front() + 1}};
+    features_ = problem.features.to(type);
+    features_weight_ = problem.features_weight /
+                       std::max(problem.features.square().sum().item<double>(), std::numeric_limits<double>::min());
+  }
+}
+
+Tensor DoubleBackward::functional(const Tensor& logits) const {
+  if (functional_ == Functional::kResidual) return (residual_ * logits).sum();
+  return at::cross_entropy_loss(logits, labels_) * scale_;
+}
+
+Tensor DoubleBackward::distance(const std::vector<Tensor>& gradients) const {
+  if (objective_ == Objective::kCosine) {
+    const Tensor unit = largest(gradients);
+    std::vector<Tensor> scaled;
+    for (const auto& gradient : gradients) scaled.push_back(gradient / unit);
+    return 1 - inner(scaled, observed_, weights_) /
+                   (inner(scaled, scaled, weights_).sqrt() * inner(observed_, observed_, weights_).sqrt());
+  }
+  std::vector<Tensor> difference;
+  for (std::size_t i = 0; i < gradients.size(); ++i) difference.push_back(gradients[i] - observed_[i]);
+  return inner(difference, difference, weights_);
+}
+
+Tensor DoubleBackward::matching_loss(const Tensor& x, bool differentiable) const {
+  Tensor loss = distance(sharing::simulate(
+      protocol_, architecture_, leaves_, x, [this](const Tensor& logits) { return functional(logits); }, std::nullopt,
+      differentiable));
+  if (features_weight_ > 0) {
+    const Tensor features = nets::evaluate(before_features_, leaves_.state, x, protocol_.mode).logits.flatten();
+    loss = loss + features_weight_ * (features - features_).square().sum();
+  }
+  return loss;
+}
+
+Matched DoubleBackward::operator()(const Tensor& images) const {
+  const Tensor x = images.detach().requires_grad_(true), loss = matching_loss(x, true);
+  return {.matching_loss = loss.item<double>(), .gradient = torch::autograd::grad({loss}, {x})[0]};
+}
+
+double DoubleBackward::loss(const Tensor& images) const { return matching_loss(images.detach(), false).item<double>(); }
+
+}  // namespace pellucid::inversion

@@ -1,0 +1,51 @@
+// The matching loss and its gradient by differentiating twice: the reference for the engine.
+#pragma once
+
+#include "pellucid/inversion/problem.h"
+
+namespace pellucid::inversion {
+
+/// The matching loss of one trial, and its gradient by the images, (B, C, H, W), in pixels' units.
+struct Matched {
+  double matching_loss;  ///< the distance of the gradients, and of the features where they are matched; comparable
+                         ///< between restarts of one attack
+  Tensor gradient;
+};
+
+/// What runs where the engine (engine/engine.h) cannot, and what every result is evaluated by.
+///
+/// Scaled arithmetic: the observed gradient is divided by its norm and so is what is differentiated at the trial, so
+/// that gradients of norm 1e-30 are matched as well as those of norm 1; norms are taken after dividing by the largest
+/// entry.
+///
+/// Holds no state that its methods change: threads may share it.
+class DoubleBackward {
+ public:
+  /// @param precision kFloat32 or kFloat64.
+  DoubleBackward(const Problem& problem, Precision precision);
+
+  [[nodiscard]] Matched operator()(const Tensor& images) const;
+  /// The matching loss alone.
+  [[nodiscard]] double loss(const Tensor& images) const;
+
+ private:
+  [[nodiscard]] Tensor functional(const Tensor& logits) const;
+  [[nodiscard]] Tensor distance(const std::vector<Tensor>& gradients) const;
+  [[nodiscard]] Tensor matching_loss(const Tensor& images, bool differentiable) const;
+
+  nets::Architecture architecture_;
+  sharing::Protocol protocol_;
+  Functional functional_;
+  Objective objective_;
+  nets::Leaves leaves_;
+  std::vector<Tensor> observed_;  // over the norm
+  std::vector<double> weights_;
+  double scale_;                        // 1 / norm
+  Tensor labels_;                       // (B, classes)
+  Tensor residual_;                     // (1, classes), over the norm
+  nets::Architecture before_features_;  // the layers up to the features
+  Tensor features_;
+  double features_weight_;  // over |h*|^2
+};
+
+}  // namespace pellucid::inversion

@@ -1,0 +1,39 @@
+// The solver that descends: matching gradient, terms, optimiser, box, of several trials side by side; in operations on
+// tensors alone, so that a CUDA device runs an iteration as one recorded graph.
+#pragma once
+
+#include "pellucid/inversion/attack.h"
+#include "pellucid/inversion/candidate.h"
+#include "pellucid/inversion/matching.h"
+#include "pellucid/inversion/trial.h"
+#include "pellucid/sharing/update.h"
+
+#include <span>
+
+namespace pellucid::inversion {
+
+/// The learning rate of a step. `Decay::kStep` falls at iterations // 2.667, // 1.6 and // 1.142 (3/8, 5/8 and 7/8 of
+/// them, with the published code's rounding). @param iteration 0 for the first.
+[[nodiscard]] double learning_rate(const Attack& attack, std::int64_t iteration);
+
+/// The descent, in the network's normalised units z = (x - mean)/deviation (pixels where it normalises nothing):
+/// objective = matching loss + the terms; its gradient, or the sign of it, goes to the optimiser; the learning rate
+/// falls as `decay` says; pixels are clamped to [0, 1] after each step.
+///
+/// Source: Geiping et al. 2020, arXiv:2003.14053, section 4, and its published code for schedule and signs. Deviates:
+/// gradients are scaled before squaring, where the published code underflows.
+///
+/// Restarts run side by side in one engine, each as alone (without AVX-512 up to rounding, docs/engine.md).
+/// @throws Error(kUsage) or Error(kModel) as `make_problem`.
+/// @throws Error(kStopped) between iterations if a stop was asked for.
+[[nodiscard]] std::vector<Trial> optimise(const sharing::Observation& observation, const Attack& attack,
+                                          std::int64_t first, std::int64_t count, const torch::Device& device);
+
+/// The descent of given starts.
+/// @param z (trials * B, C, H, W), the starts in `units`, of the type and on the device where everything is computed.
+/// @param trials out: what each came to. `images` stays undefined where not even the start could be evaluated.
+/// @throws Error(kStopped) between iterations if a stop was asked for.
+void descend(const Matching& matching, const Units& units, const Tensor& z, const Attack& attack,
+             std::span<Trial> trials);
+
+}  // namespace pellucid::inversion

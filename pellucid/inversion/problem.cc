@@ -1,0 +1,77 @@
+#include "pellucid/inversion/problem.h"
+
+#include "pellucid/core/error.h"
+#include "pellucid/core/memory.h"
+#include "pellucid/inversion/analytic.h"
+#include "pellucid/inversion/labels.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace pellucid::inversion {
+
+using core::Error;
+using core::ErrorKind;
+
+Problem make_problem(const sharing::Observation& observation, const Attack& attack,
+                     const std::vector<std::int64_t>& labels) {
+  const double norm = sharing::gradient_norm(observation.update);
+  if (!std::isfinite(norm))
+    throw Error(ErrorKind::kModel, "the observed gradient: got values that are not finite, nothing can be matched");
+  if (norm == 0) throw Error(ErrorKind::kModel, "the observed gradient is zero everywhere: nothing can be matched");
+  auto scaled = [&](const Tensor& tensor) { return tensor.to(torch::kFloat64) / norm; };
+  const auto& architecture = observation.network.architecture;
+  core::require_memory(
+      labels.size() * static_cast<std::uint64_t>(architecture.spec.classes) * 2 * sizeof(double),
+      fmt::format("the labels of a batch of {} with {} classes", labels.size(), architecture.spec.classes));
+  Problem problem{
+      .architecture = architecture,
+      .state = observation.network.state,
+      .protocol = observation.update.protocol,
+      .functional = attack.functional,
+      .objective = attack.objective,
+      .observed = {},
+      .weights = {},
+      .scale = 1 / norm,
+      .labels = torch::one_hot(torch::tensor(labels, torch::kInt64), architecture.spec.classes).to(torch::kFloat64),
+      .residual = {}};
+  for (const auto& name : nets::parameter_names(architecture))
+    problem.observed.push_back(scaled(observation.update.gradient.at(name)));
+  problem.weights.assign(problem.observed.size(), 1);
+  if (attack.functional == Functional::kResidual) {
+    if (problem.protocol.batch_size != 1) {
+      throw Error(ErrorKind::kUsage, "the residual attack: got a batch of {}, expected one image; use ig",
+                  problem.protocol.batch_size);
+    }
+    problem.residual = scaled(residual_at_logits(observation)).unsqueeze(0);
+  }
+  if (attack.features > 0) {
+    if (problem.protocol.batch_size != 1) {
+      throw Error(
+          ErrorKind::kUsage,
+          "features: a linear layer's input can be read off a batch of one only (got {}); expected features = 0",
+          problem.protocol.batch_size);
+    }
+    const auto& layers = architecture.layers;
+    const auto linear = std::find_if(layers.begin(), layers.end(),
+                                     [](const nets::Layer& l) { return std::holds_alternative<nets::Linear>(l.op); });
+    if (linear == layers.end())
+      throw Error(ErrorKind::kUsage, "features: {} has no linear layer; expected features = 0", architecture.spec.net);
+    problem.features_of = linear->name;
+    problem.features = linear_input(observation.update, linear->name);
+    problem.features_weight = attack.features;
+  }
+  return problem;
+}
+
+Problem on(Problem problem, const torch::Device& device) {
+  const auto move = [&](Tensor& tensor) {
+    if (tensor.defined()) tensor = tensor.to(device);
+  };
+  for (auto& [name, tensor] : problem.state) move(tensor);
+  for (auto& tensor : problem.observed) move(tensor);
+  for (auto* tensor : {&problem.labels, &problem.residual, &problem.features}) move(*tensor);
+  return problem;
+}
+
+}  // namespace pellucid::inversion

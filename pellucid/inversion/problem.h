@@ -1,0 +1,40 @@
+// What an attack matches with the update: everything that the matching loss depends on.
+#pragma once
+
+#include "pellucid/inversion/attack.h"
+#include "pellucid/sharing/update.h"
+
+#include <string>
+#include <vector>
+
+namespace pellucid::inversion {
+
+/// What is matched, checked, and scaled so that nothing under- or overflows.
+struct Problem {
+  nets::Architecture architecture;
+  nets::TensorMap state;
+  sharing::Protocol protocol;
+  Functional functional;
+  Objective objective;
+  std::vector<Tensor> observed;  ///< g* over its norm, float64, in the order of `nets::parameter_names`
+  std::vector<double> weights;   ///< of each parameter in the distance, in that order; 0 leaves it out
+  double scale;                  ///< 1 / |g*|: what the functional is multiplied by
+  Tensor labels;                 ///< (B, classes) float64, one-hot; not used by the residual functional
+  Tensor residual;               ///< (1, classes) float64, over |g*|; undefined for the loss
+  std::string features_of = {};  ///< the linear layer whose input is matched too; empty: none
+  Tensor features = {};          ///< that input h*, (in) float64, in PyTorch's order
+  double features_weight = 0;    ///< of |h - h*|^2 / |h*|^2 in the matching loss
+};
+
+/// @param labels of the batch; not used by the residual functional.
+/// @throws Error(kUsage) if the residual functional or the features are asked for but the batch is not one image.
+/// @throws Error(kUsage) if they are asked for but the network does not end in a linear layer, or has none.
+/// @throws Error(kModel) if the observed gradient is zero everywhere or not finite: nothing can be matched.
+/// @throws Error(kData) if the labels of the batch need more memory than is allowed.
+[[nodiscard]] Problem make_problem(const sharing::Observation& observation, const Attack& attack,
+                                   const std::vector<std::int64_t>& labels);
+
+/// The problem with its tensors there.
+[[nodiscard]] Problem on(Problem problem, const torch::Device& device);
+
+}  // namespace pellucid::inversion

@@ -1,0 +1,25 @@
+#include "pellucid/inversion/solvers.h"
+
+#include "pellucid/inversion/analytic.h"
+#include "pellucid/inversion/optimise.h"
+
+#include <algorithm>
+
+namespace pellucid::inversion {
+
+const std::vector<Solver>& solvers() {
+  static const std::vector<Solver> rows = {
+      {"optimise", "descends on the matching loss and the terms from each start",
+       "Zhu et al. 2019, arXiv:1906.08935; Geiping et al. 2020, arXiv:2003.14053",
+       [](const sharing::Observation&, const Attack&) { return std::optional<std::string>(); }, optimise},
+      {"analytic", "solves for the input of a network whose first layer is linear, exactly; one image",
+       "Phong et al. 2017, section 3; Geiping et al. 2020, proposition 3.1", analytic_lacks, analytic},
+  };
+  return rows;
+}
+
+const Solver& solver(const Attack& attack) {
+  return *std::find_if(solvers().begin(), solvers().end(), [&](const Solver& s) { return s.name == attack.solver; });
+}
+
+}  // namespace pellucid::inversion

@@ -1,0 +1,32 @@
+// How images are found: one row for each kind of attack.
+#pragma once
+
+#include "pellucid/inversion/attack.h"
+#include "pellucid/inversion/trial.h"
+#include "pellucid/sharing/update.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pellucid::inversion {
+
+/// A way from an observation to images. It only proposes: `reconstruct` clamps, evaluates again and chooses.
+struct Solver {
+  std::string name, summary, source;
+  /// Why it does not apply, and what would; nothing where it applies.
+  std::optional<std::string> (*lacks)(const sharing::Observation& observation, const Attack& attack);
+  /// Restarts first, ..., first + count - 1. Each depends on (observation, attack, its number) alone.
+  /// @throws Error(kUsage) or Error(kModel) where it does not apply after all, saying why.
+  /// @throws Error(kStopped) if a stop was asked for.
+  std::vector<Trial> (*solve)(const sharing::Observation& observation, const Attack& attack, std::int64_t first,
+                              std::int64_t count, const torch::Device& device);
+};
+
+/// Every solver, the one place that lists them.
+[[nodiscard]] const std::vector<Solver>& solvers();
+
+/// The attack's solver. @pre its name is one of them, which the settings check.
+[[nodiscard]] const Solver& solver(const Attack& attack);
+
+}  // namespace pellucid::inversion

@@ -1,0 +1,29 @@
+// What an attack prefers of an image beside the matching loss: one row each.
+#pragma once
+
+#include "pellucid/inversion/attack.h"
+#include "pellucid/inversion/candidate.h"
+
+#include <string>
+#include <vector>
+
+namespace pellucid::inversion {
+
+/// A term of an attack's objective that does not look at the update: a prior on images.
+struct TermEntry {
+  std::string name;     ///< the setting that holds its weight
+  std::string summary;  ///< one sentence; 0 leaves it out
+  std::string source;
+  Term (*make)(const Units& units, double weight);
+};
+
+/// Every term, the one place that lists them. A new one is a file in terms/ and a row.
+[[nodiscard]] const std::vector<TermEntry>& terms();
+
+/// The terms to which the attack gives a weight, summed.
+[[nodiscard]] Term prior(const Attack& attack, const Units& units);
+
+/// What a term adds to where nothing has been added yet.
+[[nodiscard]] Evaluated evaluate(const Term& term, const Candidate& candidate);
+
+}  // namespace pellucid::inversion

@@ -1,0 +1,100 @@
+#include "pellucid/sharing/mechanisms.h"
+
+#include "pellucid/core/error.h"
+#include "pellucid/core/fields.h"
+#include "pellucid/core/tensor.h"
+#include "pellucid/core/text.h"
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+namespace pellucid::sharing {
+namespace {
+
+using core::Error;
+using core::ErrorKind;
+
+void clip(nets::TensorMap& update, double norm, std::uint64_t /*seed*/) {
+  double square = 0;
+  for (const auto& [unused, tensor] : update) square += tensor.to(torch::kFloat64).square().sum().item<double>();
+  const double factor = norm / std::sqrt(square);
+  if (!(factor < 1)) return;
+  for (auto& [unused, tensor] : update) tensor = tensor * factor;
+}
+
+void gaussian(nets::TensorMap& update, double deviation, std::uint64_t seed) {
+  for (auto& [name, tensor] : update)
+    tensor = tensor + deviation * core::normal(core::Stream(seed, "gaussian mechanism " + name), tensor.sizes());
+}
+
+}  // namespace
+
+const std::vector<Mechanism>& mechanisms() {
+  static const std::vector<Mechanism> rows = {
+      {"clip", "scales the update so that its Euclidean norm, over all tensors together, is at most this",
+       "Abadi et al. 2016, arXiv:1607.00133, algorithm 1", "norm", clip},
+      // Floating-point noise: it measures the attack, and is not itself private (Mironov 2012).
+      {"gaussian", "adds normal noise to every value", "Abadi et al. 2016, arXiv:1607.00133, algorithm 1",
+       "standard deviation", gaussian},
+  };
+  return rows;
+}
+
+std::string to_string(const std::vector<MechanismUse>& uses) {
+  std::vector<std::string> each;
+  for (const auto& use : uses) each.push_back(fmt::format("{} {}", use.name, use.value));
+  return fmt::format("{}", fmt::join(each, ", "));
+}
+
+std::vector<MechanismUse> parse_mechanisms(const std::string& text) {
+  std::vector<MechanismUse> uses;
+  std::istringstream parts(text);
+  for (std::string part; std::getline(parts, part, ',');) {
+    std::istringstream words(part);
+    std::string name, number, more;
+    words >> name >> number >> more;
+    std::vector<std::string> known;
+    for (const auto& row : mechanisms()) known.push_back(row.name);
+    const auto row = std::ranges::find(mechanisms(), name, &Mechanism::name);
+    if (row == mechanisms().end()) {
+      throw Error(ErrorKind::kUsage, "mechanisms: got {}, expected {}{}", core::quoted(name), core::join_choices(known),
+                  core::suggestion(name, known));
+    }
+    MechanismUse use{.name = name};
+    auto value = core::field("value", use.value, "", 0);
+    if (number.empty() || !more.empty() || !value.set_text(number) || !std::isfinite(use.value) || use.value <= 0) {
+      throw Error(ErrorKind::kUsage, "mechanisms: got {}, expected \"{} X\" with X, the {}, above 0",
+                  core::quoted(part), name, row->value);
+    }
+    uses.push_back(use);
+  }
+  return uses;
+}
+
+core::Field mechanisms_field(std::string name, std::vector<MechanismUse>& value, std::string help) {
+  std::vector<std::string> known;
+  for (const auto& row : mechanisms()) known.push_back(row.name);
+  auto set_text = [&value](const std::string& text) {
+    try {
+      value = parse_mechanisms(text);
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  };
+  return {.name = std::move(name),
+          .help = std::move(help),
+          .expected = fmt::format("a list such as \"clip 1, gaussian 0.01\", of {}", core::join_choices(known)),
+          .metavar = "\"NAME X, ...\"",
+          .get = [&value] { return core::Json(to_string(value)); },
+          .set = [set_text](const core::Json& json) { return json.is_string() && set_text(json.get<std::string>()); },
+          .set_text = set_text};
+}
+
+void apply(const std::vector<MechanismUse>& uses, nets::TensorMap& update, std::uint64_t seed) {
+  for (const auto& use : uses)
+    std::ranges::find(mechanisms(), use.name, &Mechanism::name)->apply(update, use.value, seed);
+}
+
+}  // namespace pellucid::sharing

@@ -1,0 +1,70 @@
+#include "pellucid/sharing/mechanisms.h"
+
+#include "pellucid/sharing/update.h"
+
+#include "tests/core/expect_error.h"
+#include "tests/evasion/tiny.h"
+
+namespace pellucid::sharing {
+namespace {
+
+nets::TensorMap update() { return {{"a", torch::tensor({3.0f, 0.0f})}, {"b", torch::tensor({{-4.0f}})}}; }
+
+TEST(Mechanisms, AreReadAndWrittenAsText) {
+  const std::vector<MechanismUse> both = {{"clip", 1}, {"gaussian", 0.25}};
+  EXPECT_EQ(to_string(both), "clip 1, gaussian 0.25");
+  EXPECT_EQ(parse_mechanisms("clip 1, gaussian 0.25"), both);
+  EXPECT_EQ(parse_mechanisms(" clip  1 ,gaussian 0.25 "), both);
+  EXPECT_TRUE(parse_mechanisms("").empty());
+  for (const auto& row : mechanisms()) {
+    EXPECT_FALSE(row.summary.empty() || row.source.empty() || row.value.empty()) << row.name;
+    EXPECT_EQ(parse_mechanisms(row.name + " 2"), (std::vector<MechanismUse>{{row.name, 2}}));
+  }
+}
+
+TEST(Mechanisms, RefuseWhatTheyDoNotKnow) {
+  const auto refused = [](const char* text, const char* why) {
+    core::expect_error([&] { (void)parse_mechanisms(text); }, core::ErrorKind::kUsage, why);
+  };
+  refused("clop 1", "got \"clop\", expected clip or gaussian (did you mean clip?)");
+  refused("clip", "expected \"clip X\" with X, the norm, above 0");
+  refused("clip 0", "above 0");
+  refused("gaussian -1", "standard deviation, above 0");
+  refused("clip inf", "above 0");
+  refused("clip 1 2", "expected \"clip X\"");
+  refused("clip 1,,", "got \"\"");
+}
+
+TEST(Mechanisms, ClipToTheNormOfAllTensorsTogether) {
+  auto clipped = update(), same = update();
+  apply({{"clip", 2.5}}, clipped, 0);
+  EXPECT_TRUE(torch::allclose(clipped.at("a"), torch::tensor({1.5f, 0.0f})));
+  EXPECT_TRUE(torch::allclose(clipped.at("b"), torch::tensor({{-2.0f}})));
+  apply({{"clip", 6}}, same, 0);
+  EXPECT_TRUE(tiny::same_bits(same, update()));
+}
+
+TEST(Mechanisms, AddNoiseOfTheDeviationThatDependsOnTheSeed) {
+  nets::TensorMap noisy = {{"a", torch::zeros({200, 200})}}, again = noisy, other = noisy;
+  apply({{"gaussian", 0.5}}, noisy, 1);
+  apply({{"gaussian", 0.5}}, again, 1);
+  apply({{"gaussian", 0.5}}, other, 2);
+  EXPECT_NEAR(noisy.at("a").std().item<double>(), 0.5, 0.01);  // 40,000 values: 0.0018 is one deviation
+  EXPECT_TRUE(tiny::same_bits(noisy, again));
+  EXPECT_FALSE(tiny::same_bits(noisy, other));
+}
+
+TEST(Mechanisms, AreAppliedInOrderByTheClient) {
+  const auto network = tiny::network(tiny::spec());
+  const auto shared = [&](const std::vector<MechanismUse>& uses) {
+    return compute_update(network, tiny::images(1), tiny::labels(1), {.mechanisms = uses}, {}, 3);
+  };
+  EXPECT_NEAR(gradient_norm(shared({{"gaussian", 1}, {"clip", 0.5}})), 0.5, 1e-6);
+  EXPECT_GT(gradient_norm(shared({{"clip", 0.5}, {"gaussian", 1}})), 1);
+  auto expected = shared({}).gradient;
+  apply({{"gaussian", 1}}, expected, 3);
+  EXPECT_TRUE(tiny::same_bits(shared({{"gaussian", 1}}).gradient, expected));
+}
+
+}  // namespace
+}  // namespace pellucid::sharing
