@@ -128,7 +128,7 @@ struct Invert {
         result["truth_names_update"] = !loaded.update.empty();
         scores = gradients::score(network, chosen.images, loaded);
       } catch (Error& error) {
-        throw error.add_context(fmt::format("{} holds what was read back; scoring it", core::printable(out, 4096)));
+        throw error.add_context(fmt::format("{} holds the reconstruction; scoring it", core::printable(out, 4096)));
       }
       for (std::size_t i = 0; i < scores.size(); ++i) {
         result["images"][i]["original"] = scores[i].original;

@@ -5,6 +5,7 @@
 #include "pellucid/core/text.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace pellucid::cli {
 namespace {
@@ -37,18 +38,21 @@ void Settings::add(Section section, const std::string& heading) {
   const Section& kept = sections_.back();
   for (const auto& field : kept.fields) {
     const std::string name = flag_name(kept.table, field);
+    const auto names = [&](const std::string& dashes) {
+      return dashes + name + (kept.full_name.empty() ? "" : "," + dashes + flag_name(kept.full_name, field));
+    };
     CLI::Option* option = nullptr;
     if (field.is_switch) {
-      option = app_.add_flag_callback("--" + name, [this, &kept, &field, name] {
+      option = app_.add_flag_callback(names("--"), [this, &kept, &field, name] {
         typed_.push_back({&kept, &field, "--" + name, "true"});
       });
-      app_.add_flag_callback("--no-" + name,
+      app_.add_flag_callback(names("--no-"),
                              [this, &kept, &field, name] {
                                typed_.push_back({&kept, &field, "--no-" + name, "false"});
                              })
           ->group("");  // works, without doubling the help
     } else {
-      option = app_.add_option_function<std::string>("--" + name, [this, &kept, &field, name](const std::string& text) {
+      option = app_.add_option_function<std::string>(names("--"), [this, &kept, &field, name](const std::string& text) {
         typed_.push_back({&kept, &field, "--" + name, text});
       });
       option->take_last();
@@ -102,12 +106,34 @@ void Settings::apply(const core::Config& config) {
   const auto fields_of = [&](const std::string& table) {
     core::Fields fields;
     for (const auto& section : sections_) {
-      if (section.table == table) fields.insert(fields.end(), section.fields.begin(), section.fields.end());
+      if (section.table == table || (!table.empty() && section.full_name == table))
+        fields.insert(fields.end(), section.fields.begin(), section.fields.end());
     }
     return fields;
   };
   std::vector<std::string> tables;
-  for (const auto& section : sections_) tables.push_back(section.table);
+  for (const auto& section : sections_) {
+    tables.push_back(section.table);
+    if (!section.full_name.empty()) tables.push_back(section.full_name);
+  }
+
+  // A table's settings, and the tables in it: [training] and [training.attack].
+  const std::function<void(const std::string&, const core::Json&)> apply_table = [&](const std::string& table,
+                                                                                     const core::Json& values) {
+    const core::Fields fields = fields_of(table);
+    for (const auto& [key, value] : values.items()) {
+      const auto path = table.empty() ? key : table + "." + key;
+      if (value.is_object() && std::find(tables.begin(), tables.end(), path) != tables.end()) {
+        apply_table(path, value);
+      } else if (value.is_object()) {
+        throw core::Error(core::ErrorKind::kUsage, "{}: unknown table [{}]{}", place(path), core::printable(path),
+                          core::suggestion(path, tables));
+      } else {
+        const auto where = table.empty() ? place(path) : fmt::format("{}: [{}]", place(path), table);
+        core::assign(fields, core::Json::object({{key, value}}), where);
+      }
+    }
+  };
 
   for (const auto& [key, value] : config.values.items()) {
     if (key == "verb") {  // a run's config.json
@@ -116,18 +142,7 @@ void Settings::apply(const core::Config& config) {
           core::ErrorKind::kUsage, "{}: verb: got {}, expected \"{}\": these are the settings of another verb",
           place(key), value.is_string() ? core::quoted(value.get<std::string>()) : value.type_name(), app_.get_name());
     }
-    const core::Fields fields = fields_of(value.is_object() ? key : "");
-    if (!value.is_object()) {
-      core::assign(fields, core::Json::object({{key, value}}), place(key));
-    } else if (fields.empty()) {
-      throw core::Error(core::ErrorKind::kUsage, "{}: unknown table [{}]{}", place(key), core::printable(key),
-                        core::suggestion(key, tables));
-    } else {
-      for (const auto& [inner, setting] : value.items()) {
-        core::assign(fields, core::Json::object({{inner, setting}}),
-                     fmt::format("{}: [{}]", place(key + "." + inner), key));
-      }
-    }
+    apply_table("", core::Json::object({{key, value}}));
   }
 }
 

@@ -13,8 +13,9 @@ namespace pellucid::cli {
 struct Section {
   std::string table;
   core::Fields fields;
-  bool recorded = true;  ///< part of `resolved`: what a result depends on
-  bool change = false;   ///< what is typed is a change to a study's file, see `changes`
+  bool recorded = true;        ///< part of `resolved`: what a result depends on
+  bool change = false;         ///< what is typed is a change to a study's file, see `changes`
+  std::string full_name = "";  ///< the table's name in a study, which flags and files may use too: "training.attack"
 };
 
 /// Declares flags for fields and fills the fields in: first from the file given with --config, then from the flags.

@@ -10,7 +10,7 @@
 namespace pellucid::cli {
 
 /// Before anything is opened: a closed stdin, stdout or stderr is held by something that refuses what it would do, so
-/// that no file of ours becomes it; a broken pipe and a file-size limit are errors to be told and not signals.
+/// that no file of ours becomes it; a broken pipe and a file-size limit are errors and not signals.
 void prepare_streams();
 
 /// Prints text to stdout. What others wrote cannot steer the terminal: the text is made `safe`.

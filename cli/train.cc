@@ -47,10 +47,12 @@ struct Train {
           core::field("judge_images", judge_images, "test images, drawn likewise, that the final attack is run on", 1,
                       INT64_MAX)}},
         "What");
-    settings.add({"", training::fields(options)}, "Training");
-    settings.add({"attack", evasion::fields(options.attack)}, "Inner attack of adversarial training");
-    settings.add({"test_attack", evasion::fields(options.test_attack)},
-                 "Attack that judges robustness; it may be another when the same training is run again");
+    settings.add({.table = "", .fields = training::fields(options), .full_name = "training"}, "Training");
+    settings.add({.table = "attack", .fields = evasion::fields(options.attack), .full_name = "training.attack"},
+                 "Inner attack of adversarial training");
+    settings.add(
+        {.table = "test_attack", .fields = evasion::fields(options.test_attack), .full_name = "training.test_attack"},
+        "Attack that judges robustness; it may be another when the same training is run again");
     settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
     app.footer(
         "\nThe same command goes on with a training that was interrupted, and judges anew where only the test attack "

@@ -10,7 +10,8 @@ namespace pellucid::gradients {
 [[nodiscard]] std::string attack_name(const grid::Study& study, const Settings& settings);
 
 /// The controls that a study runs, each on the study's first images, four at most:
-/// - positive, for each kind of attack (functional and objective): an untrained LeNet, which gives its images away (Zhu
+/// - positive, for each kind of attack (functional and objective): an untrained LeNet, whose images can be
+/// reconstructed (Zhu
 ///   et al. 2019), one image after the other until one is reconstructed; at least 2,000 iterations and 4 restarts, so
 ///   that it fails where the attack is broken and not where the study is small. The best must reach 30 dB.
 /// - network, for each network and each attack as the study runs it: that network, untrained, at the study's own

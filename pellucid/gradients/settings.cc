@@ -21,7 +21,7 @@ std::string shown(const Json& value) {
   return core::printable(value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-// What training does not look at must not tell two trainings apart.
+// Two trainings are the same where they differ in settings that training does not use alone.
 void without_what_does_not_matter(training::TrainingOptions& o) {
   const training::TrainingOptions defaults;
   if (o.method == training::Method::kStandard) {
@@ -111,8 +111,8 @@ std::vector<std::pair<std::string, core::Fields>> tables(Settings& s) {
       {"client",
        {core::field("checkpoint", s.checkpoint, "whose weights: end, epoch N or step N"),
         nets::mode_field("mode", s.protocol.mode, "how the client evaluates the network"),
-        core::field("batch_size", s.protocol.batch_size, "images in the client's batch, whose first is read back", 1,
-                    4096),
+        core::field("batch_size", s.protocol.batch_size, "images in the client's batch, whose first is reconstructed",
+                    1, 4096),
         core::field("share_labels", s.share_labels, "the client shares the labels too"),
         sharing::mechanisms_field("mechanisms", s.protocol.mechanisms, "what the client does to its update, in order"),
         core::field("logit_scale", s.logit_scale, "the last layer times this", 1e-6, 1e6)}},

@@ -52,7 +52,7 @@ struct Study {
   std::optional<std::size_t> x, compare;  ///< axes: along which charts run, and whose levels are compared
   std::vector<StudyMetric> metrics;       ///< the one that is tested first
   std::vector<StudyColumn> columns;
-  std::string item = "image";  ///< what is read back
+  std::string item = "image";  ///< what is reconstructed
   std::vector<StudyGroup> groups;
   std::vector<Node> cells;
 

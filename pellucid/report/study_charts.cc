@@ -140,7 +140,7 @@ std::string trade_off_chart(const Study& s, const Series& series, std::size_t nu
   LineChart chart{.frame = {.id = fmt::format("trade-off-{}", number),
                             .title = fmt::format("Accuracy and leakage by {}", axis.title),
                             .description = "Left axis: accuracy on clean and on attacked test images. Right axis: the "
-                                           "mean score of what was read back.",
+                                           "mean score of the reconstructions.",
                             .x_label = axis.title,
                             .y_label = "accuracy",
                             .legend = {}},

@@ -134,7 +134,7 @@ std::string gallery(const Study& s) {
   }
   return "<p class=\"lede\">Each strip: the image whose gradient was shared, and what was made of that gradient in "
          "each group, from networks of "
-         "the first seed. The image that was read back best comes first.</p>\n" +
+         "the first seed. The best reconstruction comes first.</p>\n" +
          strips;
 }
 
@@ -171,7 +171,7 @@ std::vector<Section> study_sections(const Study& s) {
     if (!content.empty()) sections.push_back({id, link, title, content});
   };
   auto some = [&](const char* list) { return !s.root[list].items().empty(); };
-  add("pictures", "Pictures", "What was read back", some("gallery") ? gallery(s) : "");
+  add("pictures", "Pictures", "Reconstructions", some("gallery") ? gallery(s) : "");
   add("results", "Results", "Results", s.groups.empty() ? "" : groups_table(s));
   add("contrasts", "Contrasts", "Contrasts", some("contrasts") ? contrasts_table(s) : "");
   add("figures", "Figures", "Figures", study_charts(s));

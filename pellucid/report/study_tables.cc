@@ -157,8 +157,7 @@ std::string contrasts_table(const Study& s) {
   const auto has = [&](const char* field) { return any_has(contrasts, field); };
   const bool mean_error = has("of_mean_error"), loss = has("loss_ratio"), needed = has("needed");
   const bool at_loss = has("at_equal_loss"), at_margin = has("at_equal_margin");
-  std::vector<std::string> names = {"Contrast", "Metric", "Difference"};
-  names.insert(names.end(), {"p", "p, Holm"});
+  std::vector<std::string> names = {"Contrast", "Difference, " + heading(s.metrics.front()), "p", "p, Holm"};
   if (at_loss) names.push_back("At equal loss");
   if (loss) names.push_back("Matching loss, ratio");
   if (mean_error) names.push_back("Of the mean error");
@@ -180,7 +179,7 @@ std::string contrasts_table(const Study& s) {
     const std::string test = contrast["test"].html();
     const bool compared = !contrast["difference"].is_null();
     if (compared && std::find(tests.begin(), tests.end(), test) == tests.end()) tests.push_back(test);
-    std::string cells = td(heading(m)) + difference_cell(contrast["difference"], m.unit);
+    std::string cells = difference_cell(contrast["difference"], m.unit);
     cells += td(p_cell(contrast["p_value"])) + td("<b>" + p_cell(contrast["p_holm"]) + "</b>");
     if (at_loss) cells += at_equal_cell(contrast["at_equal_loss"], m.unit);
     if (loss) cells += ratio_cell(contrast["loss_ratio"]);
@@ -205,22 +204,25 @@ std::string trainings_table(const Study& s) {
   for (const Node& training : s.root["trainings"].items()) {
     const std::string reason = training["reason"].html();
     const std::string status = status_text(training["status"]) + (reason.empty() ? "" : ": " + reason);
-    body += row_of(training["label"].html(),
-                   accuracy(training["natural"]) + accuracy(training["robust"]) +
-                       td(count(training["kept_epoch"].number())) + td(status) + td(training["architecture"].html()) +
-                       td(count(training["parameters"].number())) + "<td class=\"prose\">" +
-                       training["description"].html() + "</td><td class=\"prose\">" + training["robust_attack"].html() +
-                       "</td><td><code>" + training["id"].html() + "</code></td>");
+    body +=
+        row_of(training["label"].html(),
+               accuracy(training["natural"]) + accuracy(training["robust"]) +
+                   td(count(training["kept_epoch"].number())) + td(status) +
+                   td(fmt::format("{}, {} parameters <code class=\"bounds\">{}</code>", training["architecture"].html(),
+                                  count(training["parameters"].number()), training["id"].html())) +
+                   "<td class=\"prose\">" + training["description"].html() + "</td><td class=\"prose\">" +
+                   training["robust_attack"].html() + "</td>");
   }
-  return scroll_box("Trainings", "<table class=\"wide\">" +
+  return scroll_box("Trainings", "<table class=\"results wide\">" +
                                      table_head({"Training", "Accuracy, clean", "Accuracy, attacked", "Kept epoch",
-                                                 "Status", "Architecture", "Parameters", "Method", "Judged by", "Id"}) +
+                                                 "Status", "Network and id", "Method", "Judged by"}) +
                                      "<tbody>" + body + "</tbody></table>\n");
 }
 
 std::string cells_table(const Study& s) {
   std::vector<std::string> names = {"Cell", "Group", "Seed", capital(s.item), "Status"};
-  for (const StudyMetric& metric : s.metrics) names.push_back(heading(metric));
+  const std::vector<StudyMetric> metrics = main_metrics(s);
+  for (const StudyMetric& metric : metrics) names.push_back(heading(metric));
   for (const StudyColumn& column : s.columns) names.push_back(escape(column.label));
   names.push_back("Diagnoses");
   std::string body;
@@ -230,18 +232,17 @@ std::string cells_table(const Study& s) {
     std::string cells = td(escape(s.groups[s.group(cell["group"])].label())) + td(count(cell["seed"].number())) +
                         td(count(cell["image"].number())) +
                         td(status_text(cell["status"]) + (reason.empty() ? "" : ": " + reason));
-    for (const StudyMetric& metric : s.metrics) cells += td(cell_value(cell, metric));
+    for (const StudyMetric& metric : metrics) cells += td(cell_value(cell, metric));
     for (const StudyColumn& column : s.columns) cells += td(column_value(cell[column.key].number(), column));
     std::vector<std::string> diagnoses;
     for (const Node& diagnosis : cell["diagnoses"].items()) diagnoses.push_back(status_text(diagnosis));
     body +=
         row_of("<code>" + cell["cell"].html() + "</code>", cells + td(fmt::format("{}", fmt::join(diagnoses, ", "))));
   }
-  std::string note;
-  if (s.cells.size() > kMostCells) {
-    note = fmt::format("<p>The first {} of {} cells; results.csv has all.</p>\n", count(kMostCells),
-                       count(static_cast<double>(s.cells.size())));
-  }
+  const std::string first = s.cells.size() > kMostCells ? fmt::format("The first {} of {} cells; ", count(kMostCells),
+                                                                      count(static_cast<double>(s.cells.size())))
+                                                        : "";
+  const std::string note = fmt::format("<p>{}results.csv has every {} and every score.</p>\n", first, escape(s.item));
   return note + scroll_box("Every cell", "<table class=\"every-image wide\">" + table_head(names) + "<tbody>" + body +
                                              "</tbody></table>\n");
 }

@@ -111,7 +111,8 @@ void stop_together(bool asked_here, const core::Processes& processes) {
 }
 
 // The same count in every process, found by the first one.
-evasion::Accuracy told(const core::Processes& processes, const std::function<evasion::Accuracy()>& count) {
+evasion::Accuracy broadcast_accuracy(const core::Processes& processes,
+                                     const std::function<evasion::Accuracy()>& count) {
   evasion::Accuracy here;
   bool stopped = false;
   try {
@@ -130,7 +131,7 @@ evasion::Accuracy told(const core::Processes& processes, const std::function<eva
 evasion::Accuracy robust_on(const nets::Network& network, const data::Dataset& set, std::int64_t n,
                             const evasion::PgdOptions& attack, const TrainingOptions& options,
                             const core::Processes& processes, const core::Run& run) {
-  return told(processes, [&] {
+  return broadcast_accuracy(processes, [&] {
     return evasion::robust_accuracy(network, data::sample(set, n, options.seed), attack, options.seed, run);
   });
 }
@@ -148,7 +149,7 @@ EpochRecord measure(const TrainingState& state, const data::Dataset& train_set, 
   auto robust = [&](const data::Dataset& set, std::int64_t n, const evasion::PgdOptions& attack) {
     return robust_on(network, set, n, attack, options, processes, run);
   };
-  record.natural = told(processes, [&] { return evasion::natural_accuracy(network, test_set, run); });
+  record.natural = broadcast_accuracy(processes, [&] { return evasion::natural_accuracy(network, test_set, run); });
   if (options.test_attack_images > 0) record.robust = robust(test_set, options.test_attack_images, options.test_attack);
   if (options.guard_images > 0) record.guard = robust(train_set, options.guard_images, guard_attack(options));
   return record;
@@ -299,8 +300,9 @@ void measure_again(TrainingState& state, const core::Json& now, const data::Data
     nets::Network network;
     if (measurable) network = nets::on(nets::load_network(file), nets::device_of(state.model.network));
     if (other_images)
-      record.natural = measurable ? told(processes, [&] { return evasion::natural_accuracy(network, test_set, run); })
-                                  : evasion::Accuracy{};
+      record.natural =
+          measurable ? broadcast_accuracy(processes, [&] { return evasion::natural_accuracy(network, test_set, run); })
+                     : evasion::Accuracy{};
     record.robust = {};
     if (measurable && options.test_attack_images > 0) {
       record.robust =

@@ -110,7 +110,7 @@ class Truth(Pair):
         os.remove(truth)
         _, errors = attack.communicate(timeout=300)
         self.assertEqual(attack.returncode, 3, errors)
-        self.assertIn("holds what was read back; scoring it", errors)
+        self.assertIn("holds the reconstruction; scoring it", errors)
         self.assertTrue(os.path.exists(self.path("i", "images", "0000.png")))
         self.assertNotIn("psnr", self.result()["images"][0])
 

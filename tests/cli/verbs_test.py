@@ -22,7 +22,14 @@ class Help(Case):
         for verb in VERBS:
             self.assertIn("--help", self.ok(verb, "--help"))
         self.assertIn("passes over the training images [4]", " ".join(self.ok("train", "--help").split()))
-        self.assertIn("[on; --no-box switches it off]", " ".join(self.ok("invert", "--help").split()))
+        self.assertIn("[on; --no-attack.box disables it]", " ".join(self.ok("invert", "--help").split()))
+
+    def test_help_shows_the_settings_of_the_attack_that_is_named(self):
+        def shown(*arguments):
+            return " ".join(self.ok("invert", *arguments, "--help").split())
+        self.assertIn("steps of the optimiser in each restart [1000]", shown())
+        self.assertIn("steps of the optimiser in each restart [4800]", shown("--attack", "ig"))
+        self.refused(2, ["attack", "did you mean residual?"], "invert", "--attack", "residul", "--help")
 
     def test_version_names_the_version(self):
         self.assertRegex(self.ok("--version"), r"^\d+\.\d+\.\d+ \(")
@@ -42,6 +49,18 @@ class Mistakes(Case):
     def test_a_misspelt_table_names_the_nearest(self):
         config = self.write("c.toml", "[atack]\nepsilon = 0.1\n")
         self.refused(2, ["[atack]", "did you mean attack?"], "train", "--config", config)
+
+    def test_a_setting_is_spelt_as_in_a_study(self):
+        tiny = [*TINY, "--test-images", "20", "--out", self.path("r")]
+        done = self.ok("train", *tiny, "--training.epochs", "1", "--training.test_attack.iterations", "2", "--json")
+        self.assertEqual(json.loads(done)["config"]["epochs"], 1)
+        self.assertEqual(json.loads(done)["config"]["test_attack"]["iterations"], 2)
+        config = self.write("c.toml", "[training]\nepochs = 1\n[training.test_attack]\niterations = 2\n")
+        self.assertEqual(json.loads(self.ok("train", *tiny, "--config", config, "--json"))["config"], json.loads(done)["config"])
+        config = self.write("c.toml", "[training]\nepochs = 1\n[training.attack]\nepsilom = 0.1\n")
+        self.refused(2, ["c.toml:4: [training.attack]", "did you mean epsilon?"], "train", "--config", config)
+        config = self.write("c.toml", "[training.atack]\nepsilon = 0.1\n")
+        self.refused(2, ["[training.atack]", "did you mean training.attack?"], "train", "--config", config)
 
     def test_a_value_out_of_range_says_what_is_expected(self):
         self.refused(2, ["--epochs", 'got "0"', "a whole number from 1"], "train", "--epochs", "0")

@@ -471,8 +471,7 @@ TEST(Attempt, KeepsWhatIsTheWorksOwn) {
 
 TEST_F(RunStudy, PairsBySeedAndStartNoise) {
   // A descent that does not move ends where it began.
-  const Json result =
-      run(read({"attack.learning_rate = 0.0", "attack.terms[" l1 "] = 0.0", "attack.start = \"uniform\""}));
+  const Json result = run(read({"attack.learning_rate = 0.0", "attack.l1 = 0.0", "attack.start = \"uniform\""}));
   std::map<std::int64_t, std::set<std::string>> pictures;
   for (const auto& image : result["gallery"]) {
     for (const auto& r : image["readings"]) pictures[image["image"]].insert(r["png"].get<std::string>());
@@ -598,6 +597,32 @@ TEST_F(RunStudy, WithoutImagesItSaysWhatTheNetworksCanDo) {
                                     "[0-9.]+ % \\([0-9.]+ % natural\\))?; 2 trainings each\\."));
   ASSERT_EQ(result["summary"].size(), 4u);
   EXPECT_THAT(result["summary"][0].get<std::string>(), testing::StartsWith("standard, ours: "));
+}
+
+TEST_F(RunStudy, ReadsAnImageInTheCompanyOfItsBatch) {
+  const auto result =
+      run(read({R"(axis = [{ name = "size", levels = [{ label = "1" }, { label = "3", client.batch_size = 3 }] }])",
+                R"(compare = "size")", R"(attack.preset = "ig")", "attack.iterations = 5", "client.share_labels = true",
+                "seeds = 1"}));
+  ASSERT_EQ(result["cells"].size(), 4u);
+  for (const auto& cell : result["cells"]) {
+    EXPECT_EQ(cell["status"], "ok");
+    EXPECT_TRUE(cell["psnr"].is_number());
+  }
+  EXPECT_EQ(result["cells"][0]["image"], result["cells"][2]["image"]) << "the same image, alone and in company";
+  EXPECT_NE(result["cells"][0]["psnr"], result["cells"][2]["psnr"]);
+}
+
+TEST_F(RunStudy, RefusesAnAttackThatCannotReadABatch) {
+  const auto refused = [&](std::vector<std::string> changes, const char* why) {
+    core::expect_error([&] { (void)run(read(std::move(changes))); }, ErrorKind::kUsage, why);
+  };
+  refused({"client.batch_size = 2"}, "client.share_labels = false, attack.preset = residual: labels: not shared");
+  refused(
+      {"client.batch_size = 2", "client.share_labels = true"},
+      "client.batch_size = 2, client.share_labels = true, attack.preset = residual: the residual attack: got a batch "
+      "of 2, expected one image; use ig");
+  refused({"client.batch_size = 400"}, "client.batch_size: got 400, expected at most");
 }
 
 TEST_F(RunStudy, SaysAtOnceWhatDataAreMissing) {

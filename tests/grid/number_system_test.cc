@@ -114,7 +114,7 @@ class Numbers : public System {
 
 constexpr std::string_view kStudy = R"(
 title = "Numbers in noise"
-question = "Do more copies give a number away?"
+question = "Do more copies leak more of a number?"
 compare = "copies"
 x = "noise"
 numbers = 40

@@ -1,0 +1,80 @@
+// Batches: which images are in them, and what is said of each.
+#include "pellucid/gradients/datasets.h"
+#include "pellucid/gradients/read_back.h"
+
+#include "tests/core/expect_error.h"
+#include "tests/evasion/tiny.h"
+
+namespace pellucid::gradients {
+namespace {
+
+TEST(Batch, HoldsItsImageFirstAndOthersOnce) {
+  Datasets datasets;
+  Settings s;
+  s.data = "digits";
+  s.protocol.batch_size = 6;
+  const auto batch = datasets.batch(s, 5);
+  ASSERT_EQ(batch.images.size(0), 6);
+  EXPECT_TRUE(torch::equal(batch.images[0], data::pixels(datasets.all_test(s), torch::tensor({5}))[0]));
+  for (std::int64_t i = 0; i < 6; ++i) {
+    for (std::int64_t j = 0; j < i; ++j) EXPECT_FALSE(torch::equal(batch.images[i], batch.images[j]));
+  }
+  EXPECT_TRUE(torch::equal(datasets.batch(s, 5).images, batch.images));
+  s.protocol.batch_size = 3;  // a smaller one is a part of it, so that sizes are compared on the same company
+  EXPECT_TRUE(torch::equal(datasets.batch(s, 5).images, batch.images.narrow(0, 0, 3)));
+  EXPECT_TRUE(torch::equal(datasets.batch(s, 5).labels, batch.labels.narrow(0, 0, 3)));
+}
+
+TEST(Batch, OfMoreImagesThanThereAreIsRefused) {
+  Datasets datasets;
+  Settings s;
+  s.data = "digits";
+  s.protocol.batch_size = 4096;
+  const auto all = datasets.all_test(s).size();
+  if (all >= 4096) GTEST_SKIP();
+  core::expect_error([&] { (void)datasets.batch(s, 0); }, core::ErrorKind::kUsage, "client.batch_size: got 4096");
+}
+
+TEST(ReadBack, OfABatchIsOfItsFirstImage) {
+  const Truth batch{.images = tiny::images(3), .labels = torch::tensor({0, 1, 2})};
+  inversion::Attack attack = inversion::preset("ig").attack;
+  attack.iterations = 30;
+  const auto back = read_back(tiny::balanced_lenet(), batch, 0, attack, {.share_labels = true});
+  EXPECT_EQ(back.reading.status, record::Status::kOk);
+  const auto& each = back.reading.more["batch"];
+  ASSERT_EQ(each.size(), 3u);
+  std::set<std::int64_t> originals;
+  for (const auto& row : each) {
+    originals.insert(row["original"].get<std::int64_t>());
+    if (row["original"] == 0) EXPECT_EQ(row["psnr"], *back.reading.score("psnr"));
+  }
+  EXPECT_EQ(originals.size(), 3u);
+  const double error = (back.image - batch.images[0]).to(torch::kFloat64).square().mean().item<double>();
+  EXPECT_NEAR(*back.reading.score("mse"), error, 1e-9);
+  EXPECT_GE(*back.reading.score("oracle_psnr"), *back.reading.score("psnr"));
+}
+
+TEST(ReadBack, OfABatchWithoutLabelsSaysWhyNot) {
+  const Truth batch{.images = tiny::images(2), .labels = torch::tensor({0, 1})};
+  const auto read = read_back(tiny::balanced_lenet(), batch, 0, inversion::preset("ig").attack).reading;
+  EXPECT_EQ(read.status, record::Status::kNotApplicable);
+  EXPECT_EQ(read.reason.find("labels: not shared"), 0u);
+  EXPECT_FALSE(read.score("psnr"));
+}
+
+TEST(ReadBack, DependsOnWhatTheClientDidToItsUpdate) {
+  const Truth one{.images = tiny::images(1), .labels = torch::tensor({1})};
+  inversion::Attack attack;
+  attack.iterations = 40;
+  attack.restarts = 1;
+  const auto psnr = [&](const std::string& mechanisms) {
+    return *read_back(tiny::balanced_lenet(), one, 0, attack,
+                      {.protocol = {.mechanisms = sharing::parse_mechanisms(mechanisms)}})
+                .reading.score("psnr");
+  };
+  EXPECT_NEAR(psnr("clip 0.001"), psnr(""), 0.5) << "a factor takes nothing away";
+  EXPECT_LT(psnr("gaussian 1"), psnr("") - 5);
+}
+
+}  // namespace
+}  // namespace pellucid::gradients
