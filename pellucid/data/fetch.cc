@@ -205,8 +205,7 @@ fs::path fetch(const std::string& name, const fs::path& data_dir, const core::Pr
                const std::string& base_url) {
   const Source* found = find_source(name);
   if (found == nullptr) {
-    std::vector<std::string> names;
-    for (const Source& source : sources()) names.push_back(source.name);
+    const std::vector<std::string> names = source_names();
     throw Error(ErrorKind::kUsage, "fetch: got {}, expected {}{}", core::quoted(name), core::join_choices(names),
                 core::suggestion(name, names));
   }

@@ -193,6 +193,7 @@ class FetchArchive : public testing::Test {
   core::Folder here;
   Source source{.name = "two",
                 .summary = "",
+                .classes = {},
                 .folders = {"two-files"},
                 .train_files = {"a.bin"},
                 .test_files = {"b.bin"},
@@ -235,6 +236,7 @@ TEST(Fetch, GetsSeveralFiles) {
   core::write_file(here / "web/b.gz", "beta");
   const Source source{.name = "two",
                       .summary = "",
+                      .classes = {},
                       .folders = {"two"},
                       .train_files = {"a"},
                       .test_files = {"b"},
@@ -259,7 +261,7 @@ TEST(Fetch, RefusesAMirrorWithOtherContent) {
 
 TEST(Fetch, RefusesAnUnknownName) {
   expect_error([] { fetch("cifar", "/x", {}); }, ErrorKind::kUsage,
-               "fetch: got \"cifar\", expected mnist or cifar10 (did you mean cifar10?)");
+               "fetch: got \"cifar\", expected mnist, fashion_mnist or cifar10 (did you mean cifar10?)");
 }
 
 TEST(Fetch, RefusesToGuessAFolder) {
