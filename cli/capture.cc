@@ -32,7 +32,7 @@ struct Capture {
     app.add_option("model", model, "weight file, as `pellucid train` writes it")->required()->option_text("MODEL");
     settings.add(
         {"",
-         {core::field("data", data, "data set: mnist, cifar10, digits, or a folder of images"),
+         {core::field("data", data, "data set: " + data::choices()),
           core::field("data_dir", data_dir,
                       "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
           core::field("images", images, "the client's batch: numbers of test images, the first is 0", 0, INT64_MAX),

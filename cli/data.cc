@@ -129,15 +129,13 @@ void add_data(CLI::App& app) {
   auto* check_verb = verb->add_subcommand("check", "Reads both splits of a data set whole, and says what they hold");
   auto check = std::make_shared<Data>(*check_verb);
   auto name = std::make_shared<std::string>();
-  check_verb->add_option("name", *name, "mnist, cifar10, digits, or the path of a folder of images")
-      ->required()
-      ->option_text("NAME");
+  check_verb->add_option("name", *name, data::choices())->required()->option_text("NAME");
   check_verb->callback([check, name] { check->check(*name); });
 
-  auto* fetch_verb = verb->add_subcommand("fetch", "Downloads data sets over HTTPS, resumed and checked by SHA-256");
+  auto* fetch_verb = verb->add_subcommand("fetch", "Downloads data sets, resumed and checked by SHA-256");
   auto fetch = std::make_shared<Data>(*fetch_verb);
   auto names = std::make_shared<std::vector<std::string>>();
-  fetch_verb->add_option("name", *names, "mnist or cifar10")->required()->option_text("NAME...");
+  fetch_verb->add_option("name", *names, core::join_choices(data::source_names()))->required()->option_text("NAME...");
   fetch_verb->callback([fetch, names] { fetch->fetch(*names); });
 }
 

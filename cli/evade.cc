@@ -42,7 +42,7 @@ struct Evade {
     app.add_option("model", model, "weight file, as `pellucid train` writes it")->required()->option_text("MODEL");
     settings.add(
         {"",
-         {core::field("data", data, "data set: mnist, cifar10, digits, or a folder of images"),
+         {core::field("data", data, "data set: " + data::choices()),
           core::field("data_dir", data_dir,
                       "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
           core::field("images", images,

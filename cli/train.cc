@@ -32,7 +32,7 @@ struct Train {
   explicit Train(CLI::App& app) : settings(app) {
     settings.add(
         {"",
-         {core::field("data", data, "data set: mnist, cifar10, digits, or a folder of images"),
+         {core::field("data", data, "data set: " + data::choices()),
           core::field("data_dir", data_dir,
                       "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
           core::field("net", net, "network: see `pellucid list nets`"),

@@ -4,6 +4,7 @@ if(PELLUCID_CUDA AND NOT TARGET torch_cuda)
   message(FATAL_ERROR "PELLUCID_CUDA: got a libtorch without CUDA in ${Torch_DIR}, expected one with it; name its folder in "
                       "$CMAKE_PREFIX_PATH: $(python3 -c 'import torch; print(torch.utils.cmake_prefix_path)')")
 endif()
+find_package(Boost REQUIRED)  # Boost.Math, headers alone
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_path(TOMLPLUSPLUS toml++/toml.h REQUIRED)  # the header alone: its library would be built with other assertions
@@ -11,6 +12,7 @@ find_package(CLI11 REQUIRED)
 find_package(PNG REQUIRED)
 find_package(JPEG REQUIRED)
 find_package(ZLIB REQUIRED)
+find_package(LibArchive REQUIRED)
 find_package(CURL REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(Protobuf REQUIRED)

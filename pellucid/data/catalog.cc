@@ -34,7 +34,13 @@ Dataset load_source(const Source& source, Split split, const fs::path& data_dir)
                 fix(source, data_dir));
   }
   const auto missing = missing_files(files, place.folder);
-  if (missing.empty()) return source.read(place.folder, split);
+  if (missing.empty()) {
+    Dataset dataset = source.read(place.folder, files);
+    dataset.name = source.name;
+    dataset.source = core::printable(place.folder.string(), std::string::npos);
+    dataset.classes = source.classes;
+    return dataset;
+  }
   throw Error(ErrorKind::kData, "{}: {} files not found: {} lacks {}; get it with `{}`", source.name, to_string(split),
               shown(place.folder), fmt::join(missing, " and "), fix(source, data_dir));
 }
@@ -57,14 +63,15 @@ Found find(const Source& source, const fs::path& data_dir) {
   return found;
 }
 
-[[noreturn]] void refuse_name(const std::string& name, const fs::path& data_dir) {
-  std::vector<std::string> names;
-  for (const Found& found : list(data_dir)) names.push_back(found.name);
-  throw Error(ErrorKind::kUsage, "data set: got {}, expected {}, or the path of a folder of images{}",
-              core::quoted(name), fmt::join(names, ", "), core::suggestion(name, names));
+std::vector<std::string> names() {
+  std::vector<std::string> all = source_names();
+  all.push_back("digits");
+  return all;
 }
 
 }  // namespace
+
+std::string choices() { return fmt::format("{}, or the path of a folder of images", fmt::join(names(), ", ")); }
 
 Dataset load(const std::string& name, Split split, const fs::path& data_dir) {
   if (name == "digits") return generated_digits(split, split == Split::kTrain ? 20'000 : 2'000, 0);
@@ -77,7 +84,9 @@ Dataset load(const std::string& name, Split split, const fs::path& data_dir) {
   if (status.type() == fs::file_type::none) throw Error(ErrorKind::kIo, "{}: {}", shown(folder), error.message());
   if (status.type() != fs::file_type::not_found)
     throw Error(ErrorKind::kData, "{}: not a folder, expected one of images", shown(folder));
-  if (one_part) refuse_name(name, data_dir);
+  if (one_part)
+    throw Error(ErrorKind::kUsage, "data set: got {}, expected {}{}", core::quoted(name), choices(),
+                core::suggestion(name, names()));
   throw Error(ErrorKind::kData, "{}: no such folder", shown(folder));
 }
 

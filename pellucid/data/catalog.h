@@ -10,15 +10,18 @@ namespace pellucid::data {
 /// Loads a data set by name: "mnist", "cifar10", "digits" (built in: 20,000 train and 2,000 test images of seed 0), or
 /// the path of an image folder (see `read_image_folder`); a path of one part is one below `data_dir`.
 ///
-/// MNIST and CIFAR-10 are looked for in one place, `data_folder(data_dir)`: below it in a folder of their own (mnist/,
-/// MNIST/raw/ as torchvision has it, cifar-10-batches-bin/) and in the folder itself. Both splits come from the same
-/// folder, which is the data set's `source`.
+/// Published sets are looked for in one place (`locate`), below it in a folder of their own (mnist/, MNIST/raw/ as
+/// torchvision has it, cifar-10-batches-bin/) and, MNIST and CIFAR-10, in the folder itself. Both splits come from the
+/// same folder, which is the data set's `source`.
 /// @param data_dir where data sets lie; empty: $PELLUCID_DATA, else the cache folder.
 /// @throws Error(kData) if its files are missing (naming the place, what lies there instead, and the fix) or damaged.
 /// @throws Error(kData) if `name` is a path and there is no such folder.
 /// @throws Error(kIo) if a folder may not be entered or a file cannot be read.
 /// @throws Error(kUsage) if there is no data set of that name, naming the nearest.
 [[nodiscard]] Dataset load(const std::string& name, Split split, const std::filesystem::path& data_dir = {});
+
+/// What `load` takes, for help and errors: "mnist, cifar10, ..., or the path of a folder of images".
+[[nodiscard]] std::string choices();
 
 /// One data set that `load` knows by name, and what of it is here.
 struct Found {

@@ -16,6 +16,7 @@ using core::ErrorKind;
 
 constexpr std::int64_t kPixels = 3 * 32 * 32;
 constexpr std::int64_t kRecord = 1 + kPixels;
+constexpr int kCifarClasses = 10;
 
 Dataset parse(ByteStream stream) {
   const std::string& name = stream.name();
@@ -24,12 +25,11 @@ Dataset parse(ByteStream stream) {
                 stream.most_left(), kMaxCifarRecords * kRecord, kMaxCifarRecords, kRecord);
   }
   const auto room = static_cast<std::int64_t>(std::min<std::uint64_t>(stream.most_left() / kRecord, kMaxCifarRecords));
-  Dataset dataset{
-      .name = "cifar10",
-      .source = name,
-      .images = torch::empty({room, 3, 32, 32}, torch::kUInt8),
-      .labels = torch::empty({room}, torch::kInt64),
-      .classes = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}};
+  Dataset dataset{.name = "",
+                  .source = "",
+                  .images = torch::empty({room, 3, 32, 32}, torch::kUInt8),
+                  .labels = torch::empty({room}, torch::kInt64),
+                  .classes = {}};
   auto* images = dataset.images.data_ptr<std::uint8_t>();
   auto* labels = dataset.labels.data_ptr<std::int64_t>();
   std::array<std::uint8_t, kRecord> record{};
@@ -41,9 +41,9 @@ Dataset parse(ByteStream stream) {
     }
     if (count == room)
       throw Error(ErrorKind::kData, "{}: got more than {} records of {} bytes", name, kMaxCifarRecords, kRecord);
-    if (record[0] >= dataset.classes.size()) {
+    if (record[0] >= kCifarClasses) {
       throw Error(ErrorKind::kData, "{}: byte {}: class of image {}, got {}, expected 0 to {}", name, count * kRecord,
-                  count, record[0], dataset.classes.size() - 1);
+                  count, record[0], kCifarClasses - 1);
     }
     labels[count] = record[0];
     std::memcpy(images + count * kPixels, record.data() + 1, kPixels);
@@ -64,11 +64,7 @@ Dataset parse_cifar10(std::span<const std::uint8_t> content, const std::string& 
   return parse(ByteStream(content, name));
 }
 
-Dataset read_cifar10(const std::filesystem::path& folder, Split split) {
-  std::vector<std::string> files{"test_batch.bin"};
-  if (split == Split::kTrain) {
-    files = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"};
-  }
+Dataset read_cifar10(const std::filesystem::path& folder, const std::vector<std::string>& files) {
   Dataset dataset;
   std::vector<Tensor> images;
   std::vector<Tensor> labels;
@@ -79,7 +75,6 @@ Dataset read_cifar10(const std::filesystem::path& folder, Split split) {
     images.push_back(dataset.images);
     labels.push_back(dataset.labels);
   }
-  dataset.source = core::printable(folder.string(), std::string::npos);
   dataset.images = torch::cat(images);
   dataset.labels = torch::cat(labels);
   return dataset;

@@ -127,7 +127,8 @@ Outcome transfer(const std::string& url, std::int64_t bytes, Part& part, const f
 // Writes those of `files` that the archive at `path` holds to `folder`. The archive's own names are compared and never
 // used as paths.
 void unpack(const Source& source, std::vector<std::string> files, const fs::path& path, const fs::path& folder) {
-  TarReader archive{ByteStream(path)};
+  const core::Bytes content = core::read_file(path);
+  TarReader archive(content, shown(path));
   while (const auto name = archive.next()) {
     const auto wanted = std::find_if(files.begin(), files.end(), [&](const std::string& file) {
       return *name == source.folders.front() + "/" + file;
@@ -204,8 +205,7 @@ fs::path fetch(const std::string& name, const fs::path& data_dir, const core::Pr
                const std::string& base_url) {
   const Source* found = find_source(name);
   if (found == nullptr) {
-    std::vector<std::string> names;
-    for (const Source& source : sources()) names.push_back(source.name);
+    const std::vector<std::string> names = source_names();
     throw Error(ErrorKind::kUsage, "fetch: got {}, expected {}{}", core::quoted(name), core::join_choices(names),
                 core::suggestion(name, names));
   }

@@ -16,7 +16,7 @@ namespace {
 using core::Error;
 using core::ErrorKind;
 
-constexpr std::int64_t kClasses = 10;
+constexpr std::int64_t kClasses = 10;  // of MNIST and the sets in its form
 constexpr std::uint64_t kMaxValues = std::uint64_t{1} << 30;
 
 // An IDX file of which the header has been read.
@@ -86,10 +86,10 @@ Tensor values(Idx& idx) {
   return array;
 }
 
-// The IDX file `stem` in `folder`, which must have `rank` dimensions.
-Idx open_part(const std::filesystem::path& folder, const std::string& stem, std::size_t rank) {
-  const auto path = find_file(folder / stem);
-  if (path.empty()) throw Error(ErrorKind::kData, "{}[.gz]: no such file", shown(folder / stem));
+// The IDX file at `place`, which must have `rank` dimensions.
+Idx open_part(const std::filesystem::path& place, std::size_t rank) {
+  const auto path = find_file(place);
+  if (path.empty()) throw Error(ErrorKind::kData, "{}[.gz]: no such file", shown(place));
   Idx idx = open(ByteStream(path));
   if (idx.shape.size() == rank) return idx;
   throw Error(ErrorKind::kData, "{}: byte 3: number of dimensions, got {}, expected {}", idx.stream.name(),
@@ -108,10 +108,9 @@ Tensor read_idx(const std::filesystem::path& path) {
   return values(idx);
 }
 
-Dataset read_mnist(const std::filesystem::path& folder, Split split) {
-  const std::string stem = split == Split::kTrain ? "train" : "t10k";
-  Idx image_file = open_part(folder, stem + "-images-idx3-ubyte", 3);
-  Idx label_file = open_part(folder, stem + "-labels-idx1-ubyte", 1);
+Dataset read_idx_pair(const std::filesystem::path& folder, const std::vector<std::string>& files) {
+  Idx image_file = open_part(folder / files.at(0), 3);
+  Idx label_file = open_part(folder / files.at(1), 1);
   check_image_size(image_file.shape[2], image_file.shape[1], image_file.stream.name());
   if (label_file.shape[0] != image_file.shape[0]) {
     throw Error(ErrorKind::kData, "{}: byte 4: number of labels, got {}, expected {} as there are images",
@@ -121,16 +120,16 @@ Dataset read_mnist(const std::filesystem::path& folder, Split split) {
   if (const Tensor bad = (labels >= kClasses).nonzero(); bad.size(0) > 0) {
     const auto at = bad[0][0].item<std::int64_t>();
     throw Error(ErrorKind::kData,
-                "{}: byte {}: class of image {}, got {}, expected 0 to {}; the file's classes are {} to {}, and these "
-                "are not digits",
+                "{}: byte {}: class of image {}, got {}, expected 0 to {}; the file's classes are {} to {}, those of "
+                "another data set",
                 label_file.stream.name(), 8 + at, at, labels[at].item<std::int64_t>(), kClasses - 1,
                 labels.min().item<std::int64_t>(), labels.max().item<std::int64_t>());
   }
-  return {.name = "mnist",
-          .source = core::printable(folder.string(), std::string::npos),
+  return {.name = "",
+          .source = "",
           .images = values(image_file).unsqueeze(1),
           .labels = labels.to(torch::kInt64),
-          .classes = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}};
+          .classes = {}};
 }
 
 }  // namespace pellucid::data

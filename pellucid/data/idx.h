@@ -25,13 +25,13 @@ namespace pellucid::data {
 /// @throws Error(kIo) if it cannot be read.
 [[nodiscard]] Tensor read_idx(const std::filesystem::path& path);
 
-/// One split of MNIST (or of a set in its form) from {train,t10k}-{images-idx3,labels-idx1}-ubyte in `folder`, each as
-/// `find_file` finds it: grey images (N, 1, H, W) of the ten digits. What the two files say of themselves is compared
-/// before either is unpacked.
+/// One split of MNIST, or of a set in its form: grey images (N, 1, H, W) of ten classes; neither name nor classes.
+/// What the two files say of themselves is compared before either is unpacked.
+/// @param files the names in `folder` of the images' and the labels' file, each as `find_file` finds it.
 /// @throws Error(kData) as `parse_idx`; if a file is missing or its dimensions are not those of images or labels; if an
 ///     image has more than `kMaxImagePixels`; if images and labels differ in number; if a label is not below 10, naming
 ///     the image.
 /// @throws Error(kIo) if a file cannot be read.
-[[nodiscard]] Dataset read_mnist(const std::filesystem::path& folder, Split split);
+[[nodiscard]] Dataset read_idx_pair(const std::filesystem::path& folder, const std::vector<std::string>& files);
 
 }  // namespace pellucid::data

@@ -15,6 +15,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+fs::path variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+// The place that somebody named, or an empty path.
+fs::path given_folder(const fs::path& data_dir) { return data_dir.empty() ? variable("PELLUCID_DATA") : data_dir; }
+
 // Files that people have in the place of those that are read, by how their names begin and end.
 struct Kind {
   std::string_view begin, end, what;
@@ -54,12 +62,7 @@ constexpr std::array kKinds{
 }  // namespace
 
 fs::path data_folder(const fs::path& data_dir) {
-  auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return fs::path(value ? value : "");
-  };
-  if (!data_dir.empty()) return data_dir;
-  if (const auto folder = variable("PELLUCID_DATA"); !folder.empty()) return folder;
+  if (const auto folder = given_folder(data_dir); !folder.empty()) return folder;
   if (const auto cache = variable("XDG_CACHE_HOME"); !cache.empty()) return cache / "datasets";
   if (const auto home = variable("HOME"); !home.empty()) return home / ".cache" / "datasets";
   return {};
@@ -74,14 +77,17 @@ std::vector<std::string> missing_files(const std::vector<std::string>& files, co
 }
 
 Place locate(const Source& source, const fs::path& data_dir) {
-  const fs::path root = data_folder(data_dir);
   const std::vector<std::string> files = all_files(source);
   Place place{.folder = {}, .missing = files};
-  if (root.empty()) return place;
-  for (const std::string& name : source.folders) {
-    const fs::path folder = name.empty() ? root : root / name;
-    auto missing = missing_files(files, folder);
-    if (missing.size() < place.missing.size()) place = {.folder = folder, .missing = std::move(missing)};
+  std::vector<fs::path> roots{data_folder(data_dir)};
+  if (given_folder(data_dir).empty()) roots.push_back("/usr/share/datasets");  // Debian's packages
+  for (const fs::path& root : roots) {
+    if (root.empty()) continue;
+    for (const std::string& name : source.folders) {
+      const fs::path folder = name.empty() ? root : root / name;
+      auto missing = missing_files(files, folder);
+      if (missing.size() < place.missing.size()) place = {.folder = folder, .missing = std::move(missing)};
+    }
   }
   return place;
 }

@@ -20,7 +20,8 @@ struct Place {
   std::vector<std::string> missing;  ///< those of its files that are not there
 };
 
-/// The place below `data_folder(data_dir)` that has most of the files of `source`; of equal ones the first.
+/// The place below `data_folder(data_dir)` that has most of the files of `source`; of equal ones the first. Where that
+/// is the cache folder, /usr/share/datasets, where Debian's packages put theirs, is looked at after it.
 /// @throws Error(kIo) if a place cannot be looked at.
 [[nodiscard]] Place locate(const Source& source, const std::filesystem::path& data_dir);
 

@@ -16,19 +16,24 @@ struct Download {
 
 /// A data set that other people publish.
 struct Source {
-  std::string name;     ///< as the user types it
-  std::string summary;  ///< one line for lists
-  std::vector<std::string>
-      folders;  ///< where it lies below a data folder ("" is that folder itself); fetched to the first
+  std::string name;                  ///< as the user types it
+  std::string summary;               ///< one line for lists
+  std::vector<std::string> classes;  ///< in label order
+  /// Where it lies below a data folder ("" is that folder itself); it is fetched to the first.
+  std::vector<std::string> folders;
   std::vector<std::string> train_files;  ///< in such a folder, each as `find_file` finds it
   std::vector<std::string> test_files;
   std::string base_url;             ///< ends in '/'
   std::vector<Download> downloads;  ///< the files below `base_url`; a .tar.gz holds the files, others are them
-  Dataset (*read)(const std::filesystem::path& folder, Split split);
+  /// Images and labels of those files, one split's.
+  Dataset (*read)(const std::filesystem::path& folder, const std::vector<std::string>& files);
 };
 
 /// All of them.
 [[nodiscard]] const std::vector<Source>& sources();
+
+/// What they are called.
+[[nodiscard]] std::vector<std::string> source_names();
 
 /// The one called `name`, or null.
 [[nodiscard]] const Source* find_source(const std::string& name);

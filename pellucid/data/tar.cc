@@ -3,89 +3,66 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/memory.h"
 
-#include <algorithm>
-#include <array>
-#include <numeric>
+#include <archive.h>
+#include <archive_entry.h>
+
+#include <utility>
 
 namespace pellucid::data {
-namespace {
 
 using core::Error;
 using core::ErrorKind;
 
-constexpr std::size_t kBlock = 512;
-
-// A field of octal digits, padded with spaces or ended by a zero byte; nothing if it is something else.
-std::optional<std::uint64_t> octal(std::span<const std::uint8_t> field) {
-  std::uint64_t value = 0;
-  for (const std::uint8_t digit : field) {
-    if (digit == ' ') continue;
-    if (digit == '\0') break;
-    if (digit < '0' || digit > '7') return std::nullopt;
-    value = value * 8 + (digit - '0');
-  }
-  return value;
+TarReader::TarReader(std::span<const std::uint8_t> archive, std::string name)
+    : name_(std::move(name)), archive_(archive_read_new(), archive_read_free) {
+  if (!archive_) throw Error(ErrorKind::kInternal, "libarchive cannot start");
+  archive_read_support_filter_gzip(archive_.get());
+  archive_read_support_format_tar(archive_.get());
+  require(archive_read_open_memory(archive_.get(), archive.data(), archive.size()) == ARCHIVE_OK);
 }
 
-}  // namespace
-
-void TarReader::skip(std::uint64_t count) {
-  std::array<std::uint8_t, 1 << 14> unread;
-  while (count > 0) {
-    const std::size_t want = std::min<std::uint64_t>(count, unread.size());
-    const std::size_t have = archive_.read(std::span(unread).first(want));
-    count -= have;
-    if (have < want) {
-      throw Error(ErrorKind::kData, "{}: byte {}: truncated tar archive, got {} bytes fewer than it says",
-                  archive_.name(), archive_.position(), count);
-    }
-  }
+// Throws libarchive's reason if what it was asked for went wrong.
+void TarReader::require(bool sound) const {
+  if (sound) return;
+  const char* reason = archive_error_string(archive_.get());
+  throw Error(ErrorKind::kData, "{}: byte {} (unpacked): no tar archive, or a damaged one: {}", name_,
+              archive_filter_bytes(archive_.get(), 0), reason ? reason : "no reason given");
 }
 
 std::optional<std::string> TarReader::next() {
   for (;;) {
-    skip(size_ + padding_);
-    size_ = padding_ = 0;
-    const std::uint64_t at = archive_.position();
-    std::array<std::uint8_t, kBlock> header{};
-    if (archive_.read(header) < kBlock)
-      throw Error(ErrorKind::kData, "{}: byte {}: truncated tar archive", archive_.name(), at);
-    if (std::all_of(header.begin(), header.end(), [](std::uint8_t byte) { return byte == 0; })) return std::nullopt;
-
-    // The checksum counts its own eight bytes as spaces.
-    const auto stated = std::span(header).subspan(148, 8);
-    const std::uint64_t sum = std::accumulate(header.begin(), header.end(), std::uint64_t{8 * ' '}) -
-                              std::accumulate(stated.begin(), stated.end(), std::uint64_t{0});
-    if (sum != octal(stated)) {
-      throw Error(ErrorKind::kData, "{}: byte {}: tar header's checksum, got {}, expected {}", archive_.name(),
-                  at + 148, octal(stated).value_or(0), sum);
+    const int status = archive_read_next_header(archive_.get(), &entry_);
+    if (status == ARCHIVE_EOF) return std::nullopt;
+    require(status == ARCHIVE_OK || status == ARCHIVE_WARN);
+    const auto size = static_cast<std::uint64_t>(archive_entry_size(entry_));
+    const auto at = static_cast<std::uint64_t>(archive_filter_bytes(archive_.get(), 0));
+    if (size > kMaxArchive || at + size > kMaxArchive) {
+      throw Error(ErrorKind::kData, "{}: byte {} (unpacked): size, got {} bytes, expected at most {} in all", name_, at,
+                  size, kMaxArchive);
     }
-    const auto size = octal(std::span(header).subspan(124, 12));
-    if (!size) throw Error(ErrorKind::kData, "{}: byte {}: size, expected octal digits", archive_.name(), at + 124);
-    if (*size > kMaxArchive || archive_.position() + *size > kMaxArchive) {
-      throw Error(ErrorKind::kData, "{}: byte {}: size, got {} bytes, expected at most {} in all", archive_.name(),
-                  at + 124, *size, kMaxArchive);
-    }
-    if (*size > archive_.most_left()) {
-      throw Error(ErrorKind::kData, "{}: byte {}: truncated tar archive, got at most {} bytes, expected {}",
-                  archive_.name(), at + kBlock, archive_.most_left(), *size);
-    }
-    size_ = *size;
-    padding_ = (kBlock - size_ % kBlock) % kBlock;
-    const char type = static_cast<char>(header[156]);
-    if (type == '0' || type == '\0')
-      return std::string(header.begin(), std::find(header.begin(), header.begin() + 100, '\0'));
+    const char* name = archive_entry_pathname(entry_);
+    if (name && archive_entry_filetype(entry_) == AE_IFREG && !archive_entry_hardlink(entry_)) return name;
   }
 }
 
 core::Bytes TarReader::content() {
-  core::require_memory(size_, fmt::format("{}: a file of {} bytes in it", archive_.name(), size_));
-  core::Bytes content(size_);
-  const std::uint64_t have = archive_.read(content);
-  if (have < size_)
-    throw Error(ErrorKind::kData, "{}: byte {}: truncated tar archive, got {} bytes, expected {}", archive_.name(),
-                archive_.position(), have, size_);
-  size_ = 0;
+  const auto size = static_cast<std::size_t>(archive_entry_size(entry_));
+  core::require_memory(size, fmt::format("{}: a file of {} bytes in it", name_, size));
+  core::Bytes content;  // grows with what is there, not by what the header says
+  const void* block = nullptr;
+  std::size_t count = 0;
+  la_int64_t offset = 0;
+  int status;
+  while ((status = archive_read_data_block(archive_.get(), &block, &count, &offset)) == ARCHIVE_OK) {
+    if (static_cast<std::size_t>(offset) != content.size()) break;
+    const auto* bytes = static_cast<const std::uint8_t*>(block);
+    content.insert(content.end(), bytes, bytes + count);
+  }
+  require(status == ARCHIVE_OK || status == ARCHIVE_EOF);
+  if (content.size() != size) {
+    throw Error(ErrorKind::kData, "{}: a file of {} bytes with holes, got {} bytes, expected all of them", name_, size,
+                content.size());
+  }
   return content;
 }
 

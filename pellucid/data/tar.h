@@ -2,39 +2,44 @@
 #pragma once
 
 #include "pellucid/core/file.h"
-#include "pellucid/data/byte_stream.h"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
+
+struct archive;
+struct archive_entry;
 
 namespace pellucid::data {
 
-/// The most that the archive of a data set may hold in all, in bytes: CIFAR-10's holds 184 million.
+/// The most that the archive of a data set may hold in all, unpacked, in bytes: CIFAR-10's holds 184 million.
 inline constexpr std::uint64_t kMaxArchive = std::uint64_t{1} << 28;
 
-/// The regular files of a tar archive (POSIX ustar or GNU, names up to 100 bytes), plain or gzip, one after the other;
-/// other entries are passed over.
+/// The regular files of a tar archive, plain or gzip, one after the other; other entries are passed over. Read by
+/// libarchive, which does not check gzip's own checksum: the archive is one whose SHA-256 is known.
 class TarReader {
  public:
-  explicit TarReader(ByteStream archive) : archive_(std::move(archive)) {}
+  /// @param archive must outlive it.   @param name what to call it in messages.
+  TarReader(std::span<const std::uint8_t> archive, std::string name);
 
   /// Goes on to the next file; its name in the archive, untrusted, or nothing after the last.
-  /// @throws Error(kData) if a header is damaged (its checksum, its size) or the archive is truncated.
+  /// @throws Error(kData) if it is no tar archive, a header is damaged or the archive is truncated.
   /// @throws Error(kData) if the archive holds more than `kMaxArchive`.
-  /// @throws Error(kData), Error(kIo) as `ByteStream`.
   [[nodiscard]] std::optional<std::string> next();
 
   /// What the file holds that `next` came to; to be asked once.
   /// @throws Error(kData) if the archive is truncated or claims more than `core::memory_budget`.
+  /// @throws Error(kData) if the file has holes (GNU sparse).
   [[nodiscard]] core::Bytes content();
 
  private:
-  void skip(std::uint64_t count);
+  void require(bool sound) const;
 
-  ByteStream archive_;
-  std::uint64_t size_ = 0;     // of the content that comes next
-  std::uint64_t padding_ = 0;  // after it
+  std::string name_;
+  std::unique_ptr<archive, int (*)(archive*)> archive_;
+  archive_entry* entry_ = nullptr;
 };
 
 }  // namespace pellucid::data

@@ -1,13 +1,13 @@
 #include "pellucid/evasion/cw.h"
 
-#include <cmath>
+#include "pellucid/core/adam.h"
+
 #include <limits>
 
 namespace pellucid::evasion {
 namespace {
 
-constexpr double kInside = 0.999999;                          // keeps black and white pixels off the ends of tanh
-constexpr double kFirst = 0.9, kSecond = 0.999, kEps = 1e-8;  // Adam's
+constexpr double kInside = 0.999999;  // keeps black and white pixels off the ends of tanh
 const double kInfinity = std::numeric_limits<double>::infinity();
 
 }  // namespace
@@ -28,7 +28,7 @@ Tensor cw(const Model& model, const Tensor& images, const Tensor& labels, const 
   Tensor low = torch::zeros_like(distance), high = torch::full_like(distance, kInfinity);
   Tensor constant = torch::full_like(distance, options.constant);
   for (std::int64_t search = 0; search < options.searches; ++search) {
-    Tensor w = start, first = torch::zeros_like(w), second = torch::zeros_like(w);
+    Tensor w = start.clone(), first = torch::zeros_like(w), second = torch::zeros_like(w);
     Tensor broken = torch::zeros_like(labels, torch::kBool);
     for (std::int64_t i = 1; i <= options.iterations; ++i) {
       const Tensor leaf = w.detach().requires_grad_(true);
@@ -43,11 +43,7 @@ Tensor cw(const Model& model, const Tensor& images, const Tensor& labels, const 
       nearest = torch::where(per_image(nearer), x.detach(), nearest);
       distance = torch::where(nearer, squared.detach(), distance);
       broken = broken.logical_or(wrong);
-      first = kFirst * first + (1 - kFirst) * gradient;
-      second = kSecond * second + (1 - kSecond) * gradient.square();
-      const auto t = static_cast<double>(i);
-      w = w - options.learning_rate * (first / (1 - std::pow(kFirst, t))) /
-                  ((second / (1 - std::pow(kSecond, t))).sqrt() + kEps);
+      core::adam_step(w, gradient, first, second, i, options.learning_rate);
     }
     high = torch::where(broken, torch::min(high, constant), high);
     low = torch::where(broken, low, torch::max(low, constant));

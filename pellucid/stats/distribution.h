@@ -9,12 +9,7 @@ namespace pellucid::stats {
 /// The z with P(Z <= z) = p, for p in (0, 1).
 [[nodiscard]] double normal_quantile(double p);
 
-/// P(X <= x) for X ~ Beta(a, b), the regularised incomplete beta function I_x(a, b), for x in [0, 1] and a, b > 0.
-///
-/// Source: the continued fraction DLMF 8.17.22, evaluated by the modified Lentz method (Thompson and Barnett 1986).
-[[nodiscard]] double beta_cdf(double x, double a, double b);
-
-/// The x with P(X <= x) = p for X ~ Beta(a, b), for p in (0, 1).
+/// The x with P(X <= x) = p for X ~ Beta(a, b), for p in [0, 1] and a, b > 0.
 [[nodiscard]] double beta_quantile(double p, double a, double b);
 
 }  // namespace pellucid::stats

@@ -90,11 +90,12 @@ Interval bca(std::span<const double> sample, const BootstrapOptions& options, St
   const double share = std::clamp(below, 0.5, options.resamples - 0.5) / options.resamples;
   const double bias = normal_quantile(share);
   const double a = acceleration(jackknife(sample, statistic));
-  auto end = [&](double tail) {
-    const double z = bias + normal_quantile(tail);
+  auto end = [&](double centred) {
+    const double z = bias + centred;
     return quantile(estimates, normal_cdf(bias + z / (1 - a * z)));
   };
-  return {estimate, end((1 - options.level) / 2), end((1 + options.level) / 2), options.level};
+  const double tail = normal_quantile((1 - options.level) / 2);
+  return {estimate, end(tail), end(-tail), options.level};
 }
 
 }  // namespace

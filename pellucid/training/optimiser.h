@@ -18,7 +18,7 @@ struct OptimiserState {
 /// Moves the parameters along the gradients, in place.
 ///
 /// Sources: SGD as in torch.optim.SGD (Sutskever et al. 2013, with PyTorch's placement of the learning rate); Adam as
-/// in torch.optim.Adam (Kingma and Ba 2015, beta .9 and .999, epsilon 1e-8, L2 penalty added to the gradient).
+/// in torch.optim.Adam (`core::adam_step`, L2 penalty added to the gradient).
 void step(const TrainingOptions& options, double learning_rate, const std::vector<Tensor>& parameters,
           const std::vector<Tensor>& gradients, OptimiserState& state);
 

@@ -59,6 +59,8 @@ TEST_F(Catalog, DoesNotFallBackFromAPlaceThatWasGiven) {
   EXPECT_FALSE(available("mnist", here / "data"));
   put_mnist(here / "data/mnist", 1);
   const Dataset dataset = load("mnist", Split::kTest, here / "data");
+  EXPECT_EQ(dataset.name, "mnist");
+  EXPECT_EQ(dataset.classes.at(9), "9");
   EXPECT_EQ(dataset.labels.item<int>(), 1);
   EXPECT_EQ(dataset.source, (here / "data/mnist").string()) << "results name the folder that was used";
 }
@@ -118,8 +120,28 @@ TEST_F(Catalog, DoesNotTakeAPlaceThatCannotBeLookedAtForAnEmptyOne) {
 }
 
 TEST_F(Catalog, LoadsCifar10) {
-  core::write_file(here / "data/cifar-10-batches-bin/test_batch.bin", cifar10({4}));
-  EXPECT_EQ(load("cifar10", Split::kTest, here / "data").labels.item<int>(), 4);
+  const fs::path folder = here / "data/cifar-10-batches-bin";
+  core::write_file(folder / "test_batch.bin", cifar10({3}));
+  for (std::uint8_t i = 1; i <= 5; ++i) core::write_file(folder / fmt::format("data_batch_{}.bin", i), cifar10({i, 0}));
+  const Dataset test = load("cifar10", Split::kTest, here / "data");
+  EXPECT_EQ(test.name, "cifar10");
+  EXPECT_EQ(test.classes.at(static_cast<std::size_t>(test.labels.item<int>())), "cat");
+  EXPECT_TRUE(torch::equal(load("cifar10", Split::kTrain, here / "data").labels,
+                           torch::tensor({1, 0, 2, 0, 3, 0, 4, 0, 5, 0}, torch::kInt64)));
+}
+
+TEST_F(Catalog, LoadsFashionMnistAndDoesNotTakeItForMnist) {
+  for (const std::string name : {"fashion_mnist", "fashion-mnist", "FashionMNIST/raw"}) {
+    put_mnist(here / "data" / name, 7);
+    const Dataset dataset = load("fashion_mnist", Split::kTest, here / "data");
+    EXPECT_EQ(dataset.source, (here / "data" / name).string());
+    EXPECT_EQ(dataset.name, "fashion_mnist");
+    EXPECT_EQ(dataset.classes.at(static_cast<std::size_t>(dataset.labels.item<int>())), "sneaker");
+    EXPECT_FALSE(available("mnist", here / "data"));
+    fs::remove_all(here / "data");
+  }
+  put_mnist(here / "data");
+  EXPECT_FALSE(available("fashion_mnist", here / "data")) << "these files have MNIST's names";
 }
 
 TEST_F(Catalog, LoadsTheBuiltInDigits) {
@@ -168,10 +190,10 @@ TEST_F(Catalog, RefusesAFileInPlaceOfAFolder) {
 }
 
 TEST_F(Catalog, NamesTheNearestOfAnUnknownName) {
-  expect_error(
-      [] { (void)load("minst", Split::kTest); }, ErrorKind::kUsage,
-      "data set: got \"minst\", expected mnist, cifar10, digits, or the path of a folder of images (did you mean "
-      "mnist?)");
+  expect_error([] { (void)load("minst", Split::kTest); }, ErrorKind::kUsage,
+               "data set: got \"minst\", expected mnist, fashion_mnist, cifar10, digits, or the path of a folder of "
+               "images (did you mean "
+               "mnist?)");
 }
 
 TEST_F(Catalog, ListsWhatIsHereAndWhatIsMissing) {

@@ -107,7 +107,10 @@ TEST(ReadIdx, RefusesAMissingFile) {
   expect_error([] { (void)read_idx("no/such/file"); }, ErrorKind::kIo, "no/such/file: cannot open");
 }
 
-class ReadMnist : public testing::Test {
+const std::vector<std::string> kTrain{"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
+    kTest{"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
+
+class ReadIdxPair : public testing::Test {
  protected:
   void SetUp() override {
     core::write_file(folder / "t10k-images-idx3-ubyte", idx({2, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8}));
@@ -115,66 +118,63 @@ class ReadMnist : public testing::Test {
   }
   void expect_refusal_of_labels(const core::Bytes& labels, const std::string& message) const {
     core::write_file(folder / "t10k-labels-idx1-ubyte", labels);
-    expect_error([&] { (void)read_mnist(folder.path(), Split::kTest); }, ErrorKind::kData, message);
+    expect_error([&] { (void)read_idx_pair(folder.path(), kTest); }, ErrorKind::kData, message);
   }
   Folder folder;
 };
 
-TEST_F(ReadMnist, JoinsImagesAndLabels) {
-  const Dataset dataset = read_mnist(folder.path(), Split::kTest);
-  EXPECT_EQ(dataset.name, "mnist");
-  EXPECT_EQ(dataset.source, folder.path().string());
-  EXPECT_EQ(dataset.classes.size(), 10);
+TEST_F(ReadIdxPair, JoinsImagesAndLabels) {
+  const Dataset dataset = read_idx_pair(folder.path(), kTest);
   EXPECT_EQ(dataset.images.sizes(), (std::vector<std::int64_t>{2, 1, 2, 2}));
   EXPECT_EQ(dataset.images[1][0][0][1].item<int>(), 6);
   EXPECT_TRUE(torch::equal(dataset.labels, torch::tensor({9, 0}, torch::kInt64)));
 }
 
-TEST_F(ReadMnist, RefusesAMissingFile) {
-  expect_error([&] { (void)read_mnist(folder.path(), Split::kTrain); }, ErrorKind::kData,
+TEST_F(ReadIdxPair, RefusesAMissingFile) {
+  expect_error([&] { (void)read_idx_pair(folder.path(), kTrain); }, ErrorKind::kData,
                "train-images-idx3-ubyte[.gz]: no such file");
 }
 
-TEST_F(ReadMnist, RefusesOtherDimensions) {
+TEST_F(ReadIdxPair, RefusesOtherDimensions) {
   expect_refusal_of_labels(idx({2, 1}, {1, 2}),
                            "t10k-labels-idx1-ubyte: byte 3: number of dimensions, got 2, expected 1");
 }
 
-TEST_F(ReadMnist, RefusesAnotherNumberOfLabels) {
+TEST_F(ReadIdxPair, RefusesAnotherNumberOfLabels) {
   expect_refusal_of_labels(idx({3}, {1, 2, 3}), "byte 4: number of labels, got 3, expected 2 as there are images");
 }
 
-TEST_F(ReadMnist, RefusesALabelOutOfRange) {
+TEST_F(ReadIdxPair, RefusesALabelOutOfRange) {
   expect_refusal_of_labels(idx({2}, {1, 10}),
                            "t10k-labels-idx1-ubyte: byte 9: class of image 1, got 10, expected 0 to 9");
 }
 
-TEST_F(ReadMnist, NamesTheClassesOfOtherData) {  // EMNIST's letters count from 1
+TEST_F(ReadIdxPair, NamesTheClassesOfOtherData) {  // EMNIST's letters count from 1
   expect_refusal_of_labels(
       idx({2}, {26, 1}),
-      "class of image 0, got 26, expected 0 to 9; the file's classes are 1 to 26, and these are not digits");
+      "class of image 0, got 26, expected 0 to 9; the file's classes are 1 to 26, those of another data set");
 }
 
-TEST_F(ReadMnist, ComparesTheHeadersBeforeAnythingIsUnpacked) {
+TEST_F(ReadIdxPair, ComparesTheHeadersBeforeAnythingIsUnpacked) {
   core::Bytes images = gzip(idx({100'000, 28, 28}, core::Bytes(1 << 20)));
   core::write_file(folder / "t10k-images-idx3-ubyte", images);
-  expect_error([&] { (void)read_mnist(folder.path(), Split::kTest); }, ErrorKind::kData,
+  expect_error([&] { (void)read_idx_pair(folder.path(), kTest); }, ErrorKind::kData,
                "number of labels, got 2, expected 100000");
 }
 
-TEST_F(ReadMnist, RefusesAnImageOfTooManyPixels) {
+TEST_F(ReadIdxPair, RefusesAnImageOfTooManyPixels) {
   core::write_file(folder / "t10k-images-idx3-ubyte", idx({2, 1 << 13, 1 << 12}, {1}));
-  expect_error([&] { (void)read_mnist(folder.path(), Split::kTest); }, ErrorKind::kData,
+  expect_error([&] { (void)read_idx_pair(folder.path(), kTest); }, ErrorKind::kData,
                "size, got 4096 x 8192 pixels, expected at most 16777216");
 }
 
-TEST_F(ReadMnist, KnowsTheDottedNames) {
+TEST_F(ReadIdxPair, KnowsTheDottedNames) {
   for (const std::string name : {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte.gz"}) {
     std::string dotted = name;
     dotted[name.find("-idx")] = '.';
     std::filesystem::rename(folder / name, folder / dotted);
   }
-  EXPECT_EQ(read_mnist(folder.path(), Split::kTest).size(), 2);
+  EXPECT_EQ(read_idx_pair(folder.path(), kTest).size(), 2);
 }
 
 }  // namespace

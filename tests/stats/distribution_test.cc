@@ -22,20 +22,20 @@ TEST(Normal, CdfUndoesTheQuantile) {
   for (const double p : {1e-15, 0.1, 0.5, 0.77}) EXPECT_NEAR(normal_cdf(normal_quantile(p)) / p, 1, 1e-12) << p;
 }
 
-TEST(Beta, CdfMatchesScipy) {
+TEST(Beta, QuantileUndoesTheCdfOfScipy) {
+  int seen = 0;
   for (const auto& c : golden()["beta_cdf"]) {
-    EXPECT_NEAR(beta_cdf(c["x"].get<double>(), c["a"].get<double>(), c["b"].get<double>()), c["p"].get<double>(), 1e-10)
-        << c;
+    const double p = c["p"], x = c["x"];
+    if (p == 0 || 1 - p < 1e-6) continue;  // says nothing of x any more
+    EXPECT_NEAR(beta_quantile(p, c["a"], c["b"]) / x, 1, 1e-11) << c;
+    ++seen;
   }
+  EXPECT_GE(seen, 10);
 }
 
-TEST(Beta, CdfIsZeroAndOneAtTheEnds) {
-  EXPECT_EQ(beta_cdf(0, 2, 3), 0);
-  EXPECT_EQ(beta_cdf(1, 2, 3), 1);
-}
-
-TEST(Beta, QuantileUndoesTheCdf) {
-  for (const double x : {0.001, 0.3, 0.6, 0.9}) EXPECT_NEAR(beta_quantile(beta_cdf(x, 3, 2), 3, 2), x, 1e-12) << x;
+TEST(Beta, QuantileIsZeroAndOneAtTheEnds) {
+  EXPECT_EQ(beta_quantile(0, 2, 3), 0);
+  EXPECT_EQ(beta_quantile(1, 2, 3), 1);
 }
 
 }  // namespace

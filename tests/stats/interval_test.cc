@@ -142,6 +142,9 @@ TEST(MeanInterval, WidensWithTheLevel) {
   EXPECT_LT(wide.low, narrow.low);
   EXPECT_GT(wide.high, narrow.high);
   EXPECT_EQ(wide.level, 0.99);
+  const auto widest = mean_interval(sample, {.level = std::nextafter(1.0, 0.0)});  // (1 + level) / 2 is 1
+  EXPECT_LE(widest.low, wide.low);
+  EXPECT_GE(widest.high, wide.high);
 }
 
 RC_GTEST_PROP(BootstrapInterval, HoldsItsEstimateAndStaysWithinTheSample, ()) {
