@@ -4,8 +4,9 @@
 #include "pellucid/evasion/lint.h"
 #include "pellucid/gradients/benchmark.h"
 #include "pellucid/gradients/metrics.h"
-#include "pellucid/inversion/attack.h"
+#include "pellucid/inversion/terms.h"
 #include "pellucid/nets/zoo.h"
+#include "pellucid/sharing/mechanisms.h"
 
 namespace pellucid::cli {
 namespace {
@@ -79,6 +80,18 @@ std::vector<Item> catalogue() {
   for (const auto& found : data::list())
     items.push_back(
         {"data", found.name, found.summary, found.where.empty() ? found.fix + "\n" : "Found: " + found.where + "\n"});
+  for (const auto& term : inversion::terms()) {
+    items.push_back({"priors", term.name, term.summary,
+                     fmt::format("Source: {}.\nA setting of every attack: --attack.{} X; 0 disables it.\n", term.source,
+                                 term.name)});
+  }
+  for (const auto& mechanism : sharing::mechanisms()) {
+    items.push_back(
+        {"mechanisms", mechanism.name, mechanism.summary,
+         fmt::format("Source: {}.\nWhat a client does to its update before it shares it: --mechanisms \"{} X\" "
+                     "of `capture`, client.mechanisms of a study, with X, the {}.\n",
+                     mechanism.source, mechanism.name, mechanism.value)});
+  }
   for (const auto& m : gradients::metrics()) items.push_back({"metrics", m.key, m.summary, m.source + "\n"});
   items.push_back({"terms", "ig-residual",
                    "`ig` with functional = residual: another functional, and not another arithmetic",

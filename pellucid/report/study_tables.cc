@@ -232,6 +232,7 @@ std::string cells_table(const Study& s) {
     std::string cells = td(escape(s.groups[s.group(cell["group"])].label())) + td(count(cell["seed"].number())) +
                         td(count(cell["image"].number())) +
                         td(status_text(cell["status"]) + (reason.empty() ? "" : ": " + reason));
+    for (const StudyMetric& metric : s.metrics) (void)cell[metric.key];  // a cell that lacks one is damaged
     for (const StudyMetric& metric : metrics) cells += td(cell_value(cell, metric));
     for (const StudyColumn& column : s.columns) cells += td(column_value(cell[column.key].number(), column));
     std::vector<std::string> diagnoses;

@@ -52,7 +52,7 @@ class Mistakes(Case):
 
     def test_a_setting_is_spelt_as_in_a_study(self):
         tiny = [*TINY, "--test-images", "20", "--out", self.path("r")]
-        done = self.ok("train", *tiny, "--training.epochs", "1", "--training.test_attack.iterations", "2", "--json")
+        done = self.ok("train", *tiny, "--training.epochs", "1", "--training.test-attack.iterations", "2", "--json")
         self.assertEqual(json.loads(done)["config"]["epochs"], 1)
         self.assertEqual(json.loads(done)["config"]["test_attack"]["iterations"], 2)
         config = self.write("c.toml", "[training]\nepochs = 1\n[training.test_attack]\niterations = 2\n")

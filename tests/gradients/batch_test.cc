@@ -46,11 +46,14 @@ TEST(ReadBack, OfABatchIsOfItsFirstImage) {
   std::set<std::int64_t> originals;
   for (const auto& row : each) {
     originals.insert(row["original"].get<std::int64_t>());
-    if (row["original"] == 0) EXPECT_EQ(row["psnr"], *back.reading.score("psnr"));
+    if (row["original"] == 0) {
+      EXPECT_EQ(row["psnr"], *back.reading.score("psnr"));
+    }
   }
   EXPECT_EQ(originals.size(), 3u);
-  const double error = (back.image - batch.images[0]).to(torch::kFloat64).square().mean().item<double>();
-  EXPECT_NEAR(*back.reading.score("mse"), error, 1e-9);
+  const Tensor image = back.image.to(torch::kFloat64), original = batch.images[0].to(torch::kFloat64);
+  const double error = (image - original).square().mean().item<double>();
+  EXPECT_NEAR(*back.reading.score("mse"), error, 1e-12);
   EXPECT_GE(*back.reading.score("oracle_psnr"), *back.reading.score("psnr"));
 }
 

@@ -622,7 +622,7 @@ TEST_F(RunStudy, RefusesAnAttackThatCannotReadABatch) {
       {"client.batch_size = 2", "client.share_labels = true"},
       "client.batch_size = 2, client.share_labels = true, attack.preset = residual: the residual attack: got a batch "
       "of 2, expected one image; use ig");
-  refused({"client.batch_size = 400"}, "client.batch_size: got 400, expected at most");
+  refused({"client.batch_size = 4096"}, "client.batch_size: got 4096, expected at most");
 }
 
 TEST_F(RunStudy, SaysAtOnceWhatDataAreMissing) {
