@@ -3,7 +3,6 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
 #include "pellucid/core/sealed.h"
-#include "pellucid/report/embedded.h"
 #include "pellucid/report/study_sections.h"
 #include "pellucid/report/tidy.h"
 
@@ -14,8 +13,7 @@ std::string render_study(const Study& s) {
   return whole_page({.title = s.root["title"].html(),
                      .header = study_header(s),
                      .sections = study_sections(s),
-                     .footer = page_footer(s.root),
-                     .scripts = {kChartJs, kStudyJs}});
+                     .footer = page_footer(s.root)});
 }
 
 // Writes a file that is not there or holds something else.

@@ -10,9 +10,8 @@ namespace pellucid::report {
 
 /// The page for a result of a study.
 ///
-/// The page loads nothing: styles, charts and images are inside. It holds two scripts, named by their hashes in its
-/// content security policy, which draw its charts again with tooltips. All text of the result is escaped. The same
-/// input gives the same bytes.
+/// The page loads nothing and runs nothing: styles, charts and images are inside. All text of the result is escaped.
+/// The same input gives the same bytes.
 ///
 /// @param run_folder for messages.
 /// @throws Error(kData) as `open_study`, and for a picture that is not a PNG in base64, naming the field.

@@ -15,29 +15,18 @@ namespace {
 constexpr std::size_t kSeriesColours = 6;  // as many as report.css defines
 
 // Nothing but what is in the file may load or run, whatever text the result brings along.
-std::string policy(const std::vector<std::string_view>& scripts) {
-  std::string allowed;
-  for (const std::string_view script : scripts) {
-    const std::string hex = core::sha256(script);
-    core::Bytes digest;
-    for (std::size_t i = 0; i < hex.size(); i += 2)
-      digest.push_back(static_cast<std::uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
-    allowed += fmt::format(" 'sha256-{}'", core::base64(digest));
-  }
-  return "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'" +
-         (allowed.empty() ? "" : "; script-src" + allowed);
-}
+constexpr const char* kPolicy =
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 }  // namespace
 
 std::string whole_page(const Page& page) {
-  std::string links, sections, scripts;
+  std::string links, sections;
   for (const Section& section : page.sections) {
     links += fmt::format("<a href=\"#{}\">{}</a>\n", section.id, section.link);
     sections +=
         fmt::format("<section id=\"{}\"><h2>{}</h2>\n{}</section>\n", section.id, section.title, section.content);
   }
-  for (const std::string_view script : page.scripts) scripts += fmt::format("<script>{}</script>\n", script);
   return fmt::format(R"(<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
@@ -50,11 +39,11 @@ std::string whole_page(const Page& page) {
 {header}<nav aria-label="Sections">{links}</nav>
 {sections}<footer class="muted small">{footer}</footer>
 </main>
-{scripts}</body></html>
+</body></html>
 )",
-                     fmt::arg("policy", policy(page.scripts)), fmt::arg("title", page.title),
-                     fmt::arg("css", kReportCss), fmt::arg("header", page.header), fmt::arg("links", links),
-                     fmt::arg("sections", sections), fmt::arg("footer", page.footer), fmt::arg("scripts", scripts));
+                     fmt::arg("policy", kPolicy), fmt::arg("title", page.title), fmt::arg("css", kReportCss),
+                     fmt::arg("header", page.header), fmt::arg("links", links), fmt::arg("sections", sections),
+                     fmt::arg("footer", page.footer));
 }
 
 std::string page_header(const Node& root, const std::string& question, const std::string& evidence) {

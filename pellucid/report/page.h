@@ -20,12 +20,9 @@ struct Page {
   std::string header;
   std::vector<Section> sections;
   std::string footer;
-  /// Run in this order after everything else; they must not hold "</script".
-  std::vector<std::string_view> scripts = {};
 };
 
-/// A whole page that loads nothing. Its content security policy lets run the given scripts, by their hashes, and
-/// nothing else.
+/// A whole page that loads nothing and, by its content security policy, runs nothing.
 [[nodiscard]] std::string whole_page(const Page& page);
 
 /// Title, the answer in large type, what it rests on, the sentences below it, and the warnings.

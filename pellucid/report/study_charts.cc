@@ -115,15 +115,13 @@ std::string metric_chart(const Study& s, const StudyMetric& m) {
                 .y_label = m.title(),
                 .legend = {}},
       .lines = {},
-      .x_ticks = in_order(level_ticks(axis)),
-      .interactive = true};
+      .x_ticks = in_order(level_ticks(axis))};
   Styles styles{s};
   for (const Series& series : series_along_x(s)) {
     const std::string style = styles.of(*series.groups.front().second);
     Line line = line_of(
         series, series.label, style, m.unit, [&](const StudyGroup& group) { return mean(group, m); },
         [&](const StudyGroup& group) { return sample(group, s.item); });
-    line.entry = chart.frame.legend.size();
     chart.frame.legend.push_back({series.label, style});
     chart.lines.push_back(std::move(line));
   }
@@ -146,8 +144,7 @@ std::string trade_off_chart(const Study& s, const Series& series, std::size_t nu
                             .legend = {}},
                   .lines = {},
                   .x_ticks = in_order(level_ticks(axis)),
-                  .right_label = s.metrics.front().title(),
-                  .interactive = true};
+                  .right_label = s.metrics.front().title()};
   for (const auto& [field, label] :
        {std::pair("natural", "accuracy, clean"), std::pair("robust", "accuracy, attacked")}) {
     chart.lines.push_back(line_of(
@@ -164,7 +161,6 @@ std::string trade_off_chart(const Study& s, const Series& series, std::size_t nu
       [&](const StudyGroup& group) { return sample(group, s.item); }));
   chart.lines.back().right = true;
   for (Line& line : chart.lines) {
-    line.entry = chart.frame.legend.size();
     chart.frame.legend.push_back({line.label, line.style});
   }
   return line_chart(chart);
@@ -192,8 +188,7 @@ std::string distribution_chart(const Study& s) {
                             .y_label = psnr.title(),
                             .legend = {}},
                   .lines = {},
-                  .rows = true,
-                  .interactive = true};
+                  .rows = true};
   Styles styles{s};
   std::vector<Line> means;
   for (std::size_t g = 0; g < s.groups.size(); ++g) {
@@ -237,13 +232,11 @@ std::string margin_chart(const Study& s) {
            .y_label = psnr.title(),
            .legend = {}},
       .lines = {},
-      .counted = false,
-      .interactive = true};
+      .counted = false};
   for (std::size_t level = 0; level < s.axes[axis].levels.size(); ++level) {
     const std::string label = s.axes[axis].levels[level].label;
     chart.frame.legend.push_back({label, series_class(level)});
-    chart.lines.push_back(
-        {.label = label, .style = series_class(level), .x = {}, .y = {}, .joined = false, .entry = level});
+    chart.lines.push_back({.label = label, .style = series_class(level), .x = {}, .y = {}, .joined = false});
   }
   for (const Node& cell : s.cells) {
     Line& line = chart.lines[s.groups[s.group(cell["group"])].levels[axis]];
@@ -270,8 +263,7 @@ std::string training_chart(const Study& s) {
                 .x_label = "epoch",
                 .y_label = "accuracy",
                 .legend = {}},
-      .lines = {},
-      .interactive = true};
+      .lines = {}};
   std::vector<std::string> labels;
   for (const Node& training : s.root["trainings"].items()) {
     if (training["curve"].is_null()) continue;
@@ -285,8 +277,7 @@ std::string training_chart(const Study& s) {
       Line line{.label = fmt::format("{}, {}", training["label"].text(), kind),
                 .style = series_class(entry) + dash,
                 .x = epochs,
-                .y = curve[field].numbers(),
-                .entry = entry};
+                .y = curve[field].numbers()};
       if (line.y.size() != epochs.size())
         curve[field].fail(fmt::format("as many values as epoch has: {}", epochs.size()));
       for (std::size_t i = 0; i < epochs.size(); ++i) {

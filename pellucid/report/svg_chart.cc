@@ -129,8 +129,7 @@ std::string row_names(const Scale& x, const std::vector<Tick>& rows) {
   return svg;
 }
 
-std::string figure(const ChartFrame& frame, const std::string& drawing, double height = kHeight,
-                   const std::string& data = "") {
+std::string figure(const ChartFrame& frame, const std::string& drawing, double height = kHeight) {
   std::string legend;
   for (const LegendEntry& entry : frame.legend) {
     legend += fmt::format(
@@ -141,12 +140,11 @@ std::string figure(const ChartFrame& frame, const std::string& drawing, double h
 <svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-labelledby="{id}-title {id}-desc">
 <title id="{id}-title">{title}</title><desc id="{id}-desc">{description}</desc>
 {drawing}</svg>
-<figcaption>{description}</figcaption>{data}</figure>
+<figcaption>{description}</figcaption></figure>
 )",
                      fmt::arg("title", escape(frame.title)), fmt::arg("legend", legend), fmt::arg("width", kWidth),
                      fmt::arg("height", height), fmt::arg("id", frame.id),
-                     fmt::arg("description", escape(frame.description)), fmt::arg("drawing", drawing),
-                     fmt::arg("data", data));
+                     fmt::arg("description", escape(frame.description)), fmt::arg("drawing", drawing));
 }
 
 std::string nothing_to_draw() {
@@ -167,6 +165,20 @@ std::string band_mark(const Line& line, const Axes& axes) {
     back.insert(0, "L" + axes.place(line, i, line.low[i]));
   }
   return path.empty() ? "" : fmt::format(R"(<path class="band"{} d="{}"/>)", band_ink(line.style), path);
+}
+
+// What is shown of each point when one points at it, or near it: a clear circle with a title.
+std::string tooltips(const Line& line, const Axes& axes) {
+  std::string circles;
+  for (std::size_t i = 0; i < line.notes.size(); ++i) {
+    if (line.notes[i].empty() || !axes.drawable(line, i)) continue;
+    const std::string place = axes.place(line, i, line.y[i]);
+    const auto space = place.find(' ');
+    circles += fmt::format(
+        R"(<circle class="tip" fill="none" pointer-events="all" cx="{}" cy="{}" r="6"><title>{}</title></circle>)",
+        place.substr(0, space), place.substr(space + 1), escape(line.notes[i]));
+  }
+  return circles;
 }
 
 // A dot for a single point, else a path; a gap starts a new stroke. Empty if nothing of the line can be shown.
@@ -191,9 +203,10 @@ std::string line_mark(const Line& line, const Axes& axes) {
     ++run;
   }
   if (path.empty()) return "";
-  return fmt::format(R"(<g class="{}"><title>{}</title>{}<path class="line"{} d="{}"/>{}</g>
+  return fmt::format(R"(<g class="{}"><title>{}</title>{}<path class="line"{} d="{}"/>{}{}</g>
 )",
-                     line.style, escape(line.label), band_mark(line, axes), line_ink(line.style), path, dots);
+                     line.style, escape(line.label), band_mark(line, axes), line_ink(line.style), path, dots,
+                     tooltips(line, axes));
 }
 
 // Thousands of dots are one path of strokes without length, which have round or square ends.
@@ -208,50 +221,9 @@ std::string dots_mark(const Line& line, const Axes& axes) {
   }
   if (dots.empty()) return "";
   if (!bars.empty()) bars = fmt::format(R"(<path class="line"{} d="{}"/>)", line_ink(line.style), bars);
-  return fmt::format(R"(<g class="{}"><title>{}</title>{}<path class="dots"{} d="{}"/></g>
+  return fmt::format(R"(<g class="{}"><title>{}</title>{}<path class="dots"{} d="{}"/>{}</g>
 )",
-                     line.style, escape(line.label), bars, dots_ink(line.style), dots);
-}
-
-core::Json axis_data(const Scale& scale, const std::vector<Tick>& marks, const std::string& label) {
-  core::Json places = core::Json::array(), names = core::Json::array();
-  for (const Tick& tick : marks) {
-    places.push_back(tick.value);
-    names.push_back(tick.label);
-  }
-  return {{"low", scale.low}, {"high", scale.high}, {"logarithmic", scale.logarithmic},
-          {"ticks", places},  {"names", names},     {"label", label}};
-}
-
-core::Json numbers(const std::vector<Value>& values) {
-  core::Json list = core::Json::array();
-  for (const Value& value : values) list.push_back(value ? core::Json(*value) : core::Json());
-  return list;
-}
-
-std::string data_block(const LineChart& chart, const Axes& axes, const std::vector<Tick>& x_ticks) {
-  core::Json data = {{"rows", chart.rows},
-                     {"x", axis_data(axes.x, x_ticks, chart.frame.x_label)},
-                     {"y", axis_data(axes.y, ticks(axes.y), chart.frame.y_label)},
-                     {"right", nullptr},
-                     {"lines", core::Json::array()}};
-  if (!chart.right_label.empty()) data["right"] = axis_data(axes.right, ticks(axes.right), chart.right_label);
-  for (const Line& line : chart.lines) {
-    data["lines"].push_back({{"label", line.label},
-                             {"style", line.style},
-                             {"entry", line.entry},
-                             {"joined", line.joined},
-                             {"right", line.right},
-                             {"x", numbers(line.x)},
-                             {"y", numbers(line.y)},
-                             {"low", numbers(line.low)},
-                             {"high", numbers(line.high)},
-                             {"notes", line.notes}});
-  }
-  std::string text;
-  for (const char c : data.dump(-1, ' ', false, core::Json::error_handler_t::replace))
-    text += c == '<' ? "\\u003c" : std::string(1, c);
-  return "\n<script type=\"application/json\">" + text + "</script>";
+                     line.style, escape(line.label), bars, dots_ink(line.style), dots, tooltips(line, axes));
 }
 
 }  // namespace
@@ -291,8 +263,7 @@ std::string line_chart(const LineChart& chart) {
                  : y_axis(axes.y, chart.frame.y_label, axes.x.to) +
                        (chart.right_label.empty() ? "" : y_axis(axes.right, chart.right_label, axes.x.to, true)) +
                        x_axis(axes.x, x_ticks, chart.frame.x_label, kBottom);
-  return figure(chart.frame, drawing + "\n" + marks, bottom + kHeight - kBottom + (chart.rows ? 6 : 0),
-                chart.interactive ? data_block(chart, axes, x_ticks) : "");
+  return figure(chart.frame, drawing + "\n" + marks, bottom + kHeight - kBottom + (chart.rows ? 6 : 0));
 }
 
 std::string interval_chart(const Interval& estimate, const std::string& title) {

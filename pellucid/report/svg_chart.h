@@ -16,15 +16,14 @@ struct LegendEntry {
 
 /// One line of a chart: y against x, broken where either is missing (or cannot be shown on a logarithmic axis).
 struct Line {
-  std::string label;  ///< shown when one points at it
+  std::string label;  ///< the tooltip of what is between the points
   std::string style;  ///< CSS classes, as in the legend
   std::vector<Value> x, y;
   std::vector<Value> low = {},
                      high = {};  ///< y's interval, a band about a line and a bar through a dot; as long as y or empty
-  std::vector<std::string> notes = {};  ///< what is said of each point when one points at it; as long as y or empty
+  std::vector<std::string> notes = {};  ///< the tooltip of each point; as long as y or empty
   bool joined = true;                   ///< false: dots
   bool right = false;                   ///< measured by the right axis
-  std::size_t entry = 0;                ///< the line's place in the legend
 };
 
 /// What all charts have. Text is plain here: the chart escapes it.
@@ -45,13 +44,9 @@ struct LineChart {
   bool counted = true;             ///< x is whole: ticks between whole numbers are left out
   std::string right_label = "";    ///< of the right axis, which is there if a line is measured by it
   bool rows = false;               ///< turned: x runs downwards in rows with the names of `x_ticks`, y to the right
-  bool interactive = false;        ///< carries its data as JSON, from which study.js draws it again, with tooltips
 };
 
-/// A <figure> with the chart; where no value can be shown, it says so.
-///
-/// The data of an interactive chart stand in a <script type="application/json">, every '<' in it as \u003c: the same
-/// points, axes, ticks and notes that the SVG shows.
+/// A <figure> with the chart; where no value can be shown, it says so. Tooltips are <title> elements: no script.
 [[nodiscard]] std::string line_chart(const LineChart& chart);
 
 /// One estimate and its interval over an axis that shows zero: a bare <svg>. All three numbers must be there.

@@ -245,14 +245,12 @@ TEST(StudyPage, KnowsTheMainMetricsOfBefore) {
 
 TEST(StudyPage, EscapesHostileTextEverywhere) {
   Json result = study();
-  const std::size_t own = occurrences(page_of(result), "<script");
   for_each_text(result, [](std::string& text) { text = "\"'></script><!--<script>alert(1)</script><img src=x>"; });
   for (Json& axis : result["axes"]) axis["title"] = "</script><script>alert(2)</script>";
   const std::string page = page_of(result);
-  EXPECT_EQ(occurrences(page, "<script"), own);
-  EXPECT_EQ(occurrences(page, "</script"), own);
+  EXPECT_THAT(page, Not(HasSubstr("<script")));
+  EXPECT_THAT(page, Not(HasSubstr("</script")));
   EXPECT_THAT(page, Not(HasSubstr("<img src=x")));
-  EXPECT_THAT(page, HasSubstr("\\u003c/script>"));
 }
 
 TEST(StudyPage, RefusesAPictureThatIsNoPngInBase64) {
@@ -267,14 +265,18 @@ TEST(StudyPage, RefusesAPictureThatIsNoPngInBase64) {
   }
 }
 
-TEST(StudyPage, LetsRunItsOwnTwoScriptsAlone) {
+TEST(StudyPage, RunsNoScript) {
   const std::string page = page_of(study());
-  const auto policy =
-      page.substr(page.find("script-src"), page.find('"', page.find("script-src")) - page.find("script-src"));
-  EXPECT_EQ(occurrences(policy, "'sha256-"), 2u);
-  EXPECT_THAT(policy, Not(HasSubstr("unsafe")));
   EXPECT_THAT(page, HasSubstr("default-src 'none'"));
-  EXPECT_EQ(occurrences(page, "<script>"), 2u);
+  EXPECT_THAT(page, Not(HasSubstr("script-src")));
+  EXPECT_THAT(page, Not(HasSubstr("<script")));
+}
+
+// The value with its interval and n, where one points at it.
+TEST(StudyPage, HasATooltipForEachPoint) {
+  const std::string page = page_of(study());
+  EXPECT_THAT(page, testing::ContainsRegex("<circle class=\"tip\"[^>]*><title>standard, residual[^<]*: [0-9.]+ dB "
+                                           "\\[[0-9.]+, [0-9.]+\\], n = 5 images × 2 seeds</title>"));
 }
 
 TEST(StudyPage, GivesTheSameBytesForTheSameInput) { EXPECT_EQ(page_of(study()), page_of(study())); }
