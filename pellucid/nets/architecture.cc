@@ -85,13 +85,15 @@ std::int64_t count_macs(const Architecture& architecture) {
   return count;
 }
 
+Shape output_shape(const Op& op, const Shape& in) { return std::visit(OutputShape{in}, op); }
+
 std::vector<Shape> output_shapes(const Architecture& architecture) {
   std::vector<Shape> shapes;
   for (const auto& layer : architecture.layers) {
     const int source = layer.inputs.front();
     const Shape& in = source == kNetworkInput ? architecture.spec.input : shapes[source];
-    shapes.push_back(std::visit(OutputShape{in}, layer.op));
-    if (product(shapes.back()) <= 0) {
+    shapes.push_back(output_shape(layer.op, in));
+    if (std::any_of(shapes.back().begin(), shapes.back().end(), [](std::int64_t n) { return n < 1; })) {
       const auto& input = architecture.spec.input;
       throw core::Error(core::ErrorKind::kUsage,
                         "{}: images of {}x{} pixels are too small: nothing is left after layer {}",

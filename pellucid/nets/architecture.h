@@ -115,6 +115,10 @@ struct Entry {
 /// Multiply-accumulates of convolutions and linear layers in one forward pass of one image.
 [[nodiscard]] std::int64_t count_macs(const Architecture& architecture);
 
+/// The shape of a layer's output. @param in of its first input, (C, H, W) or (features), which the layer can take.
+/// @return may have sizes below 1 where the input is too small.
+[[nodiscard]] std::vector<std::int64_t> output_shape(const Op& op, const std::vector<std::int64_t>& in);
+
 /// Output shape (C, H, W) or (features) of each layer, for an input of the spec's shape.
 /// @throws Error(kUsage) if the input is too small for the network, naming the layer.
 [[nodiscard]] std::vector<std::vector<std::int64_t>> output_shapes(const Architecture& architecture);

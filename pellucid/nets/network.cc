@@ -3,6 +3,7 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/file.h"
 #include "pellucid/core/tensor.h"
+#include "pellucid/nets/architecture_json.h"
 #include "pellucid/nets/safetensors.h"
 
 #include <cmath>
@@ -246,8 +247,10 @@ Leaves with_gradients(const Network& network) {
 }
 
 std::string fingerprint(const Network& network) {
-  const auto spec = to_json(network.architecture.spec).dump();
-  return core::sha256(write_safetensors({.tensors = network.state, .metadata = {{"spec", spec}}}));
+  const auto& architecture = network.architecture;
+  std::map<std::string, std::string> what = {{"spec", to_json(architecture.spec).dump()}};
+  if (!is_of_the_zoo(architecture)) what["architecture"] = to_json(architecture).dump();
+  return core::sha256(write_safetensors({.tensors = network.state, .metadata = std::move(what)}));
 }
 
 }  // namespace pellucid::nets

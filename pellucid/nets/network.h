@@ -80,7 +80,8 @@ struct Leaves {
 };
 [[nodiscard]] Leaves with_gradients(const Network& network);
 
-/// SHA-256 over spec, names and values: two networks that differ in any bit have different fingerprints.
+/// SHA-256 over architecture, names and values: two networks that differ in any bit have different fingerprints. (Of a
+/// network of the zoo the spec stands for its layers.)
 [[nodiscard]] std::string fingerprint(const Network& network);
 
 }  // namespace pellucid::nets

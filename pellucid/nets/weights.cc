@@ -2,6 +2,7 @@
 
 #include "pellucid/core/error.h"
 #include "pellucid/core/text.h"
+#include "pellucid/nets/architecture_json.h"
 #include "pellucid/nets/safetensors.h"
 #include "pellucid/nets/zoo.h"
 
@@ -15,6 +16,7 @@ using core::Error;
 using core::ErrorKind;
 
 constexpr const char* kSpecKey = "pellucid.spec";
+constexpr const char* kArchitectureKey = "pellucid.architecture";
 constexpr const char* kClassesKey = "pellucid.classes";
 
 // The spec that the file's metadata hold, if they do.
@@ -34,6 +36,19 @@ std::optional<Spec> written_spec(const SafeTensorsFile& file) {
   } catch (const Error& error) {  // a usage error of the file's, not of the user's
     throw Error(ErrorKind::kModel, "{}: metadata \"{}\": {}", file.name(), kSpecKey,
                 core::printable(error.what(), 400));
+  }
+}
+
+// The architecture that the file's metadata hold, if they do: files of before hold the spec alone.
+std::optional<Architecture> written_architecture(const SafeTensorsFile& file) {
+  if (!file.metadata().contains(kArchitectureKey)) {
+    const auto spec = written_spec(file);
+    return spec ? std::optional(build(*spec)) : std::nullopt;
+  }
+  try {
+    return architecture_from_json(file.json(kArchitectureKey));
+  } catch (Error& error) {
+    throw error.add_context(fmt::format("{}: metadata \"{}\"", file.name(), kArchitectureKey));
   }
 }
 
@@ -91,9 +106,9 @@ void compare(const Spec& written, const Foreign& foreign, const std::string& fil
 }
 
 Architecture find_architecture(const SafeTensorsFile& file, const Foreign& foreign) {
-  if (const auto written = written_spec(file)) {
-    compare(*written, foreign, file.name());
-    return build(*written);
+  if (auto written = written_architecture(file)) {
+    compare(written->spec, foreign, file.name());
+    return *std::move(written);
   }
   if (!foreign.net.empty()) return build(inferred_spec(file, foreign));
   throw Error(ErrorKind::kModel,
@@ -178,18 +193,7 @@ void check_rest(const SafeTensorsFile& file, const std::string& prefix, const st
                               count == 1 ? "was" : "were", fmt::join(rest, ", ")));
 }
 
-}  // namespace
-
-void save_network(const Network& network, const std::filesystem::path& path,
-                  std::map<std::string, std::string> metadata) {
-  metadata["format"] = "pt";
-  metadata[kSpecKey] = to_json(network.architecture.spec).dump();
-  if (!network.classes.empty())
-    metadata[kClassesKey] = core::Json(network.classes).dump(-1, ' ', false, core::Json::error_handler_t::replace);
-  save_safetensors({.tensors = network.state, .metadata = std::move(metadata)}, path);
-}
-
-Network load_network(const std::filesystem::path& path, const Foreign& foreign, std::vector<std::string>* notes) {
+Network read_network(const std::filesystem::path& path, const Foreign& foreign, std::vector<std::string>& notes) {
   const SafeTensorsFile file(path);
   Network network{.architecture = find_architecture(file, foreign), .state = {}, .classes = {}};
   const Spec& spec = network.architecture.spec;
@@ -206,7 +210,7 @@ Network load_network(const std::filesystem::path& path, const Foreign& foreign, 
     }
   }
   std::vector<std::string> remarks;
-  if (!file.metadata().contains(kSpecKey)) {
+  if (!file.metadata().contains(kSpecKey) && !file.metadata().contains(kArchitectureKey)) {
     remarks.push_back(fmt::format("{}: taken for {} on images of {} with {} classes, {}", file.name(), spec.net,
                                   fmt::join(spec.input, "x"), spec.classes,
                                   spec.mean.empty() ? "not normalised" : "normalised as given"));
@@ -223,8 +227,34 @@ Network load_network(const std::filesystem::path& path, const Foreign& foreign, 
     remarks.push_back(fmt::format("{}: converted to float32 from {}", file.name(), fmt::join(from, ", ")));
   if (!prefix.empty())
     remarks.push_back(fmt::format("{}: read without the prefix {} of its names", file.name(), core::quoted(prefix)));
-  if (notes != nullptr) notes->insert(notes->end(), remarks.begin(), remarks.end());
+  notes.insert(notes.end(), remarks.begin(), remarks.end());
   return network;
+}
+
+}  // namespace
+
+void save_network(const Network& network, const std::filesystem::path& path,
+                  std::map<std::string, std::string> metadata) {
+  metadata["format"] = "pt";
+  metadata[kSpecKey] = to_json(network.architecture.spec).dump();
+  metadata[kArchitectureKey] = to_json(network.architecture).dump();
+  if (!network.classes.empty())
+    metadata[kClassesKey] = core::Json(network.classes).dump(-1, ' ', false, core::Json::error_handler_t::replace);
+  save_safetensors({.tensors = network.state, .metadata = std::move(metadata)}, path);
+}
+
+const std::vector<Reader>& readers() {
+  static const std::vector<Reader> rows = {
+      {"safetensors", "weights under PyTorch's names, as `pellucid train` and safetensors.torch write them",
+       ".safetensors", read_network},
+  };
+  return rows;
+}
+
+Network load_network(const std::filesystem::path& path, const Foreign& foreign, std::vector<std::string>* notes) {
+  const auto row = std::ranges::find(readers(), path.extension().string(), &Reader::extension);
+  std::vector<std::string> unread;
+  return (row == readers().end() ? readers().front() : *row).read(path, foreign, notes == nullptr ? unread : *notes);
 }
 
 std::map<std::string, std::string> read_metadata(const std::filesystem::path& path) {
@@ -232,6 +262,7 @@ std::map<std::string, std::string> read_metadata(const std::filesystem::path& pa
   file.verify();
   auto metadata = file.metadata();
   metadata.erase(kSpecKey);
+  metadata.erase(kArchitectureKey);
   metadata.erase(kClassesKey);
   metadata.erase("format");
   return metadata;

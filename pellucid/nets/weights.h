@@ -7,8 +7,8 @@
 
 namespace pellucid::nets {
 
-/// Writes the network and its classes' names. In Python: `model.load_state_dict(safetensors.torch.load_file(path))`, as
-/// it is.
+/// Writes the network, its architecture layer by layer, and its classes' names. In Python:
+/// `model.load_state_dict(safetensors.torch.load_file(path))`, as it is.
 /// @param metadata further text to keep, by key: how it was trained.
 /// @throws Error(kIo) if the file cannot be written.
 void save_network(const Network& network, const std::filesystem::path& path,
@@ -22,6 +22,18 @@ struct Foreign {
   std::vector<std::int64_t> input = {};
   std::vector<double> mean = {}, deviation = {};  ///< of the normalisation that the images went through; empty: none
 };
+
+/// Files that hold a network: one row for each format.
+struct Reader {
+  std::string name, summary;
+  std::string extension;  ///< of its files: ".safetensors"
+  /// As `load_network`, with `notes` there.
+  Network (*read)(const std::filesystem::path& path, const Foreign& foreign, std::vector<std::string>& notes);
+};
+
+/// Every format that is read, the one place that lists them. What a file without a known extension is taken for stands
+/// first.
+[[nodiscard]] const std::vector<Reader>& readers();
 
 /// Reads a network that Pellucid, or with `foreign` anyone, wrote.
 ///

@@ -2,6 +2,7 @@
 
 #include "pellucid/core/memory.h"
 #include "pellucid/core/random.h"
+#include "pellucid/nets/architecture_json.h"
 #include "pellucid/nets/safetensors.h"
 
 #include "tests/core/expect_error.h"
@@ -47,6 +48,32 @@ TEST_F(Weights, RoundTripBitForBit) {
   EXPECT_EQ(again.architecture.spec, kSpec);
   EXPECT_EQ(write_safetensors({.tensors = again.state}), write_safetensors({.tensors = network.state}));
   EXPECT_EQ(fingerprint(again), fingerprint(network));
+}
+
+TEST_F(Weights, SayTheirArchitectureLayerByLayer) {
+  auto& layers = network.architecture.layers;  // no network of the zoo any more: its last layer's scores are squashed
+  layers.push_back({Sigmoid{}, "", {static_cast<int>(layers.size()) - 1}});
+  save_network(network, path);
+  const Network again = load_network(path);
+  EXPECT_EQ(to_json(again.architecture), to_json(network.architecture));
+  EXPECT_EQ(fingerprint(again), fingerprint(network));
+  EXPECT_NE(fingerprint(again), fingerprint(formula_network(kSpec))) << "the same spec and state";
+}
+
+TEST_F(Weights, OfBeforeHoldTheSpecAlone) {
+  write([](SafeTensors& content) { content.metadata.erase("pellucid.architecture"); });
+  EXPECT_EQ(to_json(load_network(path).architecture), to_json(network.architecture));
+}
+
+TEST_F(Weights, RefuseAnArchitectureThatIsNone) {
+  expect_refusal([](SafeTensors& content) { content.metadata["pellucid.architecture"] = "[]"; },
+                 "metadata \"pellucid.architecture\": expected an object with a spec and layers");
+}
+
+TEST_F(Weights, AreReadInAnyFormatOfTheList) {
+  for (const auto& reader : readers()) EXPECT_FALSE(reader.name.empty() || reader.summary.empty());
+  save_network(network, folder / "net");  // without an extension
+  EXPECT_EQ(fingerprint(load_network(folder / "net")), fingerprint(network));
 }
 
 TEST_F(Weights, KeepTheClassesNames) {
@@ -264,7 +291,10 @@ TEST_F(Weights, MayBeToldNothingElseThanTheySay) {
 
 TEST_F(Weights, RefuseADescriptionThatIsNone) {
   auto describe = [](const char* text) {
-    return [text](SafeTensors& content) { content.metadata["pellucid.spec"] = text; };
+    return [text](SafeTensors& content) {  // of a file of before
+      content.metadata.erase("pellucid.architecture");
+      content.metadata["pellucid.spec"] = text;
+    };
   };
   expect_refusal(describe("{"), "metadata \"pellucid.spec\" is not JSON");
   expect_refusal(describe("{}"), "metadata \"pellucid.spec\": the description of the network: ");
