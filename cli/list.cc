@@ -2,7 +2,7 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/text.h"
 
-#include "cli/catalogue.h"
+#include "cli/items.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 
@@ -16,7 +16,7 @@ void list(const std::string& kind, const Common& common) {
   core::Json result = core::Json::array();
   std::vector<std::string> kinds;
   std::string heading;
-  for (const auto& item : catalogue()) {
+  for (const auto& item : all_items()) {
     if (std::find(kinds.begin(), kinds.end(), item.kind) == kinds.end()) kinds.push_back(item.kind);
     if (!kind.empty() && kind != item.kind) continue;
     result.push_back({{"kind", item.kind}, {"name", item.name}, {"summary", item.summary}});
@@ -34,7 +34,7 @@ void list(const std::string& kind, const Common& common) {
 
 void explain(const std::string& name, const Common& common) {
   std::vector<std::string> names;
-  for (const auto& item : catalogue()) {
+  for (const auto& item : all_items()) {
     names.push_back(item.name);
     if (item.name != name) continue;
     const std::string text = item.text + (item.measured == nullptr ? "" : item.measured());

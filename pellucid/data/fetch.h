@@ -38,8 +38,7 @@ std::filesystem::path fetch(const Source& source, const std::filesystem::path& d
 ///     goes on from there.
 /// @throws Error(kIo) if another process is fetching it.
 /// @throws Error(kData) if the server sends more than the file holds, or something else (naming both hashes); the part
-/// is
-///     deleted.
+///     is deleted.
 /// @throws Error(kStopped) if a stop was asked for; the part stays.
 void download(const std::string& url, const Download& content, const std::filesystem::path& target,
               const core::ProgressSink& progress, const Patience& patience = {});

@@ -129,10 +129,7 @@ std::vector<std::string> split(const std::string& nets) {
   return names;
 }
 
-nets::Spec spec_for(const std::string& net) {
-  const bool grey = net == "small_cnn" || net == "lenet";
-  return {.net = net, .input = grey ? std::vector<std::int64_t>{1, 28, 28} : std::vector<std::int64_t>{3, 32, 32}};
-}
+nets::Spec spec_for(const std::string& net) { return nets::usual_spec(net); }
 
 Tensor noise(const nets::Architecture& architecture, const char* purpose, std::int64_t count) {
   const auto& input = architecture.spec.input;

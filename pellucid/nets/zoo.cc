@@ -211,6 +211,16 @@ void wide_resnet34_10(Architecture& net) {
 // Specs come from files too: within these sizes, no count of values overflows.
 constexpr std::int64_t kMostPixels = 1 << 16, kMostClasses = 1 << 20;
 
+const ZooEntry& entry_of(const std::string& net) {
+  std::vector<std::string> names;
+  for (const ZooEntry& entry : zoo()) {
+    if (entry.name == net) return entry;
+    names.push_back(entry.name);
+  }
+  throw core::Error(core::ErrorKind::kUsage, "network: got \"{}\", expected {}{}", net, core::join_choices(names),
+                    core::suggestion(net, names));
+}
+
 [[noreturn]] void refuse(const Spec& spec, const std::string& problem) {
   throw core::Error(core::ErrorKind::kUsage, "{}: {}", spec.net, problem);
 }
@@ -218,36 +228,32 @@ constexpr std::int64_t kMostPixels = 1 << 16, kMostClasses = 1 << 20;
 }  // namespace
 
 const std::vector<ZooEntry>& zoo() {
+  const std::vector<std::int64_t> grey{1, 28, 28}, colour{3, 32, 32};
   static const std::vector<ZooEntry> list = {
       {"small_cnn", "four convolutions and three linear layers with dropout, for MNIST; its last layer starts at zero",
-       "Zhang et al. 2019 (TRADES), models/small_cnn.py", small_cnn},
+       "Zhang et al. 2019 (TRADES), models/small_cnn.py", grey, small_cnn},
       {"lenet", "three sigmoid convolutions and one linear layer, the classic target of gradient inversion",
-       "Zhu et al. 2019 (Deep Leakage from Gradients), models/vision.py", lenet},
+       "Zhu et al. 2019 (Deep Leakage from Gradients), models/vision.py", grey, lenet},
       {"convnet", "eight convolutions with batch norm, width 64",
-       "Geiping et al. 2020 (Inverting Gradients), ConvNet64", convnet},
+       "Geiping et al. 2020 (Inverting Gradients), ConvNet64", colour, convnet},
       {"preact_resnet18",
        "pre-activation ResNet-18 with a final batch norm and ReLU; shortcuts take the activated input",
-       "He et al. 2016; the variant of Rice et al. 2020", preact_resnet18},
+       "He et al. 2016; the variant of Rice et al. 2020", colour, preact_resnet18},
       {"preact_resnet8",
        "three pre-activation blocks of width 64, 128 and 256 behind a stem of stride 2: robust training on two cores",
-       "the blocks of preact_resnet18; ours", preact_resnet8},
+       "the blocks of preact_resnet18; ours", colour, preact_resnet8},
       {"resnet18", "ResNet-18 for small images: 3x3 stem, no max pooling",
-       "He et al. 2015; the variant of pytorch-cifar", resnet18},
+       "He et al. 2015; the variant of pytorch-cifar", colour, resnet18},
       {"wide_resnet34_10", "Wide ResNet of depth 34 and width 10",
-       "Zagoruyko and Komodakis 2016; without the unused block of TRADES", wide_resnet34_10},
+       "Zagoruyko and Komodakis 2016; without the unused block of TRADES", colour, wide_resnet34_10},
   };
   return list;
 }
 
+Spec usual_spec(const std::string& net) { return {.net = net, .input = entry_of(net).input}; }
+
 Architecture build(const Spec& spec) {
-  const auto& all = zoo();
-  const auto entry = std::find_if(all.begin(), all.end(), [&](const ZooEntry& e) { return e.name == spec.net; });
-  if (entry == all.end()) {
-    std::vector<std::string> names;
-    for (const auto& e : all) names.push_back(e.name);
-    throw core::Error(core::ErrorKind::kUsage, "network: got \"{}\", expected {}{}", spec.net,
-                      core::join_choices(names), core::suggestion(spec.net, names));
-  }
+  const ZooEntry& entry = entry_of(spec.net);
   auto sensible = [](std::int64_t size) { return size >= 1 && size <= kMostPixels; };
   if (spec.input.size() != 3 || !std::all_of(spec.input.begin(), spec.input.end(), sensible)) {
     refuse(spec, fmt::format("input shape: got [{}], expected channels, height and width, each from 1 to {}",
@@ -267,7 +273,7 @@ Architecture build(const Spec& spec) {
   }
   Architecture architecture{.spec = spec, .layers = {}};
   if (!spec.mean.empty()) architecture.layers.push_back({Normalise{spec.mean, spec.deviation}, "", {kNetworkInput}});
-  entry->add_layers(architecture);
+  entry.add_layers(architecture);
   static_cast<void>(output_shapes(architecture));  // refuses images that are too small
   return architecture;
 }

@@ -18,9 +18,8 @@ class EngineZoo : public testing::TestWithParam<std::string> {};
 // 4e-4 for the convnet), so that v is a small difference and float32 keeps fewer digits, in double backward as in the
 // engine.
 TEST_P(EngineZoo, EqualsDoubleBackward) {
-  const bool grey = GetParam() == "small_cnn" || GetParam() == "lenet", wide = GetParam() == "wide_resnet34_10";
-  const auto architecture = nets::build(
-      {.net = GetParam(), .input = grey ? std::vector<std::int64_t>{1, 28, 28} : std::vector<std::int64_t>{3, 32, 32}});
+  const bool wide = GetParam() == "wide_resnet34_10";
+  const auto architecture = nets::build(nets::usual_spec(GetParam()));
   const Agreement a = compare({.net = network(architecture, 3), .trials = wide ? 1 : 3});
   fmt::print("{}: gradient {:.1e} (double backward in float32 {:.1e}), loss {:.1e}, {} trials with flips\n", GetParam(),
              a.gradient, a.reference, a.loss, a.flips);
@@ -34,10 +33,8 @@ TEST_P(EngineZoo, EqualsDoubleBackward) {
 }
 
 TEST_P(EngineZoo, EqualsDoubleBackwardByTensors) {
-  const bool grey = GetParam() == "small_cnn" || GetParam() == "lenet";
   if (GetParam() == "wide_resnet34_10") GTEST_SKIP() << "minutes, and no layer of its own";
-  const auto architecture = nets::build(
-      {.net = GetParam(), .input = grey ? std::vector<std::int64_t>{1, 28, 28} : std::vector<std::int64_t>{3, 32, 32}});
+  const auto architecture = nets::build(nets::usual_spec(GetParam()));
   const Case c{.net = network(architecture, 3), .trials = 3};
   const Agreement a = compare<TensorEngine>(c), exact = compare<TensorEngine>(c, Precision::kFloat64);
   fmt::print(

@@ -14,6 +14,6 @@ struct Item {
   std::string (*measured)() = nullptr;  ///< what explain measures on this machine, a line or more
 };
 
-[[nodiscard]] std::vector<Item> catalogue();
+[[nodiscard]] std::vector<Item> all_items();
 
 }  // namespace pellucid::cli

@@ -1,4 +1,4 @@
-#include "cli/catalogue.h"
+#include "cli/items.h"
 
 #include "pellucid/data/catalog.h"
 #include "pellucid/evasion/lint.h"
@@ -29,10 +29,8 @@ std::string mixed_error() {
 
 void add_nets(std::vector<Item>& items) {
   for (const auto& net : nets::zoo()) {
-    const bool grey = net.name == "small_cnn" || net.name == "lenet";
-    const auto architecture = nets::build(
-        {.net = net.name, .input = grey ? std::vector<std::int64_t>{1, 28, 28} : std::vector<std::int64_t>{3, 32, 32}});
-    const auto& input = architecture.spec.input;
+    const auto architecture = nets::build(nets::usual_spec(net.name));
+    const auto& input = net.input;
     items.push_back(
         {"nets", net.name, net.summary,
          fmt::format(
@@ -72,7 +70,7 @@ void add_evasions(std::vector<Item>& items) {
 
 }  // namespace
 
-std::vector<Item> catalogue() {
+std::vector<Item> all_items() {
   std::vector<Item> items;
   add_nets(items);
   add_inversions(items);
