@@ -43,6 +43,9 @@ TEST(Crossed, SeedsThatDifferWidenTheInterval) {
   EXPECT_GT(different.high - different.low, 3 * (alike.high - alike.low));
 }
 
+// With ten seeds the interval is somewhat narrow, as its docstring says: it holds the mean in about 92 % of the
+// studies, which is 184 of 200 with a standard deviation of 4. A correct one falls outside for one seed in some
+// thousand, one that is too wide as well as one that is too narrow.
 TEST(Crossed, HoldsTheMeanAboutAsOftenAsItSays) {
   int held = 0;
   constexpr int kStudies = 200;
@@ -51,7 +54,8 @@ TEST(Crossed, HoldsTheMeanAboutAsOftenAsItSays) {
         mean_interval(sample(20, 10, 1, 1, core::Stream(7, "study", study)), {.resamples = 400, .seed = 3});
     held += interval.low <= 5 && 5 <= interval.high;
   }
-  EXPECT_GT(held, 0.85 * kStudies);  // ten seeds: somewhat below 95 %, as the docstring says
+  EXPECT_GT(held, 0.85 * kStudies);
+  EXPECT_LT(held, 0.98 * kStudies);
 }
 
 TEST(Crossed, LeavesMissingValuesOut) {
