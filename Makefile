@@ -1,19 +1,19 @@
 # The two commands of the README. Everything else is CMake presets (CMakePresets.json).
-.PHONY: build demo test asan fuzz setup setup-test clean
+.PHONY: build demo test sanitize setup setup-test clean
 
 build: setup
 	cmake --preset release
 	cmake --build --preset release --target pellucid_cli
 demo: build
 	build/pellucid demo
-# Unit, command-line, browser and training tests, then the sanitizer build and one minute of fuzzing.
+# Unit, command-line, browser and training tests, and the unit tests and fuzz targets under the sanitizers.
 test: setup-test
 	tools/test
-asan fuzz: setup-test
+sanitize: setup-test
 	tools/test $@
 setup:
 	tools/setup
 setup-test:
 	tools/setup test
 clean:
-	rm -rf build build-asan build-fuzz
+	rm -rf build build-sanitize
