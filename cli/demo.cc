@@ -32,7 +32,7 @@ struct Demo {
     settings.add(
         {"",
          {core::field("pretrained", pretrained, "use the models that come with Pellucid (MNIST) instead of training"),
-          core::field("data", data, "data set; none is MNIST where it is found, else the built-in digits"),
+          core::field("data", data, "data set; none is MNIST where it is found, else the built-in patterns"),
           core::field("data_dir", data_dir,
                       "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
           core::field("images", images, "test images to reconstruct, a stratified sample; 0 is as the scale has it", 0,
@@ -64,9 +64,9 @@ struct Demo {
     auto list = changes();
     gradients::System system;
     auto study = grid::read_study(system, file, flags.scale, list);
-    // What is named is taken as it is; where nothing is, and there is no MNIST, the digits are drawn.
+    // What is named is taken as it is; where nothing is, and there is no MNIST, patterns are drawn.
     if (!names_data(study.document) && !data::available("mnist")) {
-      list.push_back(assignment("model.data", "digits"));
+      list.push_back(assignment("model.data", "patterns"));
       study = grid::read_study(system, file, flags.scale, list);
     }
     if (flags.out.empty()) flags.out = "runs/" + study.name;

@@ -10,7 +10,7 @@ namespace pellucid::cli {
 /// beside it as if it were this run's.
 void begin(const core::RunFolder& folder, const core::Json& settings);
 
-/// "digits (generated, seed 0): 4000 images of 10 classes, "0", "1", "2" ...".
+/// "patterns (generated): 4000 images of 10 classes, "0°", "18°", "36°" ...".
 [[nodiscard]] std::string describe_data(const data::Dataset& dataset);
 
 void print_findings(const std::vector<evasion::Finding>& findings);

@@ -19,8 +19,8 @@ int main() {
   const nets::Network network{.architecture = architecture, .state = nets::initialise(architecture, /*seed=*/0)};
   nets::save_network(network, "network.safetensors");
 
-  // Test image 3 of the digits that Pellucid draws itself. Pixels are in [0, 1] everywhere.
-  const auto set = data::load("digits", data::Split::kTest);
+  // Test image 3 of the patterns that Pellucid draws itself. Pixels are in [0, 1] everywhere.
+  const auto set = data::load("patterns", data::Split::kTest);
   const Tensor at = torch::tensor({3});
   const gradients::Truth image{.images = data::pixels(set, at), .labels = data::labels(set, at)};
 

@@ -11,8 +11,8 @@
 int main() {
   using namespace pellucid;
   // A part of the data, drawn with a seed so that every class has its share.
-  const auto train_set = data::sample(data::load("digits", data::Split::kTrain), 512, /*seed=*/0);
-  const auto test_set = data::sample(data::load("digits", data::Split::kTest), 200, /*seed=*/0);
+  const auto train_set = data::sample(data::load("patterns", data::Split::kTrain), 512, /*seed=*/0);
+  const auto test_set = data::sample(data::load("patterns", data::Split::kTest), 200, /*seed=*/0);
 
   for (const auto method : {training::Method::kStandard, training::Method::kAdversarial}) {
     training::TrainingOptions options;

@@ -18,7 +18,7 @@ title = "Do more restarts help?"
 compare = "restarts"
 images = 2
 [model]
-data = "digits"
+data = "patterns"
 net = "lenet"
 train_images = 64
 test_images = 50

@@ -2,8 +2,8 @@
 
 #include "pellucid/core/error.h"
 #include "pellucid/core/fields.h"
-#include "pellucid/data/digits.h"
 #include "pellucid/data/image_folder.h"
+#include "pellucid/data/patterns.h"
 #include "pellucid/data/places.h"
 #include "pellucid/data/shown.h"
 
@@ -65,7 +65,7 @@ Found find(const Source& source, const fs::path& data_dir) {
 
 std::vector<std::string> names() {
   std::vector<std::string> all = source_names();
-  all.push_back("digits");
+  all.push_back("patterns");
   return all;
 }
 
@@ -74,7 +74,7 @@ std::vector<std::string> names() {
 std::string choices() { return fmt::format("{}, or the path of a folder of images", fmt::join(names(), ", ")); }
 
 Dataset load(const std::string& name, Split split, const fs::path& data_dir) {
-  if (name == "digits") return generated_digits(split, split == Split::kTrain ? 20'000 : 2'000, 0);
+  if (name == "patterns") return patterns(split);
   if (const Source* source = find_source(name)) return load_source(*source, split, data_dir);
   const bool one_part = name.find('/') == std::string::npos;
   const fs::path folder = one_part && !data_dir.empty() ? data_dir / name : fs::path(name);
@@ -93,12 +93,13 @@ Dataset load(const std::string& name, Split split, const fs::path& data_dir) {
 std::vector<Found> list(const fs::path& data_dir) {
   std::vector<Found> all;
   for (const Source& source : sources()) all.push_back(find(source, data_dir));
-  all.push_back({.name = "digits",
-                 .summary = "drawn handwritten digits, 28 x 28 grey, 20,000 train and 2,000 test",
-                 .where = "built in",
-                 .missing = {},
-                 .fix = "",
-                 .problem = ""});
+  all.push_back(
+      {.name = "patterns",
+       .summary = "a bar in one of ten directions, 28 x 28 grey, 4,000 train and 1,000 test; for trying things out",
+       .where = "built in",
+       .missing = {},
+       .fix = "",
+       .problem = ""});
   return all;
 }
 

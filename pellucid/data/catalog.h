@@ -7,8 +7,8 @@
 
 namespace pellucid::data {
 
-/// Loads a data set by name: "mnist", "cifar10", "digits" (built in: 20,000 train and 2,000 test images of seed 0), or
-/// the path of an image folder (see `read_image_folder`); a path of one part is one below `data_dir`.
+/// Loads a data set by name: one of `sources`, "patterns" (built in, see patterns.h), or the path of an image folder
+/// (see `read_image_folder`); a path of one part is one below `data_dir`.
 ///
 /// Published sets are looked for in one place (`locate`), below it in a folder of their own (mnist/, MNIST/raw/ as
 /// torchvision has it, cifar-10-batches-bin/) and, MNIST and CIFAR-10, in the folder itself. Both splits come from the

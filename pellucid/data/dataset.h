@@ -12,8 +12,8 @@ namespace pellucid::data {
 
 /// Labelled images of one size. Tensors are on the CPU and contiguous.
 struct Dataset {
-  std::string name;                  ///< "mnist", "cifar10", "digits", or the folder's name
-  std::string source;                ///< where it came from: a path, or "generated, seed 0"
+  std::string name;                  ///< "mnist", "cifar10", "patterns", or the folder's name
+  std::string source;                ///< where it came from: a path, or "generated"
   Tensor images;                     ///< uint8 (N, C, H, W)
   Tensor labels;                     ///< int64 (N), each from 0 to classes.size() - 1
   std::vector<std::string> classes;  ///< class names, in label order

@@ -8,13 +8,10 @@ import subprocess
 import sys
 import zlib
 
+from pictures import idx
 from program import Case, PROGRAM, run, unittest
 
 MIB = 1 << 20
-
-
-def idx(shape, values):
-    return struct.pack(">HBB", 0, 8, len(shape)) + b"".join(struct.pack(">I", n) for n in shape) + bytes(values)
 
 
 def png(width, height, rows, colour=0, depth=8):

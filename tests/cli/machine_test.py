@@ -8,7 +8,7 @@ import unittest
 
 from program import PROGRAM, Case, run
 
-SMALL = ["train", "--data", "digits", "--net", "lenet", "--train-images", "32", "--epochs", "1", "--batch-size", "32", "--test-images", "20",
+SMALL = ["train", "--data", "patterns", "--net", "lenet", "--train-images", "32", "--epochs", "1", "--batch-size", "32", "--test-images", "20",
          "--judge-images", "4", "--test-attack-images", "0", "--test-attack.iterations", "1", "--quiet"]
 STEPS = range(300, 1501, 100)  # of megabytes
 SECONDS = 60  # none of it takes one where it is not hung
@@ -20,7 +20,7 @@ class ShortOfMemory(Case):
         cls.shared = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.shared.cleanup)
         run(*SMALL, "--out", cls.made("r"), check=True)
-        run("capture", cls.made("r/model.safetensors"), "--data", "digits", "--images", "3", "--out", cls.made("u"), check=True)
+        run("capture", cls.made("r/model.safetensors"), "--data", "patterns", "--images", "3", "--out", cls.made("u"), check=True)
 
     @classmethod
     def made(cls, name):
@@ -54,7 +54,7 @@ class ShortOfMemory(Case):
         self.works_or_says_so(STEPS[::2], *SMALL, "--threads", "2", "--out", self.path("r"))
 
     def test_evade(self):
-        self.works_or_says_so(STEPS[::2], "evade", self.made("r/model.safetensors"), "--data", "digits", "--images", "4", "--iterations", "1", "--threads", "2",
+        self.works_or_says_so(STEPS[::2], "evade", self.made("r/model.safetensors"), "--data", "patterns", "--images", "4", "--iterations", "1", "--threads", "2",
                               "--quiet")
 
     def test_study(self):

@@ -15,7 +15,7 @@ import unittest
 
 from program import PROGRAM, STUDY, TINY, VERBS, Case, run
 
-SMALL = ["train", "--data", "digits", "--net", "lenet", "--train-images", "32", "--epochs", "1", "--batch-size", "32", "--test-images", "20",
+SMALL = ["train", "--data", "patterns", "--net", "lenet", "--train-images", "32", "--epochs", "1", "--batch-size", "32", "--test-images", "20",
          "--judge-images", "4", "--test-attack-images", "0", "--test-attack.iterations", "1", "--threads", "1"]
 
 
@@ -27,7 +27,7 @@ class Shared(Case):
         cls.shared = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.shared.cleanup)
         run(*SMALL, "--out", cls.made("r"), check=True)
-        run("capture", cls.model(), "--data", "digits", "--images", "3", "--out", cls.made("u"), "--truth", cls.made("t"), check=True)
+        run("capture", cls.model(), "--data", "patterns", "--images", "3", "--out", cls.made("u"), "--truth", cls.made("t"), check=True)
 
     @classmethod
     def made(cls, *parts):
@@ -46,11 +46,11 @@ class Shared(Case):
             "--help": ["--help"], "--version": ["--version"], "train --help": ["train", "--help"],
             "list": ["list"], "list --json": ["list", "--json"], "explain": ["explain", "psnr"], "data": ["data", "list"],
             "report": ["report", report],
-            "capture": ["capture", self.model(), "--data", "digits", "--out", self.path("u")],
+            "capture": ["capture", self.model(), "--data", "patterns", "--out", self.path("u")],
             "invert": ["invert", self.made("u"), "--model", self.model(), "--attack.iterations", "2", "--attack.restarts", "1", "--out", self.path("i")],
-            "evade": ["evade", self.model(), "--data", "digits", "--images", "4", "--iterations", "1", "--lint-images", "0"],
+            "evade": ["evade", self.model(), "--data", "patterns", "--images", "4", "--iterations", "1", "--lint-images", "0"],
             "train": [*SMALL, "--out", self.path("train")],
-            "demo": ["demo", "--data", "digits", "--scale", "smoke", "--out", self.path("s"), "--dry-run"],
+            "demo": ["demo", "--data", "patterns", "--scale", "smoke", "--out", self.path("s"), "--dry-run"],
             "study": ["study", "stages", "--scale", "smoke", "--out", self.path("s"), "--dry-run"],
             "bench": ["bench", "engine", "--nets", "lenet", "--repeats", "1", "--trials", "1", "--threads", "1"],
         }
@@ -125,11 +125,11 @@ class Configs(Shared):
         return json.loads(done.stdout)["config"]["data"]
 
     def test_a_config_is_read_from_a_pipe_to_its_end(self):
-        text = 'data = "digits"\n' + "# nothing\n" * 20_000  # more than a pipe holds
-        self.assertEqual(self.data_of("/dev/stdin", input=text), "digits")
-        shell = f"""'{PROGRAM}' evade '{self.model()}' --config <(sleep 0.3; echo 'data = "digits"') {' '.join(self.EVADE)}"""
+        text = 'data = "patterns"\n' + "# nothing\n" * 20_000  # more than a pipe holds
+        self.assertEqual(self.data_of("/dev/stdin", input=text), "patterns")
+        shell = f"""'{PROGRAM}' evade '{self.model()}' --config <(sleep 0.3; echo 'data = "patterns"') {' '.join(self.EVADE)}"""
         done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
-        self.assertEqual(json.loads(done.stdout)["config"]["data"], "digits", done.stderr)
+        self.assertEqual(json.loads(done.stdout)["config"]["data"], "patterns", done.stderr)
 
     def test_a_pipe_that_nobody_writes_to_is_not_waited_for(self):
         os.mkfifo(self.path("p"))
@@ -171,7 +171,7 @@ class OddOutputs(Shared):
     """--out and the like where something stands that is no regular file."""
 
     def capture(self, out, **options):
-        return run("capture", self.model(), "--data", "digits", "--images", "3", "--out", out, **options)
+        return run("capture", self.model(), "--data", "patterns", "--images", "3", "--out", out, **options)
 
     def test_a_device_is_written_to(self):
         try:
@@ -183,7 +183,7 @@ class OddOutputs(Shared):
         done = self.capture(self.path("null"))
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertTrue(stat.S_ISCHR(os.stat(self.path("null")).st_mode))
-        self.refused(3, ["full: cannot write: No space left on device"], "capture", self.model(), "--data", "digits", "--out", self.path("full"))
+        self.refused(3, ["full: cannot write: No space left on device"], "capture", self.model(), "--data", "patterns", "--out", self.path("full"))
         self.assertEqual(sorted(os.listdir(self.path())), ["full", "null"])
 
     def test_a_pipe_and_stdout_get_the_whole_file(self):
@@ -194,8 +194,8 @@ class OddOutputs(Shared):
             self.assertEqual(self.capture(self.path("p")).returncode, 0)
             self.assertEqual(reader.stdout.read(), update)
         self.assertTrue(stat.S_ISFIFO(os.stat(self.path("p")).st_mode))
-        self.refused(3, ["it is a pipe that nobody reads"], "capture", self.model(), "--data", "digits", "--out", self.path("p"), timeout=60)
-        done = subprocess.run([PROGRAM, "capture", self.model(), "--data", "digits", "--images", "3", "--out", "/dev/stdout"], capture_output=True)
+        self.refused(3, ["it is a pipe that nobody reads"], "capture", self.model(), "--data", "patterns", "--out", self.path("p"), timeout=60)
+        done = subprocess.run([PROGRAM, "capture", self.model(), "--data", "patterns", "--images", "3", "--out", "/dev/stdout"], capture_output=True)
         self.assertTrue(done.stdout.startswith(update[:100]), done.stderr)
 
     def test_a_link_stays_and_what_it_names_is_written(self):
@@ -216,10 +216,10 @@ class OddOutputs(Shared):
         self.write("file", "x")
         for out, reason in {self.path("file", "x"): "cannot make the folder", "/proc/x": "cannot write", "/proc/self/x/y": "cannot make the folder",
                             self.path(): "Is a directory", self.path("none") + "/": "Is a directory"}.items():
-            self.refused(3, [reason], "capture", self.model(), "--data", "digits", "--out", out)
+            self.refused(3, [reason], "capture", self.model(), "--data", "patterns", "--out", out)
 
     def test_a_file_size_limit_is_an_error_and_no_signal(self):
-        self.refused(3, ["cannot write: File too large"], "capture", self.model(), "--data", "digits", "--out", self.path("u"),
+        self.refused(3, ["cannot write: File too large"], "capture", self.model(), "--data", "patterns", "--out", self.path("u"),
                      preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)))
         self.assertEqual(os.listdir(self.path()), [])
 
@@ -229,7 +229,7 @@ class OddOutputs(Shared):
         if mounted.returncode != 0:
             self.skipTest(f"nothing can be mounted here: {mounted.stderr.strip()}")
         try:
-            self.refused(3, ["No space left on device"], "capture", self.model(), "--data", "digits", "--out", self.path("small", "u"))
+            self.refused(3, ["No space left on device"], "capture", self.model(), "--data", "patterns", "--out", self.path("small", "u"))
             self.assertEqual(os.listdir(self.path("small")), [])
             self.refused(3, ["No space left on device"], *SMALL, "--out", self.path("small", "r"))
         finally:
@@ -279,11 +279,11 @@ class Terminal(Shared):
         self.clean(done.stdout)
 
     def test_json_is_json_and_holds_none_either(self):
-        done = run("evade", self.model(), "--data", "digits", "--images", "2", "--iterations", "1", "--lint-images", "0", "--json")
+        done = run("evade", self.model(), "--data", "patterns", "--images", "2", "--iterations", "1", "--lint-images", "0", "--json")
         json.loads(done.stdout)
         link = self.path("m\x7f\u009b.safetensors")
         os.symlink(self.model(), link)
-        done = run("evade", link, "--data", "digits", "--images", "2", "--iterations", "1", "--lint-images", "0", "--json")
+        done = run("evade", link, "--data", "patterns", "--images", "2", "--iterations", "1", "--lint-images", "0", "--json")
         self.clean(done.stdout)
         self.assertEqual(json.loads(done.stdout)["model"], link)
 

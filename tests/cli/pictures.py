@@ -1,4 +1,4 @@
-"""Small pictures of a few classes, drawn here, as folders of PNG files."""
+"""Small pictures of a few classes, drawn here: folders of PNG files, and digits in the files of MNIST."""
 
 import os
 import random
@@ -33,4 +33,32 @@ def folder(path, train, test, side=28):
             for i in range(count):
                 with open(os.path.join(path, split, name, f"{i:03}.png"), "wb") as file:
                     file.write(picture(kind, first + i, side))
+    return path
+
+
+def idx(shape, values):
+    """An IDX file of bytes."""
+    return struct.pack(">HBB", 0, 8, len(shape)) + b"".join(struct.pack(">I", n) for n in shape) + bytes(values)
+
+
+# Digits of 5 x 7 dots, a byte for each row.
+FONT = [bytes.fromhex(rows) for rows in (
+    "0E11111111110E", "040C040404040E", "0E11010204081F", "1F02040201110E", "02060A121F0202", "1F101E0101110E", "0608101E11110E", "1F010204080808",
+    "0E11110E11110E", "0E11110F01020C")]
+
+
+def mnist(path, count=40):
+    """MNIST's four files, of digits in dots of 3 x 3 pixels. Returns the path."""
+    def draw(label, left, top):
+        def on(x, y):
+            column, row = (x - left) // 3, (y - top) // 3
+            return 0 <= row < 7 and 0 <= column < 5 and FONT[label][row] >> (4 - column) & 1
+        return [255 if on(x, y) else 0 for y in range(28) for x in range(28)]
+    os.makedirs(path)
+    labels = [i % 10 for i in range(count)]
+    pixels = [value for i, label in enumerate(labels) for value in draw(label, 6 + i % 3, 3 + i % 2)]
+    for split in ("train", "t10k"):
+        for name, content in (("images-idx3", idx((count, 28, 28), pixels)), ("labels-idx1", idx((count,), labels))):
+            with open(os.path.join(path, f"{split}-{name}-ubyte"), "wb") as file:
+                file.write(content)
     return path

@@ -17,8 +17,8 @@ class Presets(Case):
         self.assertEqual(len(names), 10)
         for name in names:
             with self.subTest(name):
-                out, digits = self.path(name), ["--set", 'model.data="digits"']
-                result = json.loads(self.ok("study", name, "--scale", "smoke", *digits, "--out", out, "--trained", self.path("trained"), "--quiet", "--json"))
+                out, patterns = self.path(name), ["--set", 'model.data="patterns"']
+                result = json.loads(self.ok("study", name, "--scale", "smoke", *patterns, "--out", out, "--trained", self.path("trained"), "--quiet", "--json"))
                 self.assertEqual({t["status"] for t in result["trainings"]}, {"ok"})
                 self.assertLessEqual({c["status"] for c in result["cells"]}, {"ok", "not_applicable"} if name == "stages" else {"ok"})
                 self.assertEqual({c["passed"] for c in result["controls"] if c["kind"] not in ("guess", "network")}, {True} if result["cells"] else set())
@@ -28,7 +28,7 @@ class Presets(Case):
                 for scale in ("laptop", "mnist-16") if name.startswith("demo") else ("laptop", "cifar", "paper"):
                     # Its settings are sound, though none of it is run.
                     self.refused(3, ["/proc/nowhere: cannot make the folder"], "study", name, "--scale", scale, "--out", "/proc/nowhere", "--trained", "/proc/nowhere",
-                                 *digits)
+                                 *patterns)
 
 
 
@@ -40,7 +40,7 @@ class Recipes(Case):
         for preset in presets:
             with self.subTest(preset):  # on a small network: the large ones would write gigabytes of checkpoints
                 small = ["--net", "preact_resnet8"] if "cifar10" in preset else []
-                self.ok("train", "--config", os.path.join(folder, preset), "--data", "digits", "--train-images", "4", "--batch-size", "2",
+                self.ok("train", "--config", os.path.join(folder, preset), "--data", "patterns", "--train-images", "4", "--batch-size", "2",
                         "--epochs", "1", "--milestones", "1", "--test-images", "2", "--judge-images", "2", "--test-attack-images", "1",
                         "--guard-images", "0", "--replays", "2", "--attack.iterations", "1", "--test-attack.iterations", "1",
                         *small, "--out", self.path(preset))

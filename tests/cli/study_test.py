@@ -286,7 +286,7 @@ class Study(Case):
             self.refused(code, [wanted], *self.arguments(folder, change))
             self.assertEqual(tree(folder), before, change)
         self.refused(2, ["holds the study \"odd\""], "study", "epsilon", "--scale", "smoke", "--out", folder)
-        self.refused(2, ["holds a run of `pellucid study`"], "train", "--data", "digits", "--net", "lenet", "--out", folder)
+        self.refused(2, ["holds a run of `pellucid study`"], "train", "--data", "patterns", "--net", "lenet", "--out", folder)
         self.assertEqual(tree(folder), before)
 
     def test_huge_grids_cost_nothing(self):
@@ -313,7 +313,7 @@ title = "Tiny"
 compare = "mode"
 images = 6
 [model]
-data = "digits"
+data = "patterns"
 net = "lenet"
 train_images = 256
 test_images = 100

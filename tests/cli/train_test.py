@@ -23,7 +23,7 @@ from program import PROGRAM, TINY, Case, digest, run, wait_for
 ABC = {"a": (0, 40), "b": (1, 40), "c": (2, 40)}
 ABC_TEST = {"a": (0, 10), "b": (1, 10), "c": (2, 10)}
 QUICK = ["--threads", "1", "--quiet", "--json", "--test-attack-images", "0", "--test-attack.iterations", "1", "--judge-images", "4"]
-TYPO = ["train", "--data", "digits", "--net", "lenet", "--train-images", "64", "--epochs", "1", "--test-images", "20", *QUICK]
+TYPO = ["train", "--data", "patterns", "--net", "lenet", "--train-images", "64", "--epochs", "1", "--test-images", "20", *QUICK]
 
 
 class TrainCase(Case):

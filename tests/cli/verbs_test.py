@@ -81,7 +81,7 @@ class Mistakes(Case):
         self.refused(2, ["small_cnm", "small_cnn"], "train", "--net", "small_cnm", *TINY, "--out", self.path("r"))
 
     def test_an_unknown_data_set_names_the_nearest(self):
-        self.refused(2, ["digts", "digits"], "train", "--data", "digts", "--out", self.path("r"))
+        self.refused(2, ["paterns", "did you mean patterns?"], "train", "--data", "paterns", "--out", self.path("r"))
 
     def test_a_missing_data_set_says_where_it_looked_and_how_to_get_it(self):
         environment = {**os.environ, "PELLUCID_DATA": self.path(), "XDG_CACHE_HOME": self.path()}
@@ -105,7 +105,7 @@ class Mistakes(Case):
         self.write("result.json", '{"schema": "pellucid.comparison/1"}')
         self.refused(3, ["the demo of an older version", "run `pellucid demo` again"], "report", self.path())
         self.write("config.json", '{"verb": "demo"}')
-        self.refused(2, ["the demo of an older version", "--out"], *SHORT_DEMO, "--data", "digits", "--out", self.path())
+        self.refused(2, ["the demo of an older version", "--out"], *SHORT_DEMO, "--data", "patterns", "--out", self.path())
 
 
 class Verbs(Case):
@@ -115,7 +115,7 @@ class Verbs(Case):
     def test_capture_and_invert_work_on_files(self):
         self.train(self.path("r"))
         model, update, truth = self.path("r", "model.safetensors"), self.path("u.safetensors"), self.path("t.safetensors")
-        captured = json.loads(self.ok("capture", model, "--data", "digits", "--images", "3", "--out", update, "--truth", truth, "--json"))
+        captured = json.loads(self.ok("capture", model, "--data", "patterns", "--images", "3", "--out", update, "--truth", truth, "--json"))
         self.assertEqual(captured["images"][0]["image"], 3)
         self.assertGreater(captured["gradient_norm"], 0)
         attack = ["invert", update, "--model", model, "--attack.restarts", "2", "--attack.iterations", "40", "--out", self.path("i"), "--json"]
@@ -135,7 +135,7 @@ class Verbs(Case):
 
     def test_evade_counts_with_an_interval(self):
         self.train(self.path("r"))
-        result = json.loads(self.ok("evade", self.path("r", "model.safetensors"), "--data", "digits", "--images", "20", "--epsilon", "8/255",
+        result = json.loads(self.ok("evade", self.path("r", "model.safetensors"), "--data", "patterns", "--images", "20", "--epsilon", "8/255",
                                     "--iterations", "2", "--json"))
         self.assertEqual(result["config"]["epsilon"], "8/255")
         self.assertEqual(result["robust"]["n"], 20)
@@ -143,7 +143,7 @@ class Verbs(Case):
 
     def test_evade_judges_by_the_worst_attack_and_goes_on(self):
         self.train(self.path("r"))
-        attack = ["evade", self.path("r", "model.safetensors"), "--data", "digits", "--images", "30", "--epsilon", "0.1", "--iterations", "5",
+        attack = ["evade", self.path("r", "model.safetensors"), "--data", "patterns", "--images", "30", "--epsilon", "0.1", "--iterations", "5",
                   "--attacks", "pgd,apgd-ce,square", "--apgd-ce.iterations", "10", "--square.queries", "100", "--batch-size", "10",
                   "--out", self.path("e"), "--json"]
         first = json.loads(self.ok(*attack))
@@ -165,7 +165,7 @@ class Verbs(Case):
 
     def test_evade_refuses_what_makes_no_sense(self):
         self.train(self.path("r"))
-        attack = ["evade", self.path("r", "model.safetensors"), "--data", "digits", "--images", "10"]
+        attack = ["evade", self.path("r", "model.safetensors"), "--data", "patterns", "--images", "10"]
         self.refused(2, ["--attacks", "pgd,sqare", "square"], *attack, "--attacks", "pgd,sqare")
         self.refused(2, ["is 8/255 meant?"], *attack, "--epsilon", "8")
         self.refused(2, ["cw needs norm l2"], *attack, "--attacks", "cw")
@@ -190,7 +190,7 @@ class Verbs(Case):
     def test_data_list_says_what_is_missing(self):
         environment = {**os.environ, "PELLUCID_DATA": self.path(), "XDG_CACHE_HOME": self.path()}
         found = {item["name"]: item for item in json.loads(self.ok("data", "list", "--json", env=environment))}
-        self.assertEqual(found["digits"]["missing"], [])
+        self.assertEqual(found["patterns"]["missing"], [])
         self.assertIn("pellucid data fetch", found["mnist"]["fix"])
 
     def test_results_go_to_stdout_and_nothing_else_does(self):

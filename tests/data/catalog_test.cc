@@ -1,6 +1,7 @@
 #include "pellucid/data/catalog.h"
 
 #include "pellucid/data/image_file.h"
+#include "pellucid/data/patterns.h"
 #include "pellucid/data/places.h"
 
 #include "tests/core/expect_error.h"
@@ -144,10 +145,9 @@ TEST_F(Catalog, LoadsFashionMnistAndDoesNotTakeItForMnist) {
   EXPECT_FALSE(available("fashion_mnist", here / "data")) << "these files have MNIST's names";
 }
 
-TEST_F(Catalog, LoadsTheBuiltInDigits) {
-  const Dataset digits = load("digits", Split::kTest);
-  EXPECT_EQ(digits.size(), 2000);
-  EXPECT_EQ(digits.source, "generated, seed 0");
+TEST_F(Catalog, LoadsTheBuiltInPatterns) {
+  EXPECT_EQ(load("patterns", Split::kTest).size(), kTestPatterns);
+  EXPECT_EQ(load("patterns", Split::kTrain).size(), kTrainPatterns);
 }
 
 TEST_F(Catalog, LoadsAnImageFolder) {
@@ -191,7 +191,7 @@ TEST_F(Catalog, RefusesAFileInPlaceOfAFolder) {
 
 TEST_F(Catalog, NamesTheNearestOfAnUnknownName) {
   expect_error([] { (void)load("minst", Split::kTest); }, ErrorKind::kUsage,
-               "data set: got \"minst\", expected mnist, fashion_mnist, cifar10, digits, or the path of a folder of "
+               "data set: got \"minst\", expected mnist, fashion_mnist, cifar10, patterns, or the path of a folder of "
                "images (did you mean "
                "mnist?)");
 }
@@ -207,7 +207,7 @@ TEST_F(Catalog, ListsWhatIsHereAndWhatIsMissing) {
   EXPECT_THAT(found("cifar10").missing, ElementsAre("data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
                                                     "data_batch_4.bin", "data_batch_5.bin"));
   EXPECT_EQ(found("cifar10").fix, "pellucid data fetch cifar10 --data-dir " + (here / "data").string());
-  EXPECT_EQ(found("digits").where, "built in");
+  EXPECT_EQ(found("patterns").where, "built in");
 }
 
 TEST_F(Catalog, KnowsWhatIsAvailable) {
@@ -215,7 +215,7 @@ TEST_F(Catalog, KnowsWhatIsAvailable) {
   EXPECT_TRUE(available("mnist", here / "data"));
   EXPECT_FALSE(available("mnist"));
   EXPECT_FALSE(available("cifar10", here / "data"));
-  EXPECT_TRUE(available("digits"));
+  EXPECT_TRUE(available("patterns"));
   EXPECT_FALSE(available("minst"));
 }
 

@@ -11,7 +11,7 @@ namespace {
 TEST(Batch, HoldsItsImageFirstAndOthersOnce) {
   Datasets datasets;
   Settings s;
-  s.data = "digits";
+  s.data = "patterns";
   s.protocol.batch_size = 6;
   const auto batch = datasets.batch(s, 5);
   ASSERT_EQ(batch.images.size(0), 6);
@@ -28,7 +28,7 @@ TEST(Batch, HoldsItsImageFirstAndOthersOnce) {
 TEST(Batch, OfMoreImagesThanThereAreIsRefused) {
   Datasets datasets;
   Settings s;
-  s.data = "digits";
+  s.data = "patterns";
   s.protocol.batch_size = 4096;
   const auto all = datasets.all_test(s).size();
   if (all >= 4096) GTEST_SKIP();

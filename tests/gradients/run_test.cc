@@ -27,7 +27,7 @@ compare = "mode"
 images = 2
 seeds = 2
 [model]
-data = "digits"
+data = "patterns"
 net = "lenet"
 train_images = 64
 test_images = 32
@@ -172,9 +172,9 @@ TEST_F(RunStudy, GroupsMayBeJudgedOnDifferentImages) {
 }
 
 TEST_F(RunStudy, RefusesImagesThatAreNotThere) {
-  for (const char* first : {"first_image = 1999", "first_image = 9223372036854675807"}) {
+  for (const char* first : {"first_image = 999", "first_image = 9223372036854675807"}) {
     core::expect_error([&] { (void)run(read({first})); }, ErrorKind::kUsage,
-                       "expected 0 to 1999: digits has 2000 test images here");
+                       "expected 0 to 999: patterns has 1000 test images here");
   }
   EXPECT_FALSE(std::filesystem::exists(folders.run)) << "a refused study leaves nothing";
 }
@@ -373,16 +373,16 @@ TEST_F(RunStudy, RefusesWeightsForOtherClasses) {
         },
         ErrorKind::kUsage, message);
   };
-  refused("classes: got a, b, c, d, e, f, g, h, i, j, expected those of digits in their order: 0, 1, 2");
+  refused("classes: got a, b, c, d, e, f, g, h, i, j, expected those of patterns in their order: 0°, 18°, 36°");
   network.architecture = nets::build(spec = {.net = "lenet", .input = {1, 28, 28}, .classes = 3});
   network.state = nets::initialise(network.architecture, 0);
   network.classes = {};
   nets::save_network(network, folder.path() / "letters.safetensors");
-  refused("classes: got 3, expected 10 as digits has");
+  refused("classes: got 3, expected 10 as patterns has");
   network.architecture = nets::build(spec = {.net = "lenet", .input = {3, 32, 32}, .classes = 10});
   network.state = nets::initialise(network.architecture, 0);
   nets::save_network(network, folder.path() / "letters.safetensors");
-  refused("images: got 3 x 32 x 32, expected 1 x 28 x 28 as digits has");
+  refused("images: got 3 x 32 x 32, expected 1 x 28 x 28 as patterns has");
 }
 
 TEST_F(RunStudy, WarnsOfATrainingThatLeftItsNetworkWeak) {

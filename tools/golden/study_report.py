@@ -150,7 +150,7 @@ def study():
         "warnings": ["These numbers are made up: they show the page, not the method.", "10 cells a group: intervals are wide."],
         "environment": {"pellucid": "0.1.0", "commit": "0000000", "date": "2024-11-24T00:00:00Z", "cores": 2, "libtorch": "1.13.0"},
         "config": {"seed": 0, "images": 5, "seeds": 2, "residual": {"iterations": 300, "restarts": 2}, "training": {"epochs": 4, "batch": 64}},
-        "data": {"name": "digits", "source": "made by the generator", "train_images": 6000, "test_images": 1000, "note": "not real"},
+        "data": {"name": "patterns", "source": "made by the generator", "train_images": 6000, "test_images": 1000, "note": "not real"},
         "axes": axes, "x": "epsilon", "compare": "mode",
         "words": {"item": "image", "repetition": "training"},
         "metrics": [{"key": key, "label": label, "unit": unit, "digits": 1 if unit == "dB" else 2 if key == "ssim" else -1, "better": better,
