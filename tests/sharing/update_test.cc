@@ -107,12 +107,12 @@ TEST(ComputeUpdate, RoundsAsTheClientsFloat32Does) {
 }
 
 TEST(GradientNorm, TakesAllTensorsTogether) {
-  const Update update{.gradient = {{"a", torch::tensor({3.f})}, {"b", torch::tensor({0.f, 4.f})}}, .model = {}};
+  const Update update{.gradient = {{"a", torch::tensor({3.f})}, {"b", torch::tensor({0.f, 4.f})}}, .protocol = {}, .model = {}};
   EXPECT_EQ(gradient_norm(update), 5);
 }
 
 TEST(GradientNorm, DoesNotUnderflow) {
-  const Update update{.gradient = {{"a", torch::full({4}, 1e-30)}}, .model = {}};
+  const Update update{.gradient = {{"a", torch::full({4}, 1e-30)}}, .protocol = {}, .model = {}};
   EXPECT_NEAR(gradient_norm(update) / 2e-30, 1, 1e-6);
 }
 
