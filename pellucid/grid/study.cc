@@ -53,6 +53,45 @@ void check_tree(const Json& json, const std::string& where, int depth = 0) {
   }
 }
 
+void overlay(Json& whole, const Json& over);
+
+// Axes laid over others: by name, those of a new name before the rest. A name that stands twice stays, to be refused.
+Json overlaid(const Json& axes, const Json& over) {
+  const auto same = [](const Json& a, const Json& b) {
+    return a.is_object() && b.is_object() && a.value("name", Json()) == b.value("name", Json());
+  };
+  const auto none = [&](const Json& axis, const Json& list) {
+    return std::none_of(list.begin(), list.end(), [&](const Json& other) { return same(axis, other); });
+  };
+  Json merged = Json::array();
+  for (const auto& axis : over) {
+    if (none(axis, axes)) merged.push_back(axis);
+  }
+  for (const auto& axis : axes) {
+    if (none(axis, over)) merged.push_back(axis);
+    for (const auto& other : over) {
+      if (!same(axis, other)) continue;
+      merged.push_back(axis);
+      for (const char* key : other.contains("levels") ? std::vector{"key", "values"} : std::vector{"levels"})
+        merged.back().erase(key);
+      overlay(merged.back(), other);
+    }
+  }
+  return merged;
+}
+
+// Lays a document over another: tables merge, axes by name, and everything else is replaced.
+void overlay(Json& whole, const Json& over) {
+  for (const auto& [key, value] : over.items()) {
+    Json& place = whole[key];
+    if (place.is_object() && value.is_object()) {
+      overlay(place, value);
+    } else {
+      place = key == "axis" && place.is_array() && value.is_array() ? overlaid(place, value) : value;
+    }
+  }
+}
+
 Json read_document(const fs::path& file) {
   const auto content = core::read_file(file, kMostBytes);
   Json document = core::parse_toml({reinterpret_cast<const char*>(content.data()), content.size()}, file.string());
@@ -77,7 +116,7 @@ Json read_with_base(const fs::path& file, std::vector<fs::path> extended = {}) {
   if (!base.is_string() || base.get_ref<const std::string&>().empty())
     throw Error(ErrorKind::kUsage, "{}: extends: got {}, expected a file's name", file.string(), shown(base));
   Json whole = read_with_base(file.parent_path() / base.get<std::string>(), std::move(extended));
-  whole.merge_patch(document);
+  overlay(whole, document);
   return whole;
 }
 
@@ -92,19 +131,32 @@ std::optional<double> number_of(const Json& value) {
   }
 }
 
-Level read_level(Json table, const std::string& where) {
+// @param recipes settings by name, which levels may share.
+Level read_level(Json table, const Json& recipes, const std::string& where) {
   if (!table.is_object())
     throw Error(ErrorKind::kUsage, "{}: got a level {}, expected a table with a label", where, shown(table));
-  const Json label = take(table, "label"), x = take(table, "x");
+  const Json label = take(table, "label"), x = take(table, "x"), recipe = take(table, "recipe");
   if (label.is_null()) throw Error(ErrorKind::kUsage, "{}: got a level without label, expected one", where);
   if (!label.is_string() && !label.is_number())
     throw Error(ErrorKind::kUsage, "{}: label: got {}, expected text or a number", where, shown(label));
   if (!x.is_null() && !number_of(x))
     throw Error(ErrorKind::kUsage, "{}: x: got {}, expected a number", where, shown(x));
-  return {text_of(label), number_of(x.is_null() ? label : x), std::move(table)};
+  Json settings = Json::object();
+  if (!recipe.is_null()) {
+    if (!recipe.is_string() || !recipes.contains(recipe.get_ref<const std::string&>())) {
+      std::vector<std::string> names;
+      for (const auto& [name, unused] : recipes.items()) names.push_back(core::printable(name));
+      throw Error(ErrorKind::kUsage, "{}: recipe: got {}, expected {}{}", where, shown(recipe),
+                  names.empty() ? "none: there are no tables [recipe.NAME]" : core::join_choices(names),
+                  recipe.is_string() ? core::suggestion(recipe.get<std::string>().substr(0, 80), names) : "");
+    }
+    settings = recipes[recipe.get_ref<const std::string&>()];
+  }
+  settings.merge_patch(table);
+  return {text_of(label), number_of(x.is_null() ? label : x), std::move(settings)};
 }
 
-Axis read_axis(Json table, const std::string& where) {
+Axis read_axis(Json table, const Json& recipes, const std::string& where) {
   if (!table.is_object()) throw Error(ErrorKind::kUsage, "{}: got {}, expected a table", where, shown(table));
   Axis axis;
   const Json key = take(table, "key"), values = take(table, "values"), levels = take(table, "levels");
@@ -119,11 +171,10 @@ Axis read_axis(Json table, const std::string& where) {
                   core::quoted(name));
     for (const auto& value : values) axis.levels.push_back({text_of(value), number_of(value), nested(name, value)});
   } else if (levels.is_array() && key.is_null() && values.is_null()) {
-    for (const auto& level : levels) axis.levels.push_back(read_level(level, here));
+    for (const auto& level : levels) axis.levels.push_back(read_level(level, recipes, here));
   } else {
     throw Error(ErrorKind::kUsage, "{}: expected either key and values, or levels", here);
   }
-  if (axis.levels.empty()) throw Error(ErrorKind::kUsage, "{}: got no levels, expected at least one", here);
   std::set<std::string> labels;
   for (const auto& level : axis.levels) {
     if (!labels.insert(level.label).second)
@@ -268,7 +319,7 @@ Study read_study(const System& system, const fs::path& file, const std::string& 
     if (!by_scale[scale].is_object())
       throw Error(ErrorKind::kUsage, "{}: scale.{}: got {}, expected a table", where, core::printable(scale),
                   shown(by_scale[scale]));
-    document.merge_patch(by_scale[scale]);
+    overlay(document, by_scale[scale]);
   }
   for (const auto& change : changes) {
     const auto name = "--set " + core::printable(change);
@@ -289,8 +340,15 @@ Study read_study(const System& system, const fs::path& file, const std::string& 
     throw Error(ErrorKind::kUsage, "{}: axis: got {}, expected [[axis]] tables", where, shown(axes));
   if (axes.size() > kMostAxes)
     throw Error(ErrorKind::kUsage, "{}: got {} axes, expected at most {}", where, axes.size(), kMostAxes);
+  Json recipes = take(document, "recipe");
+  if (recipes.is_null()) recipes = Json::object();
+  if (!recipes.is_object() || !std::all_of(recipes.begin(), recipes.end(), [](const Json& r) { return r.is_object(); }))
+    throw Error(ErrorKind::kUsage, "{}: recipe: got {}, expected tables [recipe.NAME]", where, shown(recipes));
+  for (const auto& [name, recipe] : recipes.items())
+    check_tables(recipe, system.tables(), fmt::format("{}: recipe.{}", where, core::printable(name)));
   for (const auto& table : axes) {
-    auto axis = read_axis(table, where + ": [[axis]]");
+    auto axis = read_axis(table, recipes, where + ": [[axis]]");
+    if (axis.levels.empty()) continue;
     const auto same = [&](const Axis& other) { return other.name == axis.name; };
     if (std::any_of(study.axes.begin(), study.axes.end(), same))
       throw Error(ErrorKind::kUsage, "{}: [[axis]]: got the name {} twice", where, core::quoted(axis.name));

@@ -48,12 +48,16 @@ struct Study {
 
 /// Reads a study.
 ///
-/// A file may extend another (`extends = "other.toml"`, beside it) and holds scales ([scale.smoke], ...): tables that
-/// are laid over the whole (RFC 7396: tables merge, everything else is replaced). An axis is {name, title, levels =
-/// [{label, x, settings}]}, or {name, title, key = "training.attack.epsilon", values = [...]}.
+/// An axis is {name, title, levels = [{label, x, recipe, settings}]}, or {name, title, key = "training.attack.epsilon",
+/// values = [...]}. A recipe is settings that levels share: [recipe.adversarial.training] and recipe = "adversarial" in
+/// a level, whose own settings are laid over it.
+///
+/// A file may extend another (`extends = "other.toml"`, beside it) and holds scales ([scale.smoke], ...), which are
+/// laid over the whole: tables merge, an axis takes the place of the one of its name, further axes come first, and
+/// everything else is replaced. An axis without levels is left out.
 ///
 /// @param scale one of the file's, or empty for the file as it is.
-/// @param changes "key = value" in TOML, laid over last: "training.epochs = 3".
+/// @param changes "key = value" in TOML, laid over last: "training.epochs = 3". `axis` replaces all axes.
 /// @throws Error(kIo) if the file cannot be read, or is larger than 1 MiB.
 /// @throws Error(kUsage) for what is not TOML, or nested more than 16 deep.
 /// @throws Error(kUsage) for an unknown key, table, scale or axis, naming the nearest.

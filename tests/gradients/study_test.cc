@@ -84,8 +84,57 @@ TEST_F(ReadStudy, LaysScaleAndChangesOver) {
   EXPECT_EQ(changed.items, 5);
   EXPECT_EQ(settings(changed.groups[0].settings).training.epochs, 7);
   EXPECT_EQ(settings(changed.groups[0].settings).attack.iterations, inversion::preset("ig").attack.iterations);
-  EXPECT_EQ(read(kTwoAxes, "one").groups.size(), 1u) << "a scale's axes replace the study's";
+  const auto one = read(kTwoAxes, "one");
+  EXPECT_EQ(one.groups.size(), 1u) << "an axis takes the levels of the scale's of its name";
+  EXPECT_EQ(one.axes[0].title, "Training") << "and keeps what the scale's says nothing of";
   EXPECT_THAT(grid::scales(write("study.toml", kTwoAxes)), testing::UnorderedElementsAre("small", "one"));
+}
+
+constexpr std::string_view kRecipes = R"(
+compare = "mode"
+[recipe.robust.training]
+method = "adversarial"
+epochs = 5
+[[axis]]
+name = "mode"
+levels = [{ label = "standard" }, { label = "robust", recipe = "robust" }, { label = "short", recipe = "robust", training.epochs = 1 }]
+[[axis]]
+name = "tv"
+levels = [{ label = "0.1", attack.tv = 0.1 }]
+[scale.long.recipe.robust.training]
+epochs = 9
+[[scale.long.axis]]
+name = "tv"
+levels = []
+[[scale.long.axis]]
+name = "budget"
+levels = [{ label = "7", attack.iterations = 7 }]
+)";
+
+TEST_F(ReadStudy, SharesRecipesAmongLevels) {
+  const auto study = read(kRecipes);
+  const auto epochs = [](const grid::Study& of, std::size_t group) {
+    return settings(of.groups[group].settings).training.epochs;
+  };
+  EXPECT_EQ(settings(study.groups[0].settings).training.method, training::Method::kStandard);
+  EXPECT_EQ(settings(study.groups[2].settings).training.method, training::Method::kAdversarial);
+  EXPECT_EQ(epochs(study, 1), 5);
+  EXPECT_EQ(epochs(study, 2), 1) << "a level's own settings are laid over its recipe";
+  EXPECT_EQ(epochs(read(kRecipes, "long"), 1), 9) << "recipes are tables as others are";
+  refused(kRecipes, R"(recipe: got "rubust", expected "robust")", "",
+          {R"(axis = [{ name = "mode", levels = [{ label = "a", recipe = "rubust" }] }])"});
+  refused(kRecipes, "recipe.robust: unknown table [trainng]; did you mean \"training\"?", "",
+          {"recipe.robust.trainng.epochs = 1"});
+  refused(kRecipes, "expected tables [recipe.NAME]", "", {"recipe = 5"});
+}
+
+TEST_F(ReadStudy, LaysAxesOverByName) {
+  const auto study = read(kRecipes, "long");
+  ASSERT_EQ(study.axes.size(), 2u) << "an axis without levels is left out";
+  EXPECT_EQ(study.axes[0].name, "budget") << "a new axis comes first";
+  EXPECT_EQ(study.axes[1].name, "mode");
+  EXPECT_EQ(read(kRecipes, "", {R"(axis = [{ name = "mode", levels = [{ label = "a" }] }])"}).axes.size(), 1u)
+      << "--set replaces";
 }
 
 TEST_F(ReadStudy, ExtendsAnother) {
@@ -142,7 +191,7 @@ TEST_F(ReadStudy, RefusesWhatItDoesNotKnow) {
   refused(kTwoAxes, "--set images 3", "", {"images 3"});
   refused("[[axis]]\nname = \"a\"", "(a): expected either key and values, or levels");
   refused("[[axis]]\nlevels = []", "got no name");
-  refused("[[axis]]\nname = \"a\"\nlevels = []", "got no levels");
+  refused("[[axis]]\nname = \"a\"\nlevels = []", "got no [[axis]]");
   refused("[[axis]]\nname = \"a\"\nlevels = [{ label = \"x\" }, { label = \"x\" }]", "got the label \"x\" twice");
   refused("[[axis]]\nname = \"a\"\nlevels = [{ x = 1 }]", "got a level without label");
   refused("[[axis]]\nname = \"a\"\nlevels = [{ label = \"x\", trainign.epochs = 2 }]",
@@ -209,6 +258,8 @@ TEST_F(ReadStudy, RefusesValuesOfTheWrongKindAtEveryKey) {
                                          "attack.tv",
                                          "attack.start",
                                          "axis",
+                                         "recipe",
+                                         "recipe.robust",
                                          "published",
                                          "published.source",
                                          "published.note",
@@ -335,7 +386,7 @@ TEST_F(ReadStudy, FollowsBasesToAnEnd) {
 }
 
 TEST_F(ReadStudy, KeepsControlCharactersFromMessages) {
-  refused("[[axis]]\nname = \"a\\u001b[31m\"\nlevels = []", "(a\\x1b[31m): got no levels");
+  refused("[[axis]]\nname = \"a\\u001b[31m\"", "(a\\x1b[31m): expected either");
   refused("[\"mo\\ndle\"]\nnet = 1", "unknown table [mo\\ndle]");
   refused(kTwoAxes, "--set images\\n= 3", "", {"images\n= 3"});
 }

@@ -107,7 +107,8 @@ TEST(ComputeUpdate, RoundsAsTheClientsFloat32Does) {
 }
 
 TEST(GradientNorm, TakesAllTensorsTogether) {
-  const Update update{.gradient = {{"a", torch::tensor({3.f})}, {"b", torch::tensor({0.f, 4.f})}}, .protocol = {}, .model = {}};
+  const Update update{
+      .gradient = {{"a", torch::tensor({3.f})}, {"b", torch::tensor({0.f, 4.f})}}, .protocol = {}, .model = {}};
   EXPECT_EQ(gradient_norm(update), 5);
 }
 
