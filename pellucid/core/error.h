@@ -45,7 +45,7 @@ class Error : public std::exception {
 };
 
 /// The program's exit code for an error: 2 usage, 3 data, model or I/O, 4 a bug of ours, 75 stopped and resumable.
-/// (0 is success and 1 a violated threshold; neither is an error.)
+/// (0 is success.)
 [[nodiscard]] constexpr int exit_code(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kUsage: return 2;
