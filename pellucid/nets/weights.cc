@@ -113,7 +113,7 @@ Architecture find_architecture(const SafeTensorsFile& file, const Foreign& forei
   if (!foreign.net.empty()) return build(inferred_spec(file, foreign));
   throw Error(ErrorKind::kModel,
               "{}: the file does not say which network it holds (metadata \"{}\"); name it with --net", file.name(),
-              kSpecKey);
+              kArchitectureKey);
 }
 
 // The classes' names, where the file holds them.
@@ -236,7 +236,6 @@ Network read_network(const std::filesystem::path& path, const Foreign& foreign, 
 void save_network(const Network& network, const std::filesystem::path& path,
                   std::map<std::string, std::string> metadata) {
   metadata["format"] = "pt";
-  metadata[kSpecKey] = to_json(network.architecture.spec).dump();
   metadata[kArchitectureKey] = to_json(network.architecture).dump();
   if (!network.classes.empty())
     metadata[kClassesKey] = core::Json(network.classes).dump(-1, ' ', false, core::Json::error_handler_t::replace);

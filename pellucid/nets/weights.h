@@ -1,4 +1,4 @@
-// Networks in files: safetensors with PyTorch's state-dict names, and the spec in the metadata.
+// Networks in files: safetensors with PyTorch's state-dict names, and the architecture in the metadata.
 #pragma once
 
 #include "pellucid/nets/network.h"
@@ -52,7 +52,7 @@ struct Reader {
 [[nodiscard]] Network load_network(const std::filesystem::path& path, const Foreign& foreign = {},
                                    std::vector<std::string>* notes = nullptr);
 
-/// The metadata of a weight file, without its spec and its classes' names.
+/// The metadata of a weight file, without its architecture and its classes' names.
 [[nodiscard]] std::map<std::string, std::string> read_metadata(const std::filesystem::path& path);
 
 }  // namespace pellucid::nets

@@ -331,8 +331,10 @@ class Capture(Pair):
             "large tensor": file("d", sparse, 8 + len(sparse) + (7 << 30)),
             "metadata": file("e", b'{"__metadata__":{' + b",".join(b'"%d":""' % i for i in range(1_000_000)) + b"}}"),
             "deep": file("f", b"[" * 10_000_000),
-            "spec": self.write("g", written(lenet, {**metadata, "pellucid.spec": '{"net":' + "[" * 400_000 + "]" * 400_000 + "}"})),
-            "long spec": self.write("j", written(lenet, {**metadata, "pellucid.spec": "[" * 4_000_000})),
+            "spec": self.write("g", written(lenet, {"pellucid.spec": '{"net":' + "[" * 400_000 + "]" * 400_000 + "}"})),
+            "long spec": self.write("j", written(lenet, {"pellucid.spec": "[" * 4_000_000})),
+            "architecture": self.write("k", written(lenet, {"pellucid.architecture": '{"spec":' + "[" * 400_000 + "]" * 400_000 + "}"})),
+            "layers": self.write("l", written(lenet, {"pellucid.architecture": '{"spec":{},"layers":[' + "{}," * 400_000 + "{}]}"})),
             "classes": self.write("h", written(lenet, {**metadata, "pellucid.classes": json.dumps({str(i): 0 for i in range(70_000)})})),
             "name": self.write("i", written({"\x1b[2J" * 30_000: ("U8", [1], b"0")})),
         }
@@ -344,7 +346,9 @@ class Capture(Pair):
                 self.measured("invert", path, "--model", self.model, "--out", self.path("o"))
         self.ok("train", *TINY, "--net", "preact_resnet8", "--epochs", "1", "--train-images", "8", "--batch-size", "4", "--test-images", "4", "--judge-images", "1", "--out", self.path("r"))
         tensors, metadata = read(self.path("r", "model.safetensors"))
-        metadata["pellucid.spec"] = json.dumps({**json.loads(metadata["pellucid.spec"]), "input": [1, 65536, 65536]})
+        network = json.loads(metadata["pellucid.architecture"])
+        network["spec"]["input"] = [1, 65536, 65536]
+        metadata["pellucid.architecture"] = json.dumps(network)
         vast = self.write("vast", written(tensors, metadata))
         self.assertIn("preact_resnet8 on images of 1x65536x65536: needs", self.measured("capture", vast, "--data", "patterns", "--out", self.path("u")))
         gradient, given = read(self.at("u3"))
@@ -364,7 +368,7 @@ class PyTorch(Pair):
 
     def test_weights_work_in_every_verb(self):
         tensors, metadata = read(self.model)
-        spec = json.loads(metadata["pellucid.spec"])
+        spec = json.loads(metadata["pellucid.architecture"])["spec"]
         normalised = ["--mean", ",".join(map(str, spec["mean"])), "--deviation", ",".join(map(str, spec["deviation"]))] if spec["mean"] else []
         foreign = self.write("f", written(tensors))
         natural = lambda done: json.loads(done)["natural"]["value"]

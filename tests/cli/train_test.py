@@ -279,7 +279,9 @@ class Training(Case):
             with open(self.path("r", *flags, "model.safetensors"), "rb") as file:
                 content = file.read()
             header = json.loads(content[8:8 + struct.unpack("<Q", content[:8])[0]])
-            self.assertEqual(len(json.loads(header["__metadata__"]["pellucid.spec"])["mean"]), channels)
+            network = json.loads(header["__metadata__"]["pellucid.architecture"])
+            self.assertEqual(len(network["spec"]["mean"]), channels)
+            self.assertEqual(network["layers"][0]["op"] == "normalise", bool(channels))
 
     def test_knobs_of_another_method_are_refused(self):
         self.refused(2, ["adversarial_share", "method adversarial"], *self.SMALL, "--method", "mart", "--adversarial-share", "0.5", "--out",

@@ -61,7 +61,10 @@ TEST_F(Weights, SayTheirArchitectureLayerByLayer) {
 }
 
 TEST_F(Weights, OfBeforeHoldTheSpecAlone) {
-  write([](SafeTensors& content) { content.metadata.erase("pellucid.architecture"); });
+  write([&](SafeTensors& content) {
+    content.metadata.erase("pellucid.architecture");
+    content.metadata["pellucid.spec"] = to_json(network.architecture.spec).dump();
+  });
   EXPECT_EQ(to_json(load_network(path).architecture), to_json(network.architecture));
 }
 
@@ -259,8 +262,8 @@ TEST_F(Weights, TolerateMissingCounters) {
 
 TEST_F(Weights, OfUnsaidNetworkNeedToBeToldIt) {
   auto forget = [](SafeTensors& content) { content.metadata.clear(); };
-  expect_refusal(forget,
-                 "the file does not say which network it holds (metadata \"pellucid.spec\"); name it with --net");
+  expect_refusal(
+      forget, "the file does not say which network it holds (metadata \"pellucid.architecture\"); name it with --net");
   std::vector<std::string> notes;
   EXPECT_EQ(load_network(path, kForeign, &notes).architecture.spec, kSpec) << "three classes, by the last layer";
   EXPECT_EQ(notes, (std::vector{path.string() +
