@@ -173,7 +173,8 @@ TEST(ParseToml, AnUnquotedFractionIsAnErrorThatSaysHow) {
   for (const auto& [text, advice] : {std::pair("epsilon = 8/255", "epsilon = \"8/255\""),
                                      std::pair("a = 1\n[attack]\n  step=2 / 255 # small\n", "step = \"2 / 255\""),
                                      std::pair("attack.epsilon = 0.5/1", "attack.epsilon = \"0.5/1\"")}) {
-    expect_error([&] { (void)parse_toml(text, "t"); }, ErrorKind::kUsage, std::string("a fraction is text: ") + advice);
+    expect_error([text = text] { (void)parse_toml(text, "t"); }, ErrorKind::kUsage,
+                 std::string("a fraction is text: ") + advice);
   }
   for (const char* text : {"epsilon = 8 255", "epsilon = ", "a/b = 1", "x = [8/255]"}) {
     try {

@@ -139,7 +139,8 @@ TEST(Fields, EveryKindRefusesValuesOfOtherTypes) {
       {"images", {3, "3", Json{1.5}, nullptr}}, {"colour", {0, true, nullptr}}};
   for (const auto& [key, values] : wrong) {
     for (const auto& value : values) {
-      expect_error([&] { assign_one(key, value); }, ErrorKind::kUsage, "t.toml: " + key + ": got " + value.dump());
+      expect_error([&, key = key] { assign_one(key, value); }, ErrorKind::kUsage,
+                   "t.toml: " + key + ": got " + value.dump());
     }
   }
 }
@@ -155,7 +156,8 @@ TEST(Fields, EveryKindRefusesOtherText) {
       {"colour", {"", "Red"}}};
   for (const auto& [name, texts] : wrong) {
     for (const auto& text : texts) {
-      expect_error([&] { flag(name, text); }, ErrorKind::kUsage, "--" + name + ": got \"" + text + "\", expected ");
+      expect_error([&, name = name] { flag(name, text); }, ErrorKind::kUsage,
+                   "--" + name + ": got \"" + text + "\", expected ");
     }
   }
 }

@@ -181,7 +181,7 @@ TEST(ProportionInterval, MatchesScipy) {
 
 TEST(ProportionInterval, RefusesCountsThatAreNone) {
   for (const auto& [k, n] : {std::pair{0, 0}, {-1, 5}, {6, 5}}) {
-    expect_error([&] { return proportion_interval(k, n); }, ErrorKind::kInternal,
+    expect_error([k = k, n = n] { return proportion_interval(k, n); }, ErrorKind::kInternal,
                  fmt::format("proportion: got {} of {}", k, n));
   }
 }
