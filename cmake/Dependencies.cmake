@@ -1,8 +1,9 @@
 # Every library we stand on, found once. All are packages of the distribution: see tools/setup.
 find_package(Torch REQUIRED)
 if(PELLUCID_CUDA AND NOT TARGET torch_cuda)
-  message(FATAL_ERROR "PELLUCID_CUDA: got a libtorch without CUDA in ${Torch_DIR}, expected one with it; name its folder in "
-                      "$CMAKE_PREFIX_PATH: $(python3 -c 'import torch; print(torch.utils.cmake_prefix_path)')")
+  message(FATAL_ERROR "PELLUCID_CUDA: got a libtorch without CUDA in ${Torch_DIR}, expected one with it; name its "
+                      "folder in $CMAKE_PREFIX_PATH: "
+                      "$(python3 -c 'import torch; print(torch.utils.cmake_prefix_path)')")
 endif()
 find_package(Boost REQUIRED)  # Boost.Math, headers alone
 find_package(fmt REQUIRED)
@@ -19,8 +20,8 @@ find_package(Protobuf REQUIRED)
 find_package(Threads REQUIRED)
 
 # PyTorch's wheels export the std::filesystem of an older libstdc++, whose remove_all calls null. The system's libstdc++
-# stands before them, and it is the shared one: an archive would give only what is missing by then, and layers stand after
-# libtorch, too.
+# stands before them, and it is the shared one: an archive would give only what is missing by then, and layers stand
+# after libtorch, too.
 find_library(LIBSTDCXX NAMES libstdc++.so.6
              PATHS /usr/lib/${CMAKE_SYSTEM_PROCESSOR}-linux-gnu /lib/${CMAKE_SYSTEM_PROCESSOR}-linux-gnu)
 if(NOT LIBSTDCXX)

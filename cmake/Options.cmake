@@ -15,7 +15,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Lets ccache see into the precompiled header.
   target_compile_options(pellucid_options INTERFACE $<BUILD_INTERFACE:-fpch-preprocess>)
 endif()
-target_include_directories(pellucid_options INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:include>)
+target_include_directories(pellucid_options INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
+                                                      $<INSTALL_INTERFACE:include>)
 if(PELLUCID_SANITIZE)
   target_compile_options(pellucid_options INTERFACE -fsanitize=${PELLUCID_SANITIZE} -fno-omit-frame-pointer
                                                     -fno-sanitize-recover=undefined)

@@ -1,4 +1,5 @@
-# cmake -D FOLDER=presets -D SOURCE=out.cc -P embed_presets.cmake: the attacks of presets/*.toml as C++ strings, by name.
+# cmake -D FOLDER=presets -D SOURCE=out.cc -P embed_presets.cmake: the attacks of presets/*.toml as C++ strings, by
+# name.
 file(GLOB files "${FOLDER}/*.toml")
 list(SORT files)
 set(rows "")

@@ -132,9 +132,9 @@ std::string row_names(const Scale& x, const std::vector<Tick>& rows) {
 std::string figure(const ChartFrame& frame, const std::string& drawing, double height = kHeight) {
   std::string legend;
   for (const LegendEntry& entry : frame.legend) {
-    legend += fmt::format(
-        R"(<li class="{}"><svg viewBox="0 0 24 8" width="24" height="8" aria-hidden="true"><path class="line"{} d="M1 4H23"/></svg>{}</li>)",
-        entry.style, line_ink(entry.style), escape(entry.label));
+    legend += fmt::format(R"(<li class="{}"><svg viewBox="0 0 24 8" width="24" height="8" aria-hidden="true">)"
+                          R"(<path class="line"{} d="M1 4H23"/></svg>{}</li>)",
+                          entry.style, line_ink(entry.style), escape(entry.label));
   }
   return fmt::format(R"(<figure class="chart"><h4>{title}</h4><ul class="legend">{legend}</ul>
 <svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-labelledby="{id}-title {id}-desc">
@@ -280,11 +280,10 @@ std::string interval_chart(const Interval& estimate, const std::string& title) {
     svg +=
         fmt::format(R"(<text {} x="{:.1f}" y="49" text-anchor="middle">{}</text>)", kTick, x(tick.value), tick.label);
   }
-  return svg +
-         fmt::format(
-             R"(<path class="bar"{} stroke-linecap="round" d="M{:.1f} 16H{:.1f}"/><circle class="point" fill="{}" stroke="{}" )"
-             R"(stroke-width="2" cx="{:.1f}" cy="16" r="6"/></svg>)",
-             stroke(kText, 4), x(*estimate.low), x(*estimate.high), kText, kSurface, x(*estimate.value));
+  return svg + fmt::format(
+                   R"(<path class="bar"{} stroke-linecap="round" d="M{:.1f} 16H{:.1f}"/>)"
+                   R"(<circle class="point" fill="{}" stroke="{}" stroke-width="2" cx="{:.1f}" cy="16" r="6"/></svg>)",
+                   stroke(kText, 4), x(*estimate.low), x(*estimate.high), kText, kSurface, x(*estimate.value));
 }
 
 }  // namespace pellucid::report

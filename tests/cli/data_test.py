@@ -18,7 +18,8 @@ def png(width, height, rows, colour=0, depth=8):
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"".join(b"\0" + bytes(r) for r in rows))) + chunk(b"IEND", b"")
+    content = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
 
 
 def grey(value, size=12):
@@ -35,7 +36,8 @@ class Data(Case):
 
     def put_mnist(self, folder, n=20, labels=None, dots=False, pack=lambda content: content):
         for stem in ("train", "t10k"):
-            for what, content in (("images-idx3", idx((n, 28, 28), [7] * (n * 784))), ("labels-idx1", idx((n,), labels or [i % 10 for i in range(n)]))):
+            for what, content in (("images-idx3", idx((n, 28, 28), [7] * (n * 784))),
+                                  ("labels-idx1", idx((n,), labels or [i % 10 for i in range(n)]))):
                 name = f"{stem}-{what}-ubyte"
                 self.put(f"{folder}/{name.replace('-idx', '.idx') if dots else name}", pack(content))
         return self.path(folder)
@@ -50,19 +52,21 @@ class Data(Case):
         return {split["split"]: split for split in result["splits"]}
 
     def train(self, *arguments):
-        return ["train", "--net", "lenet", "--epochs", "1", "--batch-size", "4", "--judge-images", "1", "--test-attack-images", "0", "--test-attack.iterations", "1",
-                "--threads", "1", "--quiet", "--out", self.path("r"), *arguments]
+        return ["train", "--net", "lenet", "--epochs", "1", "--batch-size", "4", "--judge-images", "1",
+                "--test-attack-images", "0", "--test-attack.iterations", "1", "--threads", "1", "--quiet",
+                "--out", self.path("r"), *arguments]
 
     def cheaply_refused(self, wanted, *arguments, megabytes=200, seconds=3):
-        """Refused with exit 3, at little cost. The processor's time is counted, so that a busy machine does not matter; of it the start of the
-        program alone takes some."""
+        """Refused with exit 3, at little cost. The processor's time is counted, so that a busy machine does not matter;
+        of it the start of the program alone takes some."""
         code = ("import resource, subprocess, sys\n"
                 "done = subprocess.run(sys.argv[1:], capture_output=True, text=True)\n"
                 "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
                 "sys.stderr.write(done.stderr)\n"
                 "print(used.ru_maxrss // 1024, used.ru_utime + used.ru_stime)\n"
                 "sys.exit(done.returncode)\n")
-        done = subprocess.run([sys.executable, "-c", code, PROGRAM, *map(str, arguments)], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", code, PROGRAM, *map(str, arguments)],
+                              capture_output=True, text=True)
         self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
         self.assertEqual(done.stderr.strip().count("\n"), 0, done.stderr)
         self.assertIn(wanted, done.stderr)
@@ -76,7 +80,8 @@ class Data(Case):
         environment = dict(os.environ, PELLUCID_DATA=self.put_mnist("usual"))
         self.assertEqual(self.check("mnist", env=environment)["train"]["source"], self.path("usual"))
         os.makedirs(self.path("given"))
-        wanted = ["looked in " + self.path("given"), "it is empty", f"pellucid data fetch mnist --data-dir {self.path('given')}"]
+        wanted = ["looked in " + self.path("given"), "it is empty",
+                  f"pellucid data fetch mnist --data-dir {self.path('given')}"]
         self.refused(3, wanted, "data", "check", "mnist", "--data-dir", self.path("given"), env=environment)
         self.refused(3, wanted, *self.train("--data", "mnist", "--data-dir", self.path("given")), env=environment)
         environment = dict(os.environ, PELLUCID_DATA=self.path("given"), HOME=self.path("home"), XDG_CACHE_HOME="")
@@ -86,22 +91,26 @@ class Data(Case):
     def test_names_of_other_tools_are_read(self):
         self.assertEqual(self.check("mnist", "--data-dir", self.put_mnist("dots", dots=True))["test"]["images"], 20)
         self.put_mnist("torch/MNIST/raw")
-        self.assertEqual(self.check("mnist", "--data-dir", self.path("torch"))["test"]["source"], self.path("torch/MNIST/raw"))
+        self.assertEqual(self.check("mnist", "--data-dir", self.path("torch"))["test"]["source"],
+                         self.path("torch/MNIST/raw"))
         members = lambda content: gzip.compress(content[:100]) + gzip.compress(content[100:])
-        self.assertEqual(self.check("mnist", "--data-dir", self.put_mnist("members", pack=members))["train"]["images"], 20)
+        packed = self.put_mnist("members", pack=members)
+        self.assertEqual(self.check("mnist", "--data-dir", packed)["train"]["images"], 20)
 
     def test_what_lies_there_instead_is_named(self):
         self.put("py/cifar-10-batches-py/data_batch_1", b"")
-        self.refused(3, ["cifar-10-batches-py", "the Python version of CIFAR-10"], "data", "check", "cifar10", "--data-dir", self.path("py"))
+        self.refused(3, ["cifar-10-batches-py", "the Python version of CIFAR-10"], "data", "check", "cifar10",
+                     "--data-dir", self.path("py"))
         self.put_mnist("letters", labels=[i % 20 + 1 for i in range(20)])
-        self.refused(3, ["train-labels-idx1-ubyte: byte 17: class of image 9, got 10, expected 0 to 9", "classes are 1 to 20"], "data", "check", "mnist",
-                     "--data-dir", self.path("letters"))
+        self.refused(3, ["train-labels-idx1-ubyte: byte 17: class of image 9, got 10, expected 0 to 9",
+                         "classes are 1 to 20"], "data", "check", "mnist", "--data-dir", self.path("letters"))
 
     def test_a_class_past_the_last_names_file_image_and_class(self):
         self.put("c/test_batch.bin", bytes(3073) + b"\x0b" + bytes(3072))
         for batch in range(1, 6):
             self.put(f"c/data_batch_{batch}.bin", bytes(3073))
-        self.refused(3, [self.path("c/test_batch.bin"), "class of image 1, got 11, expected 0 to 9"], "data", "check", "cifar10", "--data-dir", self.path("c"))
+        self.refused(3, [self.path("c/test_batch.bin"), "class of image 1, got 11, expected 0 to 9"],
+                     "data", "check", "cifar10", "--data-dir", self.path("c"))
 
     def test_a_folder_that_may_not_be_entered_is_not_an_empty_one(self):
         shut = self.path("shut")
@@ -112,7 +121,8 @@ class Data(Case):
         if subprocess.run([PROGRAM, "--version"], capture_output=True, **user).returncode != 0:
             self.skipTest("another user may not run the program")
         self.refused(3, ["shut/mnist", "Permission denied"], "data", "check", "mnist", "--data-dir", shut, **user)
-        found = {item["name"]: item for item in json.loads(self.ok("data", "list", "--json", "--data-dir", shut, **user))}
+        listed = json.loads(self.ok("data", "list", "--json", "--data-dir", shut, **user))
+        found = {item["name"]: item for item in listed}
         self.assertIn("Permission denied", found["mnist"]["problem"])
         self.assertIn("Permission denied", self.ok("data", "list", "--data-dir", shut, **user))
         os.chmod(shut, 0o700)
@@ -157,11 +167,13 @@ class Data(Case):
         self.put("b/train-images-idx3-ubyte", bomb)
         self.cheaply_refused("size, got more than 15696 bytes", "data", "check", "mnist", "--data-dir", self.path("b"))
         self.put("b/train-images-idx3-ubyte", claim)
-        self.cheaply_refused("number of labels, got 20, expected 1369568", "data", "check", "mnist", "--data-dir", self.path("b"))
+        self.cheaply_refused("number of labels, got 20, expected 1369568", "data", "check", "mnist",
+                             "--data-dir", self.path("b"))
         for batch in range(1, 6):
             self.put(f"b/data_batch_{batch}.bin", claim)
         self.put("b/test_batch.bin", claim)
-        self.cheaply_refused("data_batch_1.bin (unpacked): got more than 10000 records of 3073 bytes", "data", "check", "cifar10", "--data-dir", self.path("b"))
+        self.cheaply_refused("data_batch_1.bin (unpacked): got more than 10000 records of 3073 bytes",
+                             "data", "check", "cifar10", "--data-dir", self.path("b"))
 
     def test_a_sparse_file_is_not_read(self):
         def sparse(name, head):
@@ -174,7 +186,8 @@ class Data(Case):
         for batch in range(1, 6):
             sparse(f"s/data_batch_{batch}.bin", b"")
         sparse("s/test_batch.bin", b"")
-        self.cheaply_refused("data_batch_1.bin: size, got 7516192768 bytes", "data", "check", "cifar10", "--data-dir", self.path("s"))
+        self.cheaply_refused("data_batch_1.bin: size, got 7516192768 bytes", "data", "check", "cifar10",
+                             "--data-dir", self.path("s"))
         for head in (b"", grey(1), b"\xff\xd8\xff\xe0"):
             sparse("s/p/train/a/x.png", head)
             self.cheaply_refused("x.png", "data", "check", self.path("s/p"))
@@ -184,14 +197,17 @@ class Data(Case):
         self.cheaply_refused("size, got 65535 x 65535 pixels", "data", "check", self.path("p"))
         self.put("p/train/a/0.png", grey(1))
         self.put("p/train/a/1.png", png(4096, 4096, [bytes(4096 * 8)] * 4096, colour=6, depth=16))
-        self.cheaply_refused("1.png: got 4096 x 4096 pixels of 3 channels, expected 12 x 12 pixels of 1 channels", "data", "check", self.path("p"))
+        self.cheaply_refused("1.png: got 4096 x 4096 pixels of 3 channels, expected 12 x 12 pixels of 1 channels",
+                             "data", "check", self.path("p"))
 
     def test_the_memory_budget_holds_for_images_and_files(self):
         for i in range(30):
             self.put(f"f/train/a/{i}.png", grey(i))
         self.put("f/test/a/0.png", grey(1))
-        self.refused(3, ["27 images or more of 144 bytes: needs 4.01 KiB of memory, and 4 KiB are allowed"], "data", "check", self.path("f"), "--memory", "4K")
-        self.refused(3, ["20 x 28 x 28 bytes: needs 15.3 KiB"], "data", "check", "mnist", "--data-dir", self.put_mnist("m"), "--memory", "8K")
+        self.refused(3, ["27 images or more of 144 bytes: needs 4.01 KiB of memory, and 4 KiB are allowed"],
+                     "data", "check", self.path("f"), "--memory", "4K")
+        self.refused(3, ["20 x 28 x 28 bytes: needs 15.3 KiB"], "data", "check", "mnist",
+                     "--data-dir", self.put_mnist("m"), "--memory", "8K")
 
     # What a terminal is shown.
 

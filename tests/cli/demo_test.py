@@ -49,20 +49,23 @@ class Demo(Case):
 
     def test_takes_the_patterns_only_where_nothing_is_named(self):
         environment = {**os.environ, "PELLUCID_DATA": self.path(), "XDG_CACHE_HOME": self.path()}
-        result = json.loads(self.ok(*SHORT_DEMO, "--seed", "3", "--images", "1", "--json", "--out", self.path("demo"), env=environment))
+        result = json.loads(self.ok(*SHORT_DEMO, "--seed", "3", "--images", "1", "--json", "--out", self.path("demo"),
+                                    env=environment))
         self.assertEqual(result["data"]["name"], "patterns")
-        self.assertEqual({(group["training"]["seed"], group["attack"]["seed"]) for group in result["config"]["groups"].values()}, {(3, 3)})
+        groups = result["config"]["groups"].values()
+        self.assertEqual({(group["training"]["seed"], group["attack"]["seed"]) for group in groups}, {(3, 3)})
         self.assertEqual(len(result["cells"]), 4)
-        for named in (["--data-dir", self.path()], ["--set", f"model.data_dir='{self.path()}'"], ["--data", "mnist"], ["--scale", "mnist-16"], ["--pretrained"]):
-            self.refused(3, ["mnist: train files not found", self.path(), "pellucid data fetch mnist"], *SHORT_DEMO, *named, "--out", self.path("no"),
-                         env=environment)
+        for named in (["--data-dir", self.path()], ["--set", f"model.data_dir='{self.path()}'"], ["--data", "mnist"],
+                      ["--scale", "mnist-16"], ["--pretrained"]):
+            self.refused(3, ["mnist: train files not found", self.path(), "pellucid data fetch mnist"], *SHORT_DEMO,
+                         *named, "--out", self.path("no"), env=environment)
         self.assertFalse(os.path.exists(self.path("no")))
         self.refused(2, ["unknown flag --config"], "demo", "--config", "x.toml")
         self.refused(2, ["did you mean smoke?"], "demo", "--scale", "smok")
 
     def test_takes_the_models_that_come_with_it(self):
-        result = json.loads(self.ok(*SHORT_DEMO, "--pretrained", "--data-dir", mnist(self.path("mnist")), "--images", "1", "--json",
-                                    "--out", self.path("demo")))
+        result = json.loads(self.ok(*SHORT_DEMO, "--pretrained", "--data-dir", mnist(self.path("mnist")),
+                                    "--images", "1", "--json", "--out", self.path("demo")))
         self.assertEqual(os.listdir(self.path("trained")), ["cells.jsonl"], "nothing is trained")
         self.assertEqual([training["curve"] for training in result["trainings"]], [None, None])
         for training in result["trainings"]:

@@ -1,7 +1,8 @@
-"""Whatever happens at whichever change to a file (the process is killed before, within or after it, or there is no room), the same command then
-ends with the bytes of an undisturbed run, and leaves nothing else.
+"""Whatever happens at whichever change to a file (the process is killed before, within or after it, or there is no
+room), the same command then ends with the bytes of an undisturbed run, and leaves nothing else.
 
-The changes are counted by fault_shim.so, which is preloaded. A seeded sample of them is tried; FAULTS=all tries every one.
+The changes are counted by fault_shim.so, which is preloaded. A seeded sample of them is tried; FAULTS=all tries every
+one.
 """
 
 import json
@@ -70,7 +71,8 @@ def cells(content):
 
 
 def contents(folder):
-    """Every file of a folder but for TensorBoard's, whose names hold the time; journals as what they hold; no dates and durations."""
+    """Every file of a folder but for TensorBoard's, whose names hold the time; journals as what they hold; no dates and
+    durations."""
     found = {}
     for place, _, files in os.walk(folder):
         for name in files:
@@ -98,8 +100,9 @@ class Faults(unittest.TestCase):
         cls.images = folder(os.path.join(place.name, "images"), {name: (k, 12) for k, name in enumerate("abc")},
                             {name: (k, 7) for k, name in enumerate("abc")})
         cls.data = ["--data", cls.images, "--threads", "1", "--quiet"]
-        cls.train = ["train", *cls.data, "--net", "lenet", "--train-images", "32", "--epochs", "1", "--batch-size", "32", "--test-images", "20",
-                     "--judge-images", "4", "--test-attack-images", "0", "--test-attack.iterations", "1"]
+        cls.train = ["train", *cls.data, "--net", "lenet", "--train-images", "32", "--epochs", "1",
+                     "--batch-size", "32", "--test-images", "20", "--judge-images", "4", "--test-attack-images", "0",
+                     "--test-attack.iterations", "1"]
 
     def setUp(self):
         place = tempfile.TemporaryDirectory()
@@ -161,40 +164,46 @@ class Faults(unittest.TestCase):
         """A folder with a network and an update in it."""
         before = os.path.join(self.base, "before")
         run(*self.train, "--out", os.path.join(before, "r"), check=True)
-        run("capture", os.path.join(before, "r/model.safetensors"), *self.data, "--out", os.path.join(before, "u"), "--truth", os.path.join(before, "t"),
-            check=True)
+        run("capture", os.path.join(before, "r/model.safetensors"), *self.data, "--out", os.path.join(before, "u"),
+            "--truth", os.path.join(before, "t"), check=True)
         return before
 
     def test_train(self):
-        self.survives([*self.train, "--out", "PLACE/run"], 5, ["run/result.json", "run/model.safetensors", "run/config.json"])
+        self.survives([*self.train, "--out", "PLACE/run"], 5,
+                      ["run/result.json", "run/model.safetensors", "run/config.json"])
 
     def test_capture(self):
-        self.survives(["capture", "r/model.safetensors", *self.data, "--images", "3", "--out", "out/u", "--truth", "out/t"], 100, ["out/u", "out/t"],
-                      self.trained())
+        self.survives(["capture", "r/model.safetensors", *self.data, "--images", "3", "--out", "out/u",
+                       "--truth", "out/t"], 100, ["out/u", "out/t"], self.trained())
 
     def test_invert(self):
-        self.survives(["invert", "u", "--model", "r/model.safetensors", "--truth", "t", "--attack.restarts", "1", "--attack.iterations", "2", "--threads", "1",
-                       "--quiet", "--out", "out"], 6, ["out/result.json", "out/images/0000.png"], self.trained())
+        self.survives(["invert", "u", "--model", "r/model.safetensors", "--truth", "t", "--attack.restarts", "1",
+                       "--attack.iterations", "2", "--threads", "1", "--quiet", "--out", "out"], 6,
+                      ["out/result.json", "out/images/0000.png"], self.trained())
 
     def test_evade(self):
-        self.survives(["evade", "r/model.safetensors", *self.data, "--images", "4", "--batch-size", "2", "--iterations", "1", "--lint-images", "0", "--out", "out"],
-                      6, ["out/result.json", "out/cells.jsonl"], self.trained())
+        self.survives(["evade", "r/model.safetensors", *self.data, "--images", "4", "--batch-size", "2",
+                       "--iterations", "1", "--lint-images", "0", "--out", "out"], 6,
+                      ["out/result.json", "out/cells.jsonl"], self.trained())
 
     def test_demo(self):
         command = ["demo", "--scale", "smoke", *self.data, "--images", "1"]
-        for setting in ("model.net='lenet'", "model.train_images=32", "model.test_images=20", "model.judge_images=4", "training.test_attack_images=0",
-                        "training.test_attack.iterations=1", "training.attack.iterations=1", "training.precision='float32'", "attack.iterations=2"):
+        for setting in ("model.net='lenet'", "model.train_images=32", "model.test_images=20", "model.judge_images=4",
+                        "training.test_attack_images=0", "training.test_attack.iterations=1",
+                        "training.attack.iterations=1", "training.precision='float32'", "attack.iterations=2"):
             command += ["--set", setting]
-        before = os.path.join(self.base, "before")  # its networks and controls are there: what becomes of those is test_study's
+        # Its networks and controls are there: what becomes of those is test_study's.
+        before = os.path.join(self.base, "before")
         run(*command, "--out", os.path.join(before, "other"), check=True)
-        self.survives([*command, "--out", "PLACE/run"], 2, ["run/result.json", "run/report.html", "run/cells.jsonl"], before)
+        self.survives([*command, "--out", "PLACE/run"], 2, ["run/result.json", "run/report.html", "run/cells.jsonl"],
+                      before)
 
     def test_study(self):
         tiny = os.path.join(self.base, "tiny.toml")
         with open(tiny, "w") as file:
             file.write(STUDY.replace("DATA", self.images))
-        self.survives(["study", tiny, "--threads", "1", "--quiet", "--out", "PLACE/run", "--trained", "PLACE/trained"], 1,
-                      ["run/result.json", "run/results.csv", "run/table.tex", "run/report.html", "run/cells.jsonl"])
+        self.survives(["study", tiny, "--threads", "1", "--quiet", "--out", "PLACE/run", "--trained", "PLACE/trained"],
+                      1, ["run/result.json", "run/results.csv", "run/table.tex", "run/report.html", "run/cells.jsonl"])
 
 
 if __name__ == "__main__":

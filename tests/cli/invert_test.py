@@ -42,7 +42,8 @@ def grey(width, height, draw):
 
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 class Pair(Case):
@@ -58,14 +59,16 @@ class Pair(Case):
         cls.model = cls.at("r", "model.safetensors")
         cls.fresh = cls.at("r", "checkpoints", "step-000000.safetensors")
         for name, more in {"3": [], "5": [], "3,5": ["--share-labels"]}.items():
-            run("capture", cls.model, "--data", "patterns", "--images", name, *more, "--out", cls.at(f"u{name}"), "--truth", cls.at(f"t{name}"), *cls.QUIET, check=True)
+            run("capture", cls.model, "--data", "patterns", "--images", name, *more, "--out", cls.at(f"u{name}"),
+                "--truth", cls.at(f"t{name}"), *cls.QUIET, check=True)
 
     @classmethod
     def at(cls, *parts):
         return os.path.join(cls.shared.name, *parts)
 
     def invert(self, update, *more, model=None):
-        return ["invert", update, "--model", model or self.model, "--attack.restarts", "1", "--attack.iterations", "20", "--out", self.path("i"), *more, *self.QUIET]
+        return ["invert", update, "--model", model or self.model, "--attack.restarts", "1", "--attack.iterations", "20",
+                "--out", self.path("i"), *more, *self.QUIET]
 
     def edited(self, name, source, change=lambda tensors, metadata: None):
         """A copy of a file, written anew by another program with a change."""
@@ -85,8 +88,10 @@ class Pair(Case):
 class Truth(Pair):
     def test_is_compared_with_the_update_before_the_attack(self):
         long = ["--attack.iterations", "1000000", "--attack", "ig"]  # an attack that has begun would not end
-        for update, truth, why in (("u3,5", "t3", "got 1 image, the update is of 2"), ("u3", "t3,5", "got 2 images, the update is of 1"),
-                                   ("u3", "t5", "it belongs to the update"), ("u3", "none", "cannot open"), ("u3", "u3", "got no truth")):
+        for update, truth, why in (("u3,5", "t3", "got 1 image, the update is of 2"),
+                                   ("u3", "t3,5", "got 2 images, the update is of 1"),
+                                   ("u3", "t5", "it belongs to the update"), ("u3", "none", "cannot open"),
+                                   ("u3", "u3", "got no truth")):
             with self.subTest(truth):
                 begin = time.monotonic()
                 self.refused(3, [why], *self.invert(self.at(update), *long, "--truth", self.at(truth)))
@@ -100,11 +105,14 @@ class Truth(Pair):
             tensors["labels"] = (*tensors["labels"][:2], labels.tobytes())
             del metadata["update"]
         truth = self.edited("t", self.at("t3,5"), swap)
-        self.refused(3, ["its labels are not those that were shared"], *self.invert(self.at("u3,5"), "--attack", "ig", "--truth", truth))
+        self.refused(3, ["its labels are not those that were shared"],
+                     *self.invert(self.at("u3,5"), "--attack", "ig", "--truth", truth))
 
     def test_that_vanishes_during_the_attack_costs_no_image(self):
         truth = shutil.copy(self.at("t3"), self.path("t"))
-        attack = subprocess.Popen([PROGRAM, *self.invert(self.at("u3"), "--attack.iterations", "600", "--attack.restarts", "8", "--truth", truth)], stderr=subprocess.PIPE, text=True)
+        long = ["--attack.iterations", "600", "--attack.restarts", "8"]
+        attack = subprocess.Popen([PROGRAM, *self.invert(self.at("u3"), *long, "--truth", truth)],
+                                  stderr=subprocess.PIPE, text=True)
         while not os.path.isdir(self.path("i")):  # accepted: the truth was looked at
             time.sleep(0.001)
         os.remove(truth)
@@ -115,16 +123,19 @@ class Truth(Pair):
         self.assertNotIn("psnr", self.result()["images"][0])
 
     def test_scores_are_matched_and_say_with_which_original(self):
-        self.ok("capture", self.fresh, "--data", "patterns", "--images", "6,10", "--share-labels", "--out", self.path("u"), "--truth", self.path("t"), *self.QUIET)
+        self.ok("capture", self.fresh, "--data", "patterns", "--images", "6,10", "--share-labels",
+                "--out", self.path("u"), "--truth", self.path("t"), *self.QUIET)
         flipped = self.edited("flipped", self.path("t"), lambda tensors, metadata: tensors.update(
             images=(*tensors["images"][:2], tensors["images"][2][28 * 28 * 4:] + tensors["images"][2][:28 * 28 * 4]),
             labels=(*tensors["labels"][:2], tensors["labels"][2][8:] + tensors["labels"][2][:8])))
         scores = []
         for truth in (self.path("t"), flipped):
-            rows = json.loads(self.ok(*self.invert(self.path("u"), "--attack", "ig", "--attack.iterations", "300", "--truth", truth, "--json", model=self.fresh)))["images"]
+            rows = json.loads(self.ok(*self.invert(self.path("u"), "--attack", "ig", "--attack.iterations", "300",
+                                                   "--truth", truth, "--json", model=self.fresh)))["images"]
             self.assertEqual(sorted(row["original"] for row in rows), [0, 1])
             scores.append([(row["original"], row["psnr"]) for row in rows])
-        self.assertEqual([(1 - original, psnr) for original, psnr in scores[0]], scores[1], "the order of the truth does not matter")
+        self.assertEqual([(1 - original, psnr) for original, psnr in scores[0]], scores[1],
+                         "the order of the truth does not matter")
 
 
 class Update(Pair):
@@ -137,17 +148,23 @@ class Update(Pair):
                     for i in range(4):
                         picture = grey(28, 28, lambda x, y: 0 if label == "a" else 31 * x + 17 * y + i)
                         self.write(os.path.join(name, split, label, f"{i}.png"), picture)
-        self.ok("train", "--data", self.path("x"), "--net", "lenet", "--epochs", "1", "--batch-size", "8", "--judge-images", "1", "--test-attack-images", "0", "--out", self.path("r"), *self.QUIET)
+        self.ok("train", "--data", self.path("x"), "--net", "lenet", "--epochs", "1", "--batch-size", "8",
+                "--judge-images", "1", "--test-attack-images", "0", "--out", self.path("r"), *self.QUIET)
         model = self.path("r", "model.safetensors")
-        captured = lambda out, data, images, *more: self.ok("capture", model, "--data", self.path(data), "--images", images, "--out", self.path(out), *more, *self.QUIET) and digest(self.path(out))
+
+        def captured(out, data, images, *more):
+            self.ok("capture", model, "--data", self.path(data), "--images", images, "--out", self.path(out), *more,
+                    *self.QUIET)
+            return digest(self.path(out))
         first = captured("u0", "x", "0", "--truth", self.path("t"))
         self.assertEqual(captured("another", "y", "2"), first)
         self.assertNotEqual(captured("u5", "x", "5"), first)
         metadata = read(self.path("u0"))[1]
         self.assertEqual(set(metadata), {"schema", "observation", "threat_model", "pellucid.checksum"})
         self.assertEqual(set(json.loads(metadata["observation"])), {"batch_size", "mode", "model", "labels", "classes"})
-        twice, other = (captured(f"batch {i}", "x", images, "--share-labels") and read(self.path(f"batch {i}"))[1]["observation"]
-                        for i, images in enumerate(("5,0,0", "0,1,5")))
+        for name, images in (("twice", "5,0,0"), ("other", "0,1,5")):
+            captured(name, "x", images, "--share-labels")
+        twice, other = (read(self.path(name))[1]["observation"] for name in ("twice", "other"))
         self.assertEqual(twice, other, "labels in ascending order")
 
     def test_and_results_hold_the_classes_names(self):
@@ -156,7 +173,8 @@ class Update(Pair):
         result = json.loads(self.ok(*self.invert(self.at("u3"), "--json")))
         self.assertEqual(result["class_read"], names[result["label_read"]])
         self.assertEqual(result["images"][0]["class"], result["class_read"])
-        captured = json.loads(self.ok("capture", self.model, "--data", "patterns", "--images", "3", "--out", self.path("u"), "--json"))
+        captured = json.loads(self.ok("capture", self.model, "--data", "patterns", "--images", "3",
+                                      "--out", self.path("u"), "--json"))
         self.assertEqual(captured["images"][0]["class"], result["class_read"])
 
     def test_of_before_still_loads(self):
@@ -172,7 +190,8 @@ class Update(Pair):
 
     def test_that_nothing_can_be_read_from_is_no_success(self):
         self.ok(*self.invert(self.at("u3")))
-        before = {name: digest(self.path("i", name)) for name in ("result.json", "config.json", "images.safetensors", "images/0000.png")}
+        before = {name: digest(self.path("i", name))
+                  for name in ("result.json", "config.json", "images.safetensors", "images/0000.png")}
 
         def fill(value):
             def change(tensors, metadata):
@@ -186,7 +205,8 @@ class Update(Pair):
                  "inf": (3, "not finite", self.edited("inf", self.at("u3"), fill(float("inf")))),
                  "zero": (3, "zero everywhere", self.edited("zero", self.at("u3"), fill(0))),
                  "batch": (2, "expected one image; use ig", self.at("u3,5")),
-                 "no labels": (2, "take an update whose labels are shared", self.edited("blind", self.at("u3,5"), lambda t, m: self.given(m, labels=None)))}
+                 "no labels": (2, "take an update whose labels are shared",
+                               self.edited("blind", self.at("u3,5"), lambda t, m: self.given(m, labels=None)))}
         for name, (code, why, update) in cases.items():
             with self.subTest(name):
                 self.refused(code, [why], *self.invert(update))
@@ -196,9 +216,11 @@ class Update(Pair):
     def test_names_the_cause_that_the_attacker_can_see(self):
         label = json.loads(read(self.at("u3,5"))[1]["observation"])["labels"]
         wrong = self.edited("wrong", self.at("u3,5"), lambda t, m: self.given(m, labels=[(x + 1) % 10 for x in label]))
-        self.assertIn("the labels that were shared contradict the gradient", self.ok(*self.invert(wrong, "--attack", "ig")))
+        self.assertIn("the labels that were shared contradict the gradient",
+                      self.ok(*self.invert(wrong, "--attack", "ig")))
         self.assertNotIn("more iterations", self.ok(*self.invert(wrong, "--attack", "ig")))
-        self.ok("train", *TINY, "--net", "preact_resnet8", "--epochs", "1", "--train-images", "32", "--test-images", "4", "--judge-images", "1", "--out", self.path("bn"))
+        self.ok("train", *TINY, "--net", "preact_resnet8", "--epochs", "1", "--train-images", "32",
+                "--test-images", "4", "--judge-images", "1", "--out", self.path("bn"))
         model = self.path("bn", "model.safetensors")
         self.ok("capture", model, "--data", "patterns", "--images", "0", "--mode", "training", "--out", self.path("u"))
         text = self.ok(*self.invert(self.path("u"), "--attack.iterations", "1", model=model))
@@ -208,10 +230,12 @@ class Update(Pair):
 
 class Result(Pair):
     def test_is_computed_as_asked(self):
-        self.refused(2, ["precision: got tf32 on the cpu, expected float32 or a CUDA device"], *self.invert(self.at("u3"), "--attack.precision", "tf32"))
+        self.refused(2, ["precision: got tf32 on the cpu, expected float32 or a CUDA device"],
+                     *self.invert(self.at("u3"), "--attack.precision", "tf32"))
         self.assertFalse(os.path.exists(self.path("i")), "a refused command leaves no folder")
-        for more, method in (([], "engine, float32"), (["--attack.method", "tensor"], "tensor engine, float32"),
-                             (["--attack.method", "tensor", "--attack.precision", "float64"], "tensor engine, float64")):
+        tensor = ["--attack.method", "tensor"]
+        for more, method in (([], "engine, float32"), (tensor, "tensor engine, float32"),
+                             ([*tensor, "--attack.precision", "float64"], "tensor engine, float64")):
             self.assertEqual(json.loads(self.ok(*self.invert(self.at("u3"), *more, "--json")))["method"], method)
 
     def test_stands_alone_in_its_folder(self):
@@ -219,7 +243,8 @@ class Result(Pair):
         self.assertEqual(sorted(os.listdir(self.path("i", "images"))), ["0000.png", "0001.png"])
         self.write("i/images/mine.png", b"kept")
         self.ok(*self.invert(self.at("u3")))
-        self.assertEqual(sorted(os.listdir(self.path("i", "images"))), ["0000.png", "mine.png"], "no picture of an earlier run")
+        self.assertEqual(sorted(os.listdir(self.path("i", "images"))), ["0000.png", "mine.png"],
+                         "no picture of an earlier run")
         self.write("i/config.json", '{"verb": "train"}')
         self.refused(2, ["holds a run of `pellucid train`"], *self.invert(self.at("u3")))
 
@@ -230,7 +255,8 @@ class Result(Pair):
         self.assertEqual((dtype, shape, metadata["schema"]), ("F32", [1, 1, 28, 28], "pellucid.images/1"))
         pixels = array.array("f", content)
         self.assertTrue(all(0 <= p <= 1 for p in pixels))
-        self.assertGreater(sum(abs(p * 255 - round(p * 255)) > 0.01 for p in pixels), 100, "finer than the PNG's 8 bits")
+        self.assertGreater(sum(abs(p * 255 - round(p * 255)) > 0.01 for p in pixels), 100,
+                           "finer than the PNG's 8 bits")
         self.assertIn("float32", " ".join(self.ok("invert", "--help").split()))
 
     def test_of_small_images_lacks_ssim_alone(self):
@@ -239,10 +265,13 @@ class Result(Pair):
                 os.makedirs(self.path("eight", split, label))
                 for i in range(8):
                     self.write(f"eight/{split}/{label}/{i}.png", grey(8, 8, lambda x, y: 29 * (x if k else y) + i))
-        self.ok("train", "--data", self.path("eight"), "--net", "lenet", "--epochs", "1", "--batch-size", "8", "--judge-images", "1", "--test-attack-images", "0", "--out", self.path("r"), *self.QUIET)
+        self.ok("train", "--data", self.path("eight"), "--net", "lenet", "--epochs", "1", "--batch-size", "8",
+                "--judge-images", "1", "--test-attack-images", "0", "--out", self.path("r"), *self.QUIET)
         model = self.path("r", "model.safetensors")
-        self.ok("capture", model, "--data", self.path("eight"), "--images", "2", "--out", self.path("u"), "--truth", self.path("t"), *self.QUIET)
-        row = json.loads(self.ok(*self.invert(self.path("u"), "--truth", self.path("t"), "--json", model=model)))["images"][0]
+        self.ok("capture", model, "--data", self.path("eight"), "--images", "2", "--out", self.path("u"),
+                "--truth", self.path("t"), *self.QUIET)
+        row = json.loads(self.ok(*self.invert(self.path("u"), "--truth", self.path("t"), "--json",
+                                              model=model)))["images"][0]
         self.assertIsNone(row["ssim"])
         self.assertGreater(row["psnr"], 3)
         self.assertTrue(os.path.exists(row["file"]))
@@ -269,16 +298,20 @@ class Capture(Pair):
         for other in ("m", "link", "hard", "./x/../m"):
             with self.subTest(other):
                 os.makedirs(self.path("x"), exist_ok=True)
-                self.refused(2, ["--out", "which is the model itself"], "capture", model, "--data", "patterns", "--out", self.path(other))
-                self.refused(2, ["--truth", "which is the model itself"], "capture", model, "--data", "patterns", "--out", self.path("u"), "--truth", self.path(other))
+                self.refused(2, ["--out", "which is the model itself"], "capture", model, "--data", "patterns",
+                             "--out", self.path(other))
+                self.refused(2, ["--truth", "which is the model itself"], "capture", model, "--data", "patterns",
+                             "--out", self.path("u"), "--truth", self.path(other))
         for a, b in (("u", "u"), ("u", "./u"), ("u", "x/../u"), ("new", "dangling")):
-            self.refused(2, ["--truth", "the file of the update (--out)"], "capture", model, "--data", "patterns", "--out", self.path(a), "--truth", self.path(b))
+            self.refused(2, ["--truth", "the file of the update (--out)"], "capture", model, "--data", "patterns",
+                         "--out", self.path(a), "--truth", self.path(b))
         self.assertEqual(digest(model), before)
         self.assertEqual(sorted(os.listdir(self.path())), ["dangling", "hard", "link", "m", "x"])
 
     def test_takes_images_of_the_set_alone(self):
         for images in ("1000", "0,99999999999"):
-            self.refused(2, ["image number", "expected 0 to 999"], *self.capture("--images", images, "--out", self.path("u")))
+            self.refused(2, ["image number", "expected 0 to 999"],
+                         *self.capture("--images", images, "--out", self.path("u")))
         self.refused(2, ["--images", "at least one"], *self.capture("--images", "", "--out", self.path("u")))
         self.assertEqual(os.listdir(self.path()), [])
 
@@ -288,15 +321,18 @@ class Capture(Pair):
                 os.makedirs(self.path("d", split, label))
                 self.write(f"d/{split}/{label}/0.png", grey(28, 28, lambda x, y: x))
         out = ["--out", self.path("u")]
-        self.refused(3, ['class "a"', "the network does not know it"], "capture", self.model, "--data", self.path("d"), *out)
+        self.refused(3, ['class "a"', "the network does not know it"], "capture", self.model, "--data", self.path("d"),
+                     *out)
         os.makedirs(self.path("e", "train", "0")), os.makedirs(self.path("e", "test", "0"))
         for split in ("train", "test"):
             self.write(f"e/{split}/0/0.png", grey(20, 28, lambda x, y: x))
-        self.refused(3, ["got images of 1 x 28 x 20, expected 1 x 28 x 28"], "capture", self.model, "--data", self.path("e"), *out)
+        self.refused(3, ["got images of 1 x 28 x 20, expected 1 x 28 x 28"], "capture", self.model,
+                     "--data", self.path("e"), *out)
         self.assertFalse(os.path.exists(self.path("u")))
 
     def test_of_a_vast_batch_is_refused_at_once(self):
-        done = self.measured(*self.capture("--images", ",".join(["0"] * 30000), "--memory", "100M", "--out", self.path("u")))
+        done = self.measured(*self.capture("--images", ",".join(["0"] * 30000), "--memory", "100M",
+                                           "--out", self.path("u")))
         self.assertIn("the gradient of a batch of 30000 through lenet", done)
 
     def measured(self, *arguments):
@@ -310,7 +346,8 @@ class Capture(Pair):
 
     @staticmethod
     def usage(*arguments):
-        process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   text=True)
         errors = process.stderr.read()
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -324,6 +361,9 @@ class Capture(Pair):
             return path
         lenet, metadata = read(self.model)
         sparse = b'{"x":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}' % (7 << 30, 7 << 30)
+        nested = "[" * 400_000 + "]" * 400_000
+        layers = "{}," * 400_000 + "{}]}"
+        classes = json.dumps({str(i): 0 for i in range(70_000)})
         bombs = {
             "empty objects": file("a", b"{" + b",".join(b'"%d":{}' % i for i in range(400_000)) + b"}"),
             "long header": file("b", b" " * 100_000_000),
@@ -331,11 +371,11 @@ class Capture(Pair):
             "large tensor": file("d", sparse, 8 + len(sparse) + (7 << 30)),
             "metadata": file("e", b'{"__metadata__":{' + b",".join(b'"%d":""' % i for i in range(1_000_000)) + b"}}"),
             "deep": file("f", b"[" * 10_000_000),
-            "spec": self.write("g", written(lenet, {"pellucid.spec": '{"net":' + "[" * 400_000 + "]" * 400_000 + "}"})),
+            "spec": self.write("g", written(lenet, {"pellucid.spec": '{"net":' + nested + "}"})),
             "long spec": self.write("j", written(lenet, {"pellucid.spec": "[" * 4_000_000})),
-            "architecture": self.write("k", written(lenet, {"pellucid.architecture": '{"spec":' + "[" * 400_000 + "]" * 400_000 + "}"})),
-            "layers": self.write("l", written(lenet, {"pellucid.architecture": '{"spec":{},"layers":[' + "{}," * 400_000 + "{}]}"})),
-            "classes": self.write("h", written(lenet, {**metadata, "pellucid.classes": json.dumps({str(i): 0 for i in range(70_000)})})),
+            "architecture": self.write("k", written(lenet, {"pellucid.architecture": '{"spec":' + nested + "}"})),
+            "layers": self.write("l", written(lenet, {"pellucid.architecture": '{"spec":{},"layers":[' + layers})),
+            "classes": self.write("h", written(lenet, {**metadata, "pellucid.classes": classes})),
             "name": self.write("i", written({"\x1b[2J" * 30_000: ("U8", [1], b"0")})),
         }
         for name, path in bombs.items():
@@ -344,16 +384,19 @@ class Capture(Pair):
                 self.assertLess(len(errors), 1000 + len(path))
                 self.assertNotIn("\x1b", errors)
                 self.measured("invert", path, "--model", self.model, "--out", self.path("o"))
-        self.ok("train", *TINY, "--net", "preact_resnet8", "--epochs", "1", "--train-images", "8", "--batch-size", "4", "--test-images", "4", "--judge-images", "1", "--out", self.path("r"))
+        self.ok("train", *TINY, "--net", "preact_resnet8", "--epochs", "1", "--train-images", "8", "--batch-size", "4",
+                "--test-images", "4", "--judge-images", "1", "--out", self.path("r"))
         tensors, metadata = read(self.path("r", "model.safetensors"))
         network = json.loads(metadata["pellucid.architecture"])
         network["spec"]["input"] = [1, 65536, 65536]
         metadata["pellucid.architecture"] = json.dumps(network)
         vast = self.write("vast", written(tensors, metadata))
-        self.assertIn("preact_resnet8 on images of 1x65536x65536: needs", self.measured("capture", vast, "--data", "patterns", "--out", self.path("u")))
+        self.assertIn("preact_resnet8 on images of 1x65536x65536: needs",
+                      self.measured("capture", vast, "--data", "patterns", "--out", self.path("u")))
         gradient, given = read(self.at("u3"))
-        claimed = self.write("many", written(gradient, {**given, "observation": json.dumps({**json.loads(given["observation"]), "batch_size": 10**9})}))
-        deep = self.write("deep", written(gradient, {**given, "observation": '{"batch_size":' + "[" * 400_000 + "]" * 400_000 + "}"}))
+        many = json.dumps({**json.loads(given["observation"]), "batch_size": 10**9})
+        claimed = self.write("many", written(gradient, {**given, "observation": many}))
+        deep = self.write("deep", written(gradient, {**given, "observation": '{"batch_size":' + nested + "}"}))
         self.measured(*self.invert(deep))
         for attack in ("ig", "residual"):
             code, errors, *_ = self.usage(*self.invert(claimed, "--attack", attack))
@@ -364,28 +407,33 @@ class PyTorch(Pair):
     """State dicts as PyTorch writes them, of the same network."""
 
     def evade(self, path, *more):
-        return ["evade", path, "--data", "patterns", "--images", "20", "--iterations", "2", "--lint-images", "0", *more, *self.QUIET]
+        return ["evade", path, "--data", "patterns", "--images", "20", "--iterations", "2", "--lint-images", "0", *more,
+                *self.QUIET]
 
     def test_weights_work_in_every_verb(self):
         tensors, metadata = read(self.model)
         spec = json.loads(metadata["pellucid.architecture"])["spec"]
-        normalised = ["--mean", ",".join(map(str, spec["mean"])), "--deviation", ",".join(map(str, spec["deviation"]))] if spec["mean"] else []
+        told = ["--net", "lenet"]
+        if spec["mean"]:
+            told += ["--mean", ",".join(map(str, spec["mean"])), "--deviation", ",".join(map(str, spec["deviation"]))]
         foreign = self.write("f", written(tensors))
         natural = lambda done: json.loads(done)["natural"]["value"]
         expected = natural(self.ok(*self.evade(self.model, "--json")))
         self.refused(3, ["name it with --net"], *self.evade(foreign))
-        told = ["--net", "lenet", *normalised]
         self.assertEqual(natural(self.ok(*self.evade(foreign, *told, "--json"))), expected)
         self.refused(2, ["did you mean lenet?"], *self.evade(foreign, "--net", "lenett"))
-        self.refused(2, ['network: got "small_cnn", but the file itself says lenet'], *self.evade(self.model, "--net", "small_cnn"))
-        self.ok("capture", foreign, *told, "--data", "patterns", "--images", "3", "--out", self.path("u"), "--truth", self.path("t"), *self.QUIET)
+        self.refused(2, ['network: got "small_cnn", but the file itself says lenet'],
+                     *self.evade(self.model, "--net", "small_cnn"))
+        self.ok("capture", foreign, *told, "--data", "patterns", "--images", "3", "--out", self.path("u"),
+                "--truth", self.path("t"), *self.QUIET)
         self.ok(*self.invert(self.path("u"), *told, "--truth", self.path("t"), model=foreign))
         self.ok(*self.invert(self.path("u"), "--truth", self.path("t")))  # the same network by our own file
 
     def test_weights_of_other_types_and_names_load(self):
         tensors, metadata = read(self.model)
         floats = {name: array.array("f", content) for name, (dtype, _, content) in tensors.items() if dtype == "F32"}
-        changed = lambda dtype, pack: {name: (dtype, shape, pack(floats[name])) for name, (_, shape, _) in tensors.items()}
+        changed = lambda dtype, pack: {name: (dtype, shape, pack(floats[name]))
+                                       for name, (_, shape, _) in tensors.items()}
         files = {
             "float64": changed("F64", lambda x: array.array("d", x).tobytes()),
             "float16": changed("F16", lambda x: struct.pack(f"<{len(x)}e", *x)),
@@ -393,30 +441,35 @@ class PyTorch(Pair):
             "prefix": {"module." + name: tensor for name, tensor in tensors.items()},
             "extra": {**tensors, "optimizer.step": ("I64", [], bytes(8))},
         }
-        said = {"float64": "converted to float32 from Double", "float16": "converted to float32 from Half", "bfloat16": "converted to float32 from BFloat16",
-                "prefix": 'without the prefix "module."', "extra": '"optimizer.step"'}
+        said = {"float64": "converted to float32 from Double", "float16": "converted to float32 from Half",
+                "bfloat16": "converted to float32 from BFloat16", "prefix": 'without the prefix "module."',
+                "extra": '"optimizer.step"'}
         for name, content in files.items():
             with self.subTest(name):
                 for carried in (metadata, None):  # with our metadata, checksum included, and without
                     path = self.write(name, written(content, carried))
-                    done = run("capture", path, *([] if carried else ["--net", "lenet"]), "--data", "patterns", "--images", "0", "--out", self.path("u"))
+                    done = run("capture", path, *([] if carried else ["--net", "lenet"]), "--data", "patterns",
+                               "--images", "0", "--out", self.path("u"))
                     self.assertEqual(done.returncode, 0, done.stderr)
                     self.assertIn(said[name], done.stderr)
-        self.refused(3, ["a zip archive, as torch.save", "save_file"], *self.evade(self.write("pth", b"PK\3\4" + bytes(100))))
+        self.refused(3, ["a zip archive, as torch.save", "save_file"],
+                     *self.evade(self.write("pth", b"PK\3\4" + bytes(100))))
 
 
 class Damage(Pair):
     def test_of_a_file_never_passes_and_never_crashes(self):
         import random
         random.seed(11)
-        for source, command in ((self.model, lambda path: ["invert", self.at("u3"), "--model", path]), (self.at("u3"), lambda path: ["invert", path, "--model", self.model])):
+        for source, command in ((self.model, lambda path: ["invert", self.at("u3"), "--model", path]),
+                                (self.at("u3"), lambda path: ["invert", path, "--model", self.model])):
             with open(source, "rb") as file:
                 whole = file.read()
             for i in range(6):  # two hundred of each are in tests/nets and tests/sharing
                 damaged = bytearray(whole)
                 at = random.randrange(3000 if i % 2 else len(whole))
                 damaged[at] ^= 1 << random.randrange(8)
-                self.refused(3, ["damaged"], *command(self.write("damaged", bytes(damaged if i < 4 else whole[:at]))), "--attack.iterations", "1", "--out", self.path("i"))
+                self.refused(3, ["damaged"], *command(self.write("damaged", bytes(damaged if i < 4 else whole[:at]))),
+                             "--attack.iterations", "1", "--out", self.path("i"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Where memory is short: each verb works, or ends with exit 3 and one sentence; none hangs, and none ends by a signal."""
+"""Where memory is short: each verb works, or ends with exit 3 and one sentence; none hangs, and none ends by a
+signal."""
 
 import os
 import resource
@@ -8,8 +9,9 @@ import unittest
 
 from program import PROGRAM, Case, run
 
-SMALL = ["train", "--data", "patterns", "--net", "lenet", "--train-images", "32", "--epochs", "1", "--batch-size", "32", "--test-images", "20",
-         "--judge-images", "4", "--test-attack-images", "0", "--test-attack.iterations", "1", "--quiet"]
+SMALL = ["train", "--data", "patterns", "--net", "lenet", "--train-images", "32", "--epochs", "1", "--batch-size", "32",
+         "--test-images", "20", "--judge-images", "4", "--test-attack-images", "0", "--test-attack.iterations", "1",
+         "--quiet"]
 STEPS = range(300, 1501, 100)  # of megabytes
 SECONDS = 60  # none of it takes one where it is not hung
 
@@ -20,7 +22,8 @@ class ShortOfMemory(Case):
         cls.shared = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.shared.cleanup)
         run(*SMALL, "--out", cls.made("r"), check=True)
-        run("capture", cls.made("r/model.safetensors"), "--data", "patterns", "--images", "3", "--out", cls.made("u"), check=True)
+        run("capture", cls.made("r/model.safetensors"), "--data", "patterns", "--images", "3", "--out", cls.made("u"),
+            check=True)
 
     @classmethod
     def made(cls, name):
@@ -47,24 +50,27 @@ class ShortOfMemory(Case):
         self.works_or_says_so(STEPS, "list")
 
     def test_invert(self):
-        self.works_or_says_so(STEPS, "invert", self.made("u"), "--model", self.made("r/model.safetensors"), "--attack.restarts", "2", "--attack.iterations", "2",
-                              "--threads", "2", "--quiet", "--out", self.path("i"))
+        self.works_or_says_so(STEPS, "invert", self.made("u"), "--model", self.made("r/model.safetensors"),
+                              "--attack.restarts", "2", "--attack.iterations", "2", "--threads", "2", "--quiet",
+                              "--out", self.path("i"))
 
     def test_train(self):
         self.works_or_says_so(STEPS[::2], *SMALL, "--threads", "2", "--out", self.path("r"))
 
     def test_evade(self):
-        self.works_or_says_so(STEPS[::2], "evade", self.made("r/model.safetensors"), "--data", "patterns", "--images", "4", "--iterations", "1", "--threads", "2",
-                              "--quiet")
+        self.works_or_says_so(STEPS[::2], "evade", self.made("r/model.safetensors"), "--data", "patterns",
+                              "--images", "4", "--iterations", "1", "--threads", "2", "--quiet")
 
     def test_study(self):
-        self.works_or_says_so([*STEPS[::3], 2000], "study", "stages", "--scale", "smoke", "--threads", "2", "--quiet", "--out", self.path("s"))
+        self.works_or_says_so([*STEPS[::3], 2000], "study", "stages", "--scale", "smoke", "--threads", "2", "--quiet",
+                              "--out", self.path("s"))
 
     def test_more_threads_than_the_machine_gives(self):
         """The C library and OpenMP crash where the address space ends while threads start, so it is compared before."""
         for threads, code in ((24, 0), (64, 3)):
-            done = self.limited(2000, "invert", self.made("u"), "--model", self.made("r/model.safetensors"), "--attack.restarts", "64", "--attack.iterations", "1",
-                                "--threads", str(threads), "--quiet", "--out", self.path(str(threads)))
+            done = self.limited(2000, "invert", self.made("u"), "--model", self.made("r/model.safetensors"),
+                                "--attack.restarts", "64", "--attack.iterations", "1", "--threads", str(threads),
+                                "--quiet", "--out", self.path(str(threads)))
             self.assertEqual(done.returncode, code, done.stderr)
         self.assertRegex(done.stderr, "64 threads need .* of the address space are left; take fewer --threads")
 

@@ -1,5 +1,5 @@
-"""What is written where: stdout that cannot be written, closed descriptors, files in place of devices, configs from anywhere, and text of others
-on a terminal."""
+"""What is written where: stdout that cannot be written, closed descriptors, files in place of devices, configs from
+anywhere, and text of others on a terminal."""
 
 import json
 import os
@@ -15,8 +15,9 @@ import unittest
 
 from program import PROGRAM, STUDY, TINY, VERBS, Case, run
 
-SMALL = ["train", "--data", "patterns", "--net", "lenet", "--train-images", "32", "--epochs", "1", "--batch-size", "32", "--test-images", "20",
-         "--judge-images", "4", "--test-attack-images", "0", "--test-attack.iterations", "1", "--threads", "1"]
+SMALL = ["train", "--data", "patterns", "--net", "lenet", "--train-images", "32", "--epochs", "1", "--batch-size", "32",
+         "--test-images", "20", "--judge-images", "4", "--test-attack-images", "0", "--test-attack.iterations", "1",
+         "--threads", "1"]
 
 
 class Shared(Case):
@@ -27,7 +28,8 @@ class Shared(Case):
         cls.shared = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.shared.cleanup)
         run(*SMALL, "--out", cls.made("r"), check=True)
-        run("capture", cls.model(), "--data", "patterns", "--images", "3", "--out", cls.made("u"), "--truth", cls.made("t"), check=True)
+        run("capture", cls.model(), "--data", "patterns", "--images", "3", "--out", cls.made("u"),
+            "--truth", cls.made("t"), check=True)
 
     @classmethod
     def made(cls, *parts):
@@ -44,11 +46,14 @@ class Shared(Case):
             shutil.copytree(STUDY, report)
         return {
             "--help": ["--help"], "--version": ["--version"], "train --help": ["train", "--help"],
-            "list": ["list"], "list --json": ["list", "--json"], "explain": ["explain", "psnr"], "data": ["data", "list"],
+            "list": ["list"], "list --json": ["list", "--json"], "explain": ["explain", "psnr"],
+            "data": ["data", "list"],
             "report": ["report", report],
             "capture": ["capture", self.model(), "--data", "patterns", "--out", self.path("u")],
-            "invert": ["invert", self.made("u"), "--model", self.model(), "--attack.iterations", "2", "--attack.restarts", "1", "--out", self.path("i")],
-            "evade": ["evade", self.model(), "--data", "patterns", "--images", "4", "--iterations", "1", "--lint-images", "0"],
+            "invert": ["invert", self.made("u"), "--model", self.model(), "--attack.iterations", "2",
+                       "--attack.restarts", "1", "--out", self.path("i")],
+            "evade": ["evade", self.model(), "--data", "patterns", "--images", "4", "--iterations", "1",
+                      "--lint-images", "0"],
             "train": [*SMALL, "--out", self.path("train")],
             "demo": ["demo", "--data", "patterns", "--scale", "smoke", "--out", self.path("s"), "--dry-run"],
             "study": ["study", "stages", "--scale", "smoke", "--out", self.path("s"), "--dry-run"],
@@ -99,8 +104,10 @@ class ClosedStreams(Shared):
                 os.close(descriptor)
 
         def study(out, closed):
-            done = subprocess.run([PROGRAM, "study", "stages", "--scale", "smoke", "--threads", "1", "--out", self.path(out), "--trained", self.path("trained")],
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=lambda: close(closed))
+            done = subprocess.run([PROGRAM, "study", "stages", "--scale", "smoke", "--threads", "1",
+                                   "--out", self.path(out), "--trained", self.path("trained")],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                  preexec_fn=lambda: close(closed))
             with open(self.path(out, "cells.jsonl")) as file:
                 lines = [json.loads(line) for line in file]
             with open(self.path(out, "results.csv")) as file:
@@ -113,28 +120,31 @@ class ClosedStreams(Shared):
                 self.assertEqual(study(str(number), closed), (3 if 1 in closed else 0, names, table))
 
     def test_a_closed_stdin_is_no_empty_file(self):
-        self.refused(3, ["/dev/stdin: cannot read: Bad file descriptor"], "train", "--config", "/dev/stdin", preexec_fn=lambda: os.close(0))
+        self.refused(3, ["/dev/stdin: cannot read: Bad file descriptor"], "train", "--config", "/dev/stdin",
+                     preexec_fn=lambda: os.close(0))
 
 
 class Configs(Shared):
     EVADE = ["--images", "2", "--iterations", "1", "--lint-images", "0", "--threads", "1", "--json"]
 
     def data_of(self, config, **options):
-        done = subprocess.run([PROGRAM, "evade", self.model(), "--config", config, *self.EVADE], capture_output=True, text=True, **options)
+        done = subprocess.run([PROGRAM, "evade", self.model(), "--config", config, *self.EVADE],
+                              capture_output=True, text=True, **options)
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)["config"]["data"]
 
     def test_a_config_is_read_from_a_pipe_to_its_end(self):
         text = 'data = "patterns"\n' + "# nothing\n" * 20_000  # more than a pipe holds
         self.assertEqual(self.data_of("/dev/stdin", input=text), "patterns")
-        shell = f"""'{PROGRAM}' evade '{self.model()}' --config <(sleep 0.3; echo 'data = "patterns"') {' '.join(self.EVADE)}"""
+        slowly = """<(sleep 0.3; echo 'data = "patterns"')"""
+        shell = f"'{PROGRAM}' evade '{self.model()}' --config {slowly} {' '.join(self.EVADE)}"
         done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
         self.assertEqual(json.loads(done.stdout)["config"]["data"], "patterns", done.stderr)
 
     def test_a_pipe_that_nobody_writes_to_is_not_waited_for(self):
         os.mkfifo(self.path("p"))
-        for arguments in (["evade", self.path("p")], ["train", "--config", self.path("p")], ["invert", self.path("p"), "--model", self.model()],
-                          ["report", self.path()]):
+        for arguments in (["evade", self.path("p")], ["train", "--config", self.path("p")],
+                          ["invert", self.path("p"), "--model", self.model()], ["report", self.path()]):
             if arguments[0] == "report":
                 os.mkfifo(self.path("result.json"))
             self.refused(3, ["cannot read: it is a pipe that nobody writes to"], *arguments, timeout=60)
@@ -144,18 +154,21 @@ class Configs(Shared):
             config = json.load(file)
         path = self.write("config.json", json.dumps({"verb": "train", **config}))
         self.ok("train", "--config", path, "--threads", "1", "--out", self.path("again"))
-        with open(self.made("r", "model.safetensors"), "rb") as first, open(self.path("again", "model.safetensors"), "rb") as second:
-            self.assertEqual(first.read(), second.read())
+        first, second = self.made("r", "model.safetensors"), self.path("again", "model.safetensors")
+        with open(first, "rb") as one, open(second, "rb") as other:
+            self.assertEqual(one.read(), other.read())
         self.refused(2, ['verb: got "train", expected "evade"'], "evade", self.model(), "--config", path)
         for wrong in ("7", "null", '"x\\u001b[31m"'):
             self.refused(2, ["verb: got"], "evade", self.model(), "--config", self.write("c", f'{{"verb": {wrong}}}'))
         self.refused(2, ["not JSON: at byte"], "train", "--config", self.write("c", '{"epochs": 1,}'))
-        self.refused(2, ["nested"], "train", "--config", self.write("c", '{"epochs": ' + "[" * 100_000 + "]" * 100_000 + "}"))
+        nested = "[" * 100_000 + "]" * 100_000
+        self.refused(2, ["nested"], "train", "--config", self.write("c", '{"epochs": ' + nested + "}"))
 
     def test_a_mistake_is_found_at_its_line(self):
         for text, wanted in {
             "\nepocs = 3\n": ['c.toml:2: unknown key "epocs" (did you mean epochs?)'],
-            "epochs = 1\n[attack]\n\nepsilom = 1\n": ["c.toml:4: [attack]: unknown key \"epsilom\" (did you mean epsilon?)"],
+            "epochs = 1\n[attack]\n\nepsilom = 1\n":
+                ["c.toml:4: [attack]: unknown key \"epsilom\" (did you mean epsilon?)"],
             "epochs = 1\n[atack]\nepsilon = 1\n": ["c.toml:2: unknown table [atack] (did you mean attack?)"],
             "\n\nepochs = 0\n": ["c.toml:3: epochs: got 0, expected a whole number from 1"],
             "[attack]\nepsilon = 8/255\n": ["c.toml:2:", 'a fraction is text: epsilon = "8/255"'],
@@ -183,7 +196,8 @@ class OddOutputs(Shared):
         done = self.capture(self.path("null"))
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertTrue(stat.S_ISCHR(os.stat(self.path("null")).st_mode))
-        self.refused(3, ["full: cannot write: No space left on device"], "capture", self.model(), "--data", "patterns", "--out", self.path("full"))
+        self.refused(3, ["full: cannot write: No space left on device"], "capture", self.model(), "--data", "patterns",
+                     "--out", self.path("full"))
         self.assertEqual(sorted(os.listdir(self.path())), ["full", "null"])
 
     def test_a_pipe_and_stdout_get_the_whole_file(self):
@@ -194,8 +208,10 @@ class OddOutputs(Shared):
             self.assertEqual(self.capture(self.path("p")).returncode, 0)
             self.assertEqual(reader.stdout.read(), update)
         self.assertTrue(stat.S_ISFIFO(os.stat(self.path("p")).st_mode))
-        self.refused(3, ["it is a pipe that nobody reads"], "capture", self.model(), "--data", "patterns", "--out", self.path("p"), timeout=60)
-        done = subprocess.run([PROGRAM, "capture", self.model(), "--data", "patterns", "--images", "3", "--out", "/dev/stdout"], capture_output=True)
+        self.refused(3, ["it is a pipe that nobody reads"], "capture", self.model(), "--data", "patterns",
+                     "--out", self.path("p"), timeout=60)
+        done = subprocess.run([PROGRAM, "capture", self.model(), "--data", "patterns", "--images", "3",
+                               "--out", "/dev/stdout"], capture_output=True)
         self.assertTrue(done.stdout.startswith(update[:100]), done.stderr)
 
     def test_a_link_stays_and_what_it_names_is_written(self):
@@ -214,22 +230,26 @@ class OddOutputs(Shared):
     def test_what_cannot_be_written_is_an_error(self):
         """A path below a file, a folder that takes no files: permissions would not stop root."""
         self.write("file", "x")
-        for out, reason in {self.path("file", "x"): "cannot make the folder", "/proc/x": "cannot write", "/proc/self/x/y": "cannot make the folder",
-                            self.path(): "Is a directory", self.path("none") + "/": "Is a directory"}.items():
+        for out, reason in {self.path("file", "x"): "cannot make the folder", "/proc/x": "cannot write",
+                            "/proc/self/x/y": "cannot make the folder", self.path(): "Is a directory",
+                            self.path("none") + "/": "Is a directory"}.items():
             self.refused(3, [reason], "capture", self.model(), "--data", "patterns", "--out", out)
 
     def test_a_file_size_limit_is_an_error_and_no_signal(self):
-        self.refused(3, ["cannot write: File too large"], "capture", self.model(), "--data", "patterns", "--out", self.path("u"),
-                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)))
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+        self.refused(3, ["cannot write: File too large"], "capture", self.model(), "--data", "patterns",
+                     "--out", self.path("u"), preexec_fn=limit)
         self.assertEqual(os.listdir(self.path()), [])
 
     def test_a_full_file_system_is_an_error(self):
         os.mkdir(self.path("small"))
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "none", self.path("small")], capture_output=True, text=True)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "none", self.path("small")],
+                                 capture_output=True, text=True)
         if mounted.returncode != 0:
             self.skipTest(f"nothing can be mounted here: {mounted.stderr.strip()}")
         try:
-            self.refused(3, ["No space left on device"], "capture", self.model(), "--data", "patterns", "--out", self.path("small", "u"))
+            self.refused(3, ["No space left on device"], "capture", self.model(), "--data", "patterns",
+                         "--out", self.path("small", "u"))
             self.assertEqual(os.listdir(self.path("small")), [])
             self.refused(3, ["No space left on device"], *SMALL, "--out", self.path("small", "r"))
         finally:
@@ -250,10 +270,12 @@ class Terminal(Shared):
             self.assertNotIn(character, text)
 
     def test_messages_hold_no_control_characters(self):
-        for arguments in ([self.EVIL], ["--" + self.EVIL], ["train", "--" + self.EVIL + "=1"], ["train", "--epochs", self.EVIL], ["list", self.EVIL],
-                          ["explain", self.EVIL], ["evade", self.EVIL], ["train", "--data", self.EVIL, "--out", self.path("r")],
-                          ["train", "--config", self.EVIL], ["report", self.EVIL], ["study", self.EVIL], ["train", "--net", self.EVIL, *TINY],
-                          ["study", "stages", "--set", self.EVIL + "=1"], ["study", "stages", "--set", "images=1\nx"], ["bench", "engine", "--nets", self.EVIL]):
+        for arguments in ([self.EVIL], ["--" + self.EVIL], ["train", "--" + self.EVIL + "=1"],
+                          ["train", "--epochs", self.EVIL], ["list", self.EVIL], ["explain", self.EVIL],
+                          ["evade", self.EVIL], ["train", "--data", self.EVIL, "--out", self.path("r")],
+                          ["train", "--config", self.EVIL], ["report", self.EVIL], ["study", self.EVIL],
+                          ["train", "--net", self.EVIL, *TINY], ["study", "stages", "--set", self.EVIL + "=1"],
+                          ["study", "stages", "--set", "images=1\nx"], ["bench", "engine", "--nets", self.EVIL]):
             with self.subTest(arguments):
                 done = run(*arguments, cwd=self.path())
                 self.assertIn(done.returncode, (2, 3), done.stderr)
@@ -262,7 +284,8 @@ class Terminal(Shared):
                 self.clean(done.stderr)
 
     def test_messages_are_never_long(self):
-        for arguments in (["x" * 100_000], ["list", "x" * 100_000], ["train", "--epochs", "x" * 100_000], ["evade", "x" * 100_000]):
+        for arguments in (["x" * 100_000], ["list", "x" * 100_000], ["train", "--epochs", "x" * 100_000],
+                          ["evade", "x" * 100_000]):
             self.assertLess(len(run(*arguments).stderr), 5000)
 
     def test_labels_of_a_study_reach_no_terminal_as_they_are(self):
@@ -279,11 +302,13 @@ class Terminal(Shared):
         self.clean(done.stdout)
 
     def test_json_is_json_and_holds_none_either(self):
-        done = run("evade", self.model(), "--data", "patterns", "--images", "2", "--iterations", "1", "--lint-images", "0", "--json")
+        done = run("evade", self.model(), "--data", "patterns", "--images", "2", "--iterations", "1",
+                   "--lint-images", "0", "--json")
         json.loads(done.stdout)
         link = self.path("m\x7f\u009b.safetensors")
         os.symlink(self.model(), link)
-        done = run("evade", link, "--data", "patterns", "--images", "2", "--iterations", "1", "--lint-images", "0", "--json")
+        done = run("evade", link, "--data", "patterns", "--images", "2", "--iterations", "1", "--lint-images", "0",
+                   "--json")
         self.clean(done.stdout)
         self.assertEqual(json.loads(done.stdout)["model"], link)
 

@@ -11,8 +11,8 @@ def png(side, draw):
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
     rows = b"".join(b"\0" + bytes(draw(x, y) for x in range(side)) for y in range(side))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) +
-            chunk(b"IEND", b""))
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def picture(kind, seed, side=28):
@@ -20,7 +20,8 @@ def picture(kind, seed, side=28):
     r = random.Random(seed * 7919 + kind)
     p, cx, cy = r.randint(3, 5), side / 2 + r.uniform(-3, 3), side / 2 + r.uniform(-3, 3)
     def draw(x, y):
-        on = [(x // p) % 2, (y // p) % 2, (x - cx) ** 2 + (y - cy) ** 2 < (side / 4) ** 2, abs(x - cx) < 3 or abs(y - cy) < 3][kind % 4]
+        on = [(x // p) % 2, (y // p) % 2, (x - cx) ** 2 + (y - cy) ** 2 < (side / 4) ** 2,
+              abs(x - cx) < 3 or abs(y - cy) < 3][kind % 4]
         return max(0, min(255, (200 if on else 30) + r.randint(-25, 25)))
     return png(side, draw)
 
@@ -43,8 +44,8 @@ def idx(shape, values):
 
 # Digits of 5 x 7 dots, a byte for each row.
 FONT = [bytes.fromhex(rows) for rows in (
-    "0E11111111110E", "040C040404040E", "0E11010204081F", "1F02040201110E", "02060A121F0202", "1F101E0101110E", "0608101E11110E", "1F010204080808",
-    "0E11110E11110E", "0E11110F01020C")]
+    "0E11111111110E", "040C040404040E", "0E11010204081F", "1F02040201110E", "02060A121F0202", "1F101E0101110E",
+    "0608101E11110E", "1F010204080808", "0E11110E11110E", "0E11110F01020C")]
 
 
 def mnist(path, count=40):

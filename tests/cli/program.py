@@ -11,11 +11,13 @@ import unittest
 PROGRAM = os.path.abspath(sys.argv.pop(1))
 STUDY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../report/study_fixture")
 VERBS = ["demo", "train", "evade", "capture", "invert", "study", "report", "data", "bench", "list", "explain"]
-TINY = ["--data", "patterns", "--train-images", "256", "--threads", "1", "--judge-images", "10", "--test-attack-images", "0"]
+TINY = ["--data", "patterns", "--train-images", "256", "--threads", "1", "--judge-images", "10",
+        "--test-attack-images", "0"]
 # The demo in seconds.
 SHORT_DEMO = ["demo", "--scale", "smoke", "--threads", "1", "--quiet"]
-for setting in ("model.train_images=256", "model.test_images=100", "model.judge_images=10", "training.test_attack_images=0", "training.test_attack.iterations=2",
-                "training.attack.iterations=1", "attack.iterations=20"):
+for setting in ("model.train_images=256", "model.test_images=100", "model.judge_images=10",
+                "training.test_attack_images=0", "training.test_attack.iterations=2", "training.attack.iterations=1",
+                "attack.iterations=20"):
     SHORT_DEMO += ["--set", setting]
 
 

@@ -54,7 +54,8 @@ def png(side, value):
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
     rows = b"".join(b"\0" + bytes(value if abs(x - y) < 5 else 0 for x in range(side)) for y in range(side))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def image_folder(path, side=28):
@@ -89,7 +90,8 @@ class Study(Case):
 
     @classmethod
     def arguments(cls, out, *changes):
-        return ["study", cls.file, "--scale", "", "--threads", "1", "--quiet", "--out", out, "--trained", os.path.join(cls.shared.name, "trained"),
+        return ["study", cls.file, "--scale", "", "--threads", "1", "--quiet", "--out", out,
+                "--trained", os.path.join(cls.shared.name, "trained"),
                 *(part for change in changes for part in ("--set", change))]
 
     @staticmethod
@@ -106,7 +108,8 @@ class Study(Case):
     # Integrity.
 
     def damaged(self, name, change):
-        """A run folder whose file is damaged, run again: what was computed stands there as before, and what was wrong was said."""
+        """A run folder whose file is damaged, run again: what was computed stands there as before, and what was wrong
+        was said."""
         folder = self.copy()
         path = os.path.join(folder, name)
         with open(path, "rb") as file:
@@ -175,8 +178,9 @@ class Study(Case):
         with open(os.path.join(self.finished, "result.json")) as file:
             whole = json.load(file)
         whole.pop("checksum")
-        for path in (["groups", 0, "metrics", "psnr"], ["groups", 0, "label"], ["axes"], ["cells", 0, "psnr"], ["environment"], ["metrics", 0, "key"],
-                     ["cells", 0, "group"], ["gallery", 0, "original"], ["title"], ["schema"], ["trainings", 0, "label"], ["controls", 0, "kind"]):
+        for path in (["groups", 0, "metrics", "psnr"], ["groups", 0, "label"], ["axes"], ["cells", 0, "psnr"],
+                     ["environment"], ["metrics", 0, "key"], ["cells", 0, "group"], ["gallery", 0, "original"],
+                     ["title"], ["schema"], ["trainings", 0, "label"], ["controls", 0, "kind"]):
             for value in (None, 5, -1e300, True, "text", [], {}, [[]], "\x1b[31m" + "x" * 100_000):
                 broken = json.loads(json.dumps(whole))
                 place = broken
@@ -236,15 +240,18 @@ class Study(Case):
             tex = file.read()
         self.assertEqual(set(tex) - {10, *range(32, 127)}, set(), "ASCII compiles everywhere")
         body = tex.decode()
-        for wanted in ("Gr\\\"{o}\\ss{}e \\& $\\varepsilon$", "100 \\%", "\\#1\\_a\\textasciicircum{}b \\textasciitilde{}", "{[}U+732B{]} {[}U+1F600{]}",
+        for wanted in ("Gr\\\"{o}\\ss{}e \\& $\\varepsilon$", "100 \\%",
+                       "\\#1\\_a\\textasciicircum{}b \\textasciitilde{}", "{[}U+732B{]} {[}U+1F600{]}",
                        "caf\\'{e} line", "{[}2{]}"):
             self.assertIn(wanted, body)
         self.assertIsNone(re.search(r"(\\\\|\\midrule)\s*[\[*]", body), "no text is taken for an argument")
         if shutil.which("pdflatex") is None:
             return
         with open(self.path("t.tex"), "wb") as file:
-            file.write(b"\\documentclass{article}\\usepackage{amsmath, booktabs}\\begin{document}\n" + tex + b"\\end{document}\n")
-        done = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=self.folder.name, capture_output=True, text=True)
+            file.write(b"\\documentclass{article}\\usepackage{amsmath, booktabs}\\begin{document}\n" + tex +
+                       b"\\end{document}\n")
+        done = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"],
+                              cwd=self.folder.name, capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout[-2000:])
 
     def test_images_that_ssim_does_not_fit_have_their_other_scores(self):
@@ -267,7 +274,8 @@ class Study(Case):
 
     def test_what_is_no_study_is_refused_and_changes_nothing(self):
         def tree(folder):
-            return {os.path.join(root, name): digest(os.path.join(root, name)) for root, _, names in os.walk(folder) for name in names}
+            paths = (os.path.join(root, name) for root, _, names in os.walk(folder) for name in names)
+            return {path: digest(path) for path in paths}
         folder = self.copy()
         before = tree(folder)
         for code, wanted, change in (
@@ -286,14 +294,16 @@ class Study(Case):
             self.refused(code, [wanted], *self.arguments(folder, change))
             self.assertEqual(tree(folder), before, change)
         self.refused(2, ["holds the study \"odd\""], "study", "epsilon", "--scale", "smoke", "--out", folder)
-        self.refused(2, ["holds a run of `pellucid study`"], "train", "--data", "patterns", "--net", "lenet", "--out", folder)
+        self.refused(2, ["holds a run of `pellucid study`"], "train", "--data", "patterns", "--net", "lenet",
+                     "--out", folder)
         self.assertEqual(tree(folder), before)
 
     def test_huge_grids_cost_nothing(self):
         values = ", ".join(map(str, range(1000)))
         axis = '[[axis]]\nname = "{}"\nkey = "training.seed"\nvalues = [' + values + "]\n"
+        twenty = "".join(axis.format(letter) for letter in "abcdefghijklmnopqrst")
         for name, text, wanted in (("two", axis.format("a") + axis.format("b"), "more than 10000 groups"),
-                                   ("twenty", "".join(axis.format(letter) for letter in "abcdefghijklmnopqrst"), "more than 10000 groups"),
+                                   ("twenty", twenty, "more than 10000 groups"),
                                    ("seeds", "seeds = 1000\n" + axis.format("a"), "more than 10000 trainings"),
                                    ("deep", "a" + ".a" * 400_000 + " = 1\n", "")):
             path = self.write(name + ".toml", text)
@@ -366,7 +376,8 @@ images = 1
         random.seed(7)
         kills = 0
         while True:
-            process = subprocess.Popen([PROGRAM, *self.arguments, "--out", self.path("run")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            process = subprocess.Popen([PROGRAM, *self.arguments, "--out", self.path("run")],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             try:
                 _, errors = process.communicate(timeout=random.uniform(0.2, 2.0) if kills < 20 else None)
             except subprocess.TimeoutExpired:
@@ -377,12 +388,14 @@ images = 1
             self.assertEqual(process.returncode, 0, errors)
             if kills >= 20:
                 break
-            for name in ("run", "trained"):  # it got through: from the beginning again, until it was killed often enough
+            # It got through: from the beginning again, until it was killed often enough.
+            for name in ("run", "trained"):
                 shutil.rmtree(self.path(name), ignore_errors=True)
         self.assertEqual(self.result(self.path("run")), self.expected)
 
     def test_two_processes_share_a_run_folder(self):
-        both = [subprocess.Popen([PROGRAM, *self.arguments, "--out", self.path("run")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        both = [subprocess.Popen([PROGRAM, *self.arguments, "--out", self.path("run")],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
                 for _ in range(2)]
         for process in both:
             _, errors = process.communicate()
@@ -397,9 +410,10 @@ images = 1
             port = free.getsockname()[1]
         both = []
         for rank in range(2):
-            environment = {**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            both.append(subprocess.Popen([PROGRAM, *self.arguments, "--out", self.path("run"), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                         text=True, env=environment))
+            environment = {**os.environ, "RANK": str(rank), "WORLD_SIZE": "2",
+                           "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            both.append(subprocess.Popen([PROGRAM, *self.arguments, "--out", self.path("run"), "--json"],
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment))
         outputs = []
         for process in both:
             output, errors = process.communicate()
@@ -432,19 +446,23 @@ images = 1
         def planned(*flags):
             return json.loads(self.ok(*self.arguments, "--out", self.path("run"), "--dry-run", "--json", *flags))
         flags = ["--images", "2", "--attack.restarts", "3", "--training.attack.epsilon", "8/255", "--model.normalise"]
-        same = ["--set", "images=2", "--set", "attack.restarts=3", "--set", 'training.attack.epsilon="8/255"', "--set", "model.normalise=true"]
+        same = ["--set", "images=2", "--set", "attack.restarts=3", "--set", 'training.attack.epsilon="8/255"',
+                "--set", "model.normalise=true"]
         ids = [item["id"] for item in planned(*flags)["trainings"]]
         self.assertEqual(ids, [item["id"] for item in planned(*same)["trainings"]])
         self.assertNotEqual(ids, [item["id"] for item in planned()["trainings"]])
         self.assertEqual(planned(*flags)["readings"][0]["total"], 2)
-        self.refused(2, ["--attack.restarts", 'got "many"', "expected a whole number"], *self.arguments, "--attack.restarts", "many")
-        self.refused(2, ["unknown flag --attack.restart", "did you mean --attack.restarts?"], *self.arguments, "--attack.restart", "3")
+        self.refused(2, ["--attack.restarts", 'got "many"', "expected a whole number"], *self.arguments,
+                     "--attack.restarts", "many")
+        self.refused(2, ["unknown flag --attack.restart", "did you mean --attack.restarts?"], *self.arguments,
+                     "--attack.restart", "3")
         text = " ".join(self.ok("study", "--help").split())
         for flag in ("--images", "--attack.restarts", "--training.test-attack.iterations", "--client.logit-scale"):
             self.assertIn(flag, text)
 
     def test_prints_a_line_a_cell_and_a_table(self):
-        done = run("study", self.file(), "--scale", "smoke", "--threads", "1", "--out", self.path("run"), "--trained", os.path.join(self.shared.name, "trained"))
+        done = run("study", self.file(), "--scale", "smoke", "--threads", "1", "--out", self.path("run"),
+                   "--trained", os.path.join(self.shared.name, "trained"))
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stderr, r"standard, seed 0, image [0-9]+: [0-9.]+ dB\n")
         self.assertIn("adversarial minus standard", done.stdout)

@@ -1,4 +1,5 @@
-"""Trainings as users meet them: data that do not belong together, refusals that leave no trace, settings that only judge, damage.
+"""Trainings as users meet them: data that do not belong together, refusals that leave no trace, settings that only
+judge, damage.
 
 Usage: train_test.py PROGRAM [unittest arguments]
 """
@@ -22,14 +23,16 @@ from program import PROGRAM, TINY, Case, digest, run, wait_for
 
 ABC = {"a": (0, 40), "b": (1, 40), "c": (2, 40)}
 ABC_TEST = {"a": (0, 10), "b": (1, 10), "c": (2, 10)}
-QUICK = ["--threads", "1", "--quiet", "--json", "--test-attack-images", "0", "--test-attack.iterations", "1", "--judge-images", "4"]
-TYPO = ["train", "--data", "patterns", "--net", "lenet", "--train-images", "64", "--epochs", "1", "--test-images", "20", *QUICK]
+QUICK = ["--threads", "1", "--quiet", "--json", "--test-attack-images", "0", "--test-attack.iterations", "1",
+         "--judge-images", "4"]
+TYPO = ["train", "--data", "patterns", "--net", "lenet", "--train-images", "64", "--epochs", "1", "--test-images", "20",
+        *QUICK]
 
 
 class TrainCase(Case):
     def train(self, data, *more):
-        return json.loads(self.ok("train", "--data", data, "--net", "small_cnn", "--epochs", "6", "--batch-size", "16", "--learning-rate", "2e-3", *QUICK,
-                                  *more))
+        return json.loads(self.ok("train", "--data", data, "--net", "small_cnn", "--epochs", "6", "--batch-size", "16",
+                                  "--learning-rate", "2e-3", *QUICK, *more))
 
     def snapshot(self, path):
         """Every file below a folder, with its content and its time."""
@@ -61,7 +64,8 @@ class Data(TrainCase):
 
     def test_a_sample_of_a_sorted_folder_holds_every_class(self):
         data = folder(self.path("data"), ABC, ABC_TEST)
-        result = self.train(data, "--train-images", "30", "--test-images", "9", "--epochs", "20", "--out", self.path("r"))
+        result = self.train(data, "--train-images", "30", "--test-images", "9", "--epochs", "20",
+                            "--out", self.path("r"))
         self.assertGreater(result["natural"]["value"], 0.6)
         self.assertAlmostEqual(result["commonest_class"]["accuracy"]["value"], 1 / 3)
 
@@ -71,8 +75,9 @@ class Data(TrainCase):
         self.assertEqual(result["commonest_class"]["name"], "usual")
         self.assertAlmostEqual(result["commonest_class"]["accuracy"]["value"], 0.95)
         self.assertIn("constant-answer", [f["code"] for f in result["findings"]])
-        text = self.ok("train", "--data", data, "--net", "small_cnn", "--epochs", "1", "--batch-size", "16", "--learning-rate", "2e-3",
-                       *[flag for flag in QUICK if flag != "--json"], "--out", self.path("r"))
+        text = self.ok("train", "--data", data, "--net", "small_cnn", "--epochs", "1", "--batch-size", "16",
+                       "--learning-rate", "2e-3", *[flag for flag in QUICK if flag != "--json"],
+                       "--out", self.path("r"))
         self.assertRegex(text, r'always "usual", the commonest class +95\.00 %')
         self.assertIn("warning constant-answer", text)
         self.assertIn(f'data ({os.path.join(data, "train")}', text)
@@ -80,15 +85,16 @@ class Data(TrainCase):
 
     def test_a_batch_of_one_image_is_refused_where_batch_norm_has_one_value(self):
         data = folder(self.path("data"), {"a": (0, 33), "b": (1, 33)}, {"a": (0, 4), "b": (1, 4)}, side=8)
-        self.refused(2, ["66 images in batches of 13", "batch norm", "batch_size"], "train", "--data", data, "--net", "preact_resnet8", "--batch-size", "13",
-                     *QUICK, "--out", self.path("r"))
+        self.refused(2, ["66 images in batches of 13", "batch norm", "batch_size"], "train", "--data", data,
+                     "--net", "preact_resnet8", "--batch-size", "13", *QUICK, "--out", self.path("r"))
         self.assertFalse(os.path.exists(self.path("r")))
 
     def test_an_attack_that_cannot_reach_its_ball_is_found(self):
         data = folder(self.path("data"), ABC, ABC_TEST)
-        result = self.train(data, "--epochs", "1", "--method", "adversarial", "--attack.norm", "l2", "--attack.epsilon", "3", "--attack.step", "0.01",
-                            "--attack.iterations", "1", "--test-attack.epsilon", "2/255", "--test-attack.iterations", "2", "--test-attack.step", "0.01",
-                            "--out", self.path("r"))
+        result = self.train(data, "--epochs", "1", "--method", "adversarial", "--attack.norm", "l2",
+                            "--attack.epsilon", "3", "--attack.step", "0.01", "--attack.iterations", "1",
+                            "--test-attack.epsilon", "2/255", "--test-attack.iterations", "2",
+                            "--test-attack.step", "0.01", "--out", self.path("r"))
         found = {f["code"]: f["sentence"] for f in result["findings"]}
         self.assertTrue(found["cannot-reach"].startswith("attack:"))
         self.assertTrue(found["step-too-large"].startswith("test_attack:"))
@@ -96,12 +102,14 @@ class Data(TrainCase):
 
 class Judging(TrainCase):
     def test_what_only_judges_is_checked_before_and_may_change_after(self):
-        self.refused(2, ["test_attack: epsilon", "is 8/255 meant?"], *TYPO, "--test-attack.epsilon", "8", "--out", self.path("r"))
+        self.refused(2, ["test_attack: epsilon", "is 8/255 meant?"], *TYPO, "--test-attack.epsilon", "8",
+                     "--out", self.path("r"))
         self.assertFalse(os.path.exists(self.path("r")))
         self.ok(*TYPO, "--test-attack.epsilon", "0.9", "--out", self.path("r"))
         before = digest(self.path("r", "model.safetensors"))
         self.assertEqual(self.result("r")["config"]["test_attack"]["epsilon"], "0.9")
-        again = json.loads(self.ok(*TYPO, "--test-attack.epsilon", "8/255", "--judge-images", "6", "--out", self.path("r")))
+        again = json.loads(self.ok(*TYPO, "--test-attack.epsilon", "8/255", "--judge-images", "6",
+                                   "--out", self.path("r")))
         self.assertEqual(again["robust"]["n"], 6)
         self.assertIn("8/255", again["robust_attack"])
         self.assertEqual(digest(self.path("r", "model.safetensors")), before)
@@ -113,7 +121,8 @@ class Judging(TrainCase):
         self.ok(*TYPO, "--schedule", "constant", "--epochs", "2", "--out", self.path("whole"))
         self.assertEqual(digest(self.path("r", "model.safetensors")), digest(self.path("whole", "model.safetensors")))
         self.ok(*TYPO, "--out", self.path("cyclic"))
-        self.refused(2, ["another training", "/options/epochs", "schedule constant or step"], *TYPO, "--epochs", "2", "--out", self.path("cyclic"))
+        self.refused(2, ["another training", "/options/epochs", "schedule constant or step"], *TYPO, "--epochs", "2",
+                     "--out", self.path("cyclic"))
 
 
 class Folders(TrainCase):
@@ -128,7 +137,8 @@ class Folders(TrainCase):
 
     def test_other_training_images_are_another_training(self):
         data = folder(self.path("data"), {"a": (0, 20), "b": (1, 20)}, {"a": (0, 4), "b": (1, 4)})
-        command = ["train", "--data", data, "--net", "lenet", "--epochs", "1", "--batch-size", "8", *QUICK, "--out", self.path("r")]
+        command = ["train", "--data", data, "--net", "lenet", "--epochs", "1", "--batch-size", "8", *QUICK,
+                   "--out", self.path("r")]
         self.ok(*command)
         shutil.copy(os.path.join(data, "train", "a", "000.png"), os.path.join(data, "train", "a", "001.png"))
         self.refused(2, ["another training", "/data/content"], *command)
@@ -150,7 +160,8 @@ class Folders(TrainCase):
         def limit():
             import resource
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-        run(*TYPO, "--schedule", "constant", "--epochs", "3", "--out", self.path("r"), preexec_fn=limit, restore_signals=False)
+        run(*TYPO, "--schedule", "constant", "--epochs", "3", "--out", self.path("r"), preexec_fn=limit,
+            restore_signals=False)
         self.assertFalse(os.path.exists(self.path("r", "result.json")))
 
 
@@ -193,7 +204,8 @@ class Computing(TrainCase):
                 self.assertEqual(result["precision"], "float32")
                 self.assertIn("float32 is used", " ".join(result["notes"]))
                 self.assertNotIn("bfloat16", result["training"])
-        more = json.loads(self.ok(*TYPO, "--schedule", "constant", "--precision", "mixed", "--epochs", "2", "--threads", "2", "--out", self.path("r")))
+        more = json.loads(self.ok(*TYPO, "--schedule", "constant", "--precision", "mixed", "--epochs", "2",
+                                  "--threads", "2", "--out", self.path("r")))
         self.assertEqual(more["workers"], [{"processes": 1, "threads": 1}, {"processes": 1, "threads": 2}])
         self.assertIn("differ in their last bits", " ".join(more["notes"]))
         self.assertIn("--threads", " ".join(self.ok("train", "--help").split("Common")[-1].split()))
@@ -210,20 +222,23 @@ class Training(Case):
             port = free.getsockname()[1]
         processes = [
             subprocess.Popen([PROGRAM, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                             env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
+                             env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2",
+                                  "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
             for rank in range(2)]
         ask(processes)
         outputs = [process.communicate(timeout=180) for process in processes]
         return [process.returncode for process in processes], *zip(*outputs)
 
     def test_several_processes_end_where_one_does(self):
-        command = [*self.SMALL, "--net", "preact_resnet8", "--method", "adversarial", "--attack.iterations", "1", "--optimiser", "sgd",
-                   "--train-images", "98", "--batch-size", "32", "--flip", "--seed", "3", "--json"]  # the last batch: one image each
+        uneven = ["--train-images", "98", "--batch-size", "32"]  # the last batch: one image each
+        command = [*self.SMALL, *uneven, "--net", "preact_resnet8", "--method", "adversarial",
+                   "--attack.iterations", "1", "--optimiser", "sgd", "--flip", "--seed", "3", "--json"]
         alone = json.loads(self.ok(*command, "--out", self.path("alone")))
         codes, outputs, errors = self.together([*command, "--out", self.path("together")])
         self.assertEqual(codes, [0, 0], errors)
         self.assertEqual(outputs[1], "", "the second process says nothing")
-        self.assertAlmostEqual(json.loads(outputs[0])["curve"]["train_loss"][0], alone["curve"]["train_loss"][0], delta=1e-3)
+        self.assertAlmostEqual(json.loads(outputs[0])["curve"]["train_loss"][0], alone["curve"]["train_loss"][0],
+                               delta=1e-3)
         a, b = (self.weights(self.path(name, "model.safetensors")) for name in ("alone", "together"))
         self.assertEqual(a.keys(), b.keys())
         for name in a:
@@ -231,7 +246,8 @@ class Training(Case):
             self.assertLess(max(abs(x - y) for x, y in zip(a[name], b[name])), 1e-3 * largest, name)
 
     def test_several_processes_stop_when_one_is_asked_to_and_go_on(self):
-        command = ["train", *TINY, "--test-images", "20", "--epochs", "2", "--method", "adversarial", "--out", self.path("r")]
+        command = ["train", *TINY, "--test-images", "20", "--epochs", "2", "--method", "adversarial",
+                   "--out", self.path("r")]
 
         def ask(processes):
             wait_for(lambda: os.path.exists(self.path("r", "checkpoints", "step-000001.safetensors")))
@@ -249,7 +265,8 @@ class Training(Case):
         self.assertIn("got method free and 2 processes, expected one", errors[0])
 
     def test_a_batch_with_fewer_images_than_processes_is_refused(self):
-        codes, _, errors = self.together([*self.SMALL, "--train-images", "33", "--batch-size", "16", "--out", self.path("r")])
+        codes, _, errors = self.together([*self.SMALL, "--train-images", "33", "--batch-size", "16",
+                                          "--out", self.path("r")])
         self.assertEqual(codes, [2, 2])
         self.assertIn("33 images in batches of 16 leave one of 1 for 2 processes", errors[0])
 
@@ -260,7 +277,8 @@ class Training(Case):
             content = file.read()
         size = struct.unpack("<Q", content[:8])[0]
         header = json.loads(content[8:8 + size])
-        return {name: array.array("f", content[8 + size + entry["data_offsets"][0]:8 + size + entry["data_offsets"][1]]).tolist()
+        data = content[8 + size:]
+        return {name: array.array("f", data[slice(*entry["data_offsets"])]).tolist()
                 for name, entry in header.items() if name != "__metadata__" and entry["dtype"] == "F32"}
 
     def test_a_process_that_finds_no_other_names_the_variables(self):
@@ -270,8 +288,10 @@ class Training(Case):
         self.refused(2, ["$RANK", 'got "one"'], *self.SMALL, "--out", self.path("r"), env=env)
 
     def test_an_unknown_or_missing_device_is_refused(self):
-        self.refused(2, ["--device", 'got "gpu"', "cpu, cuda or cuda:N"], *self.SMALL, "--device", "gpu", "--out", self.path("r"))
-        self.refused(2, ['got "cuda:7"', "use --device cpu"], *self.SMALL, "--device", "cuda:7", "--out", self.path("r"))
+        self.refused(2, ["--device", 'got "gpu"', "cpu, cuda or cuda:N"], *self.SMALL, "--device", "gpu",
+                     "--out", self.path("r"))
+        self.refused(2, ['got "cuda:7"', "use --device cpu"], *self.SMALL, "--device", "cuda:7",
+                     "--out", self.path("r"))
 
     def test_normalise_is_the_first_layer(self):
         for flags, channels in ([], 0), (["--normalise"], 1):
@@ -284,11 +304,12 @@ class Training(Case):
             self.assertEqual(network["layers"][0]["op"] == "normalise", bool(channels))
 
     def test_knobs_of_another_method_are_refused(self):
-        self.refused(2, ["adversarial_share", "method adversarial"], *self.SMALL, "--method", "mart", "--adversarial-share", "0.5", "--out",
-                     self.path("r"))
+        self.refused(2, ["adversarial_share", "method adversarial"], *self.SMALL, "--method", "mart",
+                     "--adversarial-share", "0.5", "--out", self.path("r"))
 
     def test_bench_times_the_plain_way_beside_ours(self):
-        result = json.loads(self.ok("bench", "train", "--nets", "lenet", "--batch", "4", "--repeats", "1", "--threads", "1", "--json"))
+        result = json.loads(self.ok("bench", "train", "--nets", "lenet", "--batch", "4", "--repeats", "1",
+                                    "--threads", "1", "--json"))
         self.assertEqual([row["mode"] for row in result["rows"]], ["standard", "one step", "PGD-10"])
         for row in result["rows"]:
             self.assertAlmostEqual(row["ratio"], row["float32"] / row["plain"])
@@ -296,7 +317,8 @@ class Training(Case):
 
 
 class Resume(Case):
-    LONG = ["train", *TINY, "--epochs", "3", "--method", "adversarial", "--attack.iterations", "2", "--attack.step", "0.15"]
+    LONG = ["train", *TINY, "--epochs", "3", "--method", "adversarial", "--attack.iterations", "2",
+            "--attack.step", "0.15"]
 
     @classmethod
     def setUpClass(cls):
@@ -307,7 +329,8 @@ class Resume(Case):
 
     def interrupted(self, name, stop):
         """Starts a training, stops it once the checkpoint `name` is there, and returns its exit code."""
-        process = subprocess.Popen([PROGRAM, *self.LONG, "--out", self.path("r")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([PROGRAM, *self.LONG, "--out", self.path("r")], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
         wait_for(lambda: os.path.exists(self.path("r", "checkpoints", name)) or process.poll() is not None)
         process.send_signal(stop)
         code = process.wait()

@@ -56,7 +56,8 @@ class Mistakes(Case):
         self.assertEqual(json.loads(done)["config"]["epochs"], 1)
         self.assertEqual(json.loads(done)["config"]["test_attack"]["iterations"], 2)
         config = self.write("c.toml", "[training]\nepochs = 1\n[training.test_attack]\niterations = 2\n")
-        self.assertEqual(json.loads(self.ok("train", *tiny, "--config", config, "--json"))["config"], json.loads(done)["config"])
+        self.assertEqual(json.loads(self.ok("train", *tiny, "--config", config, "--json"))["config"],
+                         json.loads(done)["config"])
         config = self.write("c.toml", "[training]\nepochs = 1\n[training.attack]\nepsilom = 0.1\n")
         self.refused(2, ["c.toml:4: [training.attack]", "did you mean epsilon?"], "train", "--config", config)
         config = self.write("c.toml", "[training.atack]\nepsilon = 0.1\n")
@@ -85,7 +86,8 @@ class Mistakes(Case):
 
     def test_a_missing_data_set_says_where_it_looked_and_how_to_get_it(self):
         environment = {**os.environ, "PELLUCID_DATA": self.path(), "XDG_CACHE_HOME": self.path()}
-        self.refused(3, [self.path(), "pellucid data fetch mnist"], "train", "--data", "mnist", "--out", self.path("r"), env=environment)
+        self.refused(3, [self.path(), "pellucid data fetch mnist"], "train", "--data", "mnist", "--out", self.path("r"),
+                     env=environment)
 
     def test_a_missing_or_damaged_model_is_named(self):
         self.refused(3, ["none.safetensors"], "evade", self.path("none.safetensors"))
@@ -105,7 +107,8 @@ class Mistakes(Case):
         self.write("result.json", '{"schema": "pellucid.comparison/1"}')
         self.refused(3, ["the demo of an older version", "run `pellucid demo` again"], "report", self.path())
         self.write("config.json", '{"verb": "demo"}')
-        self.refused(2, ["the demo of an older version", "--out"], *SHORT_DEMO, "--data", "patterns", "--out", self.path())
+        self.refused(2, ["the demo of an older version", "--out"], *SHORT_DEMO, "--data", "patterns",
+                     "--out", self.path())
 
 
 class Verbs(Case):
@@ -114,11 +117,14 @@ class Verbs(Case):
 
     def test_capture_and_invert_work_on_files(self):
         self.train(self.path("r"))
-        model, update, truth = self.path("r", "model.safetensors"), self.path("u.safetensors"), self.path("t.safetensors")
-        captured = json.loads(self.ok("capture", model, "--data", "patterns", "--images", "3", "--out", update, "--truth", truth, "--json"))
+        model = self.path("r", "model.safetensors")
+        update, truth = self.path("u.safetensors"), self.path("t.safetensors")
+        captured = json.loads(self.ok("capture", model, "--data", "patterns", "--images", "3", "--out", update,
+                                      "--truth", truth, "--json"))
         self.assertEqual(captured["images"][0]["image"], 3)
         self.assertGreater(captured["gradient_norm"], 0)
-        attack = ["invert", update, "--model", model, "--attack.restarts", "2", "--attack.iterations", "40", "--out", self.path("i"), "--json"]
+        attack = ["invert", update, "--model", model, "--attack.restarts", "2", "--attack.iterations", "40",
+                  "--out", self.path("i"), "--json"]
         blind = json.loads(self.ok(*attack))
         self.assertNotIn("psnr", blind["images"][0])
         scored = json.loads(self.ok(*attack, "--truth", truth))
@@ -128,30 +134,33 @@ class Verbs(Case):
             self.assertEqual(file.read(8), b"\x89PNG\r\n\x1a\n")
 
         self.train(self.path("other"), "--seed", "1")
-        self.refused(3, ["computed with the network"], "invert", update, "--model", self.path("other", "model.safetensors"))
+        self.refused(3, ["computed with the network"], "invert", update,
+                     "--model", self.path("other", "model.safetensors"))
         self.refused(3, ["is this an update?"], "invert", model, "--model", model)
         self.refused(3, ["no truth"], *attack[:-1], "--truth", model)
         self.refused(2, ["attack", "did you mean residual?"], "invert", update, "--model", model, "--attack", "residul")
 
     def test_evade_counts_with_an_interval(self):
         self.train(self.path("r"))
-        result = json.loads(self.ok("evade", self.path("r", "model.safetensors"), "--data", "patterns", "--images", "20", "--epsilon", "8/255",
-                                    "--iterations", "2", "--json"))
+        result = json.loads(self.ok("evade", self.path("r", "model.safetensors"), "--data", "patterns",
+                                    "--images", "20", "--epsilon", "8/255", "--iterations", "2", "--json"))
         self.assertEqual(result["config"]["epsilon"], "8/255")
         self.assertEqual(result["robust"]["n"], 20)
         self.assertLessEqual(result["robust"]["low"], result["robust"]["value"])
 
     def test_evade_judges_by_the_worst_attack_and_goes_on(self):
         self.train(self.path("r"))
-        attack = ["evade", self.path("r", "model.safetensors"), "--data", "patterns", "--images", "30", "--epsilon", "0.1", "--iterations", "5",
-                  "--attacks", "pgd,apgd-ce,square", "--apgd-ce.iterations", "10", "--square.queries", "100", "--batch-size", "10",
+        attack = ["evade", self.path("r", "model.safetensors"), "--data", "patterns", "--images", "30",
+                  "--epsilon", "0.1", "--iterations", "5", "--attacks", "pgd,apgd-ce,square",
+                  "--apgd-ce.iterations", "10", "--square.queries", "100", "--batch-size", "10",
                   "--out", self.path("e"), "--json"]
         first = json.loads(self.ok(*attack))
         self.assertEqual([a["name"] for a in first["evaluation"]["attacks"]], ["pgd", "apgd-ce", "square"])
         self.assertEqual(first["robust"], first["evaluation"]["worst_case"])
         self.assertLessEqual(first["robust"]["value"], first["evaluation"]["attacks"][0]["alone"]["value"])
         self.assertEqual(first["attack"], "worst case of PGD, APGD-CE and Square")
-        self.assertAlmostEqual(first["evaluation"]["pgd_gap"], first["evaluation"]["attacks"][0]["alone"]["value"] - first["robust"]["value"])
+        self.assertAlmostEqual(first["evaluation"]["pgd_gap"],
+                               first["evaluation"]["attacks"][0]["alone"]["value"] - first["robust"]["value"])
         self.assertIsNone(first["model_info"]["autoattack_acc"])
         self.assertEqual(first["model_info"]["eps"], "0.1")
         cells = self.lines("e", "cells.jsonl")
@@ -171,8 +180,10 @@ class Verbs(Case):
         self.refused(2, ["cw needs norm l2"], *attack, "--attacks", "cw")
 
     def test_bench_times_both_ways_in_one_run(self):
-        result = json.loads(self.ok("bench", "engine", "--nets", "lenet,small_cnn", "--repeats", "1", "--trials", "1,2", "--threads", "1", "--json"))
-        self.assertEqual([(row["net"], row["trials"]) for row in result["rows"]], [("lenet", 1), ("lenet", 2), ("small_cnn", 1), ("small_cnn", 2)])
+        result = json.loads(self.ok("bench", "engine", "--nets", "lenet,small_cnn", "--repeats", "1", "--trials", "1,2",
+                                    "--threads", "1", "--json"))
+        self.assertEqual([(row["net"], row["trials"]) for row in result["rows"]],
+                         [("lenet", 1), ("lenet", 2), ("small_cnn", 1), ("small_cnn", 2)])
         for row in result["rows"]:
             self.assertGreater(row["double_backward_ms"], 0)
             self.assertAlmostEqual(row["ratio"], row["double_backward_ms"] / row["engine_ms"])
@@ -180,7 +191,8 @@ class Verbs(Case):
             self.assertGreater(row["of_peak"], 0)
             self.assertLessEqual(row["of_peak"], 1, "the engine is among what the peak is the best of")
         self.assertGreaterEqual(result["peak_gflops"], max(row["gflops"] for row in result["rows"]))
-        self.refused(2, ["trials: got \"1,x\"", "numbers from 1 to 64"], "bench", "engine", "--nets", "lenet", "--trials", "1,x")
+        self.refused(2, ["trials: got \"1,x\"", "numbers from 1 to 64"], "bench", "engine", "--nets", "lenet",
+                     "--trials", "1,x")
         self.refused(2, ['got "smal_cnn"', "did you mean small_cnn?"], "bench", "engine", "--nets", "smal_cnn")
 
     def test_list_and_explain_know_the_same_names(self):
@@ -213,7 +225,8 @@ class Report(Case):
         self.assertEqual(lines[-1], os.path.join(b, "comparison.html"))
         with open(lines[-1]) as page:
             self.assertIn("config.images", page.read())
-        self.assertEqual(self.ok("report", a, b, "--out", self.path("page.html")).splitlines()[-1], self.path("page.html"))
+        self.assertEqual(self.ok("report", a, b, "--out", self.path("page.html")).splitlines()[-1],
+                         self.path("page.html"))
 
 
 if __name__ == "__main__":

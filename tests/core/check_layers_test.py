@@ -87,13 +87,14 @@ auto size = std::data(text);
 
     def test_follows_what_is_included(self):
         self.refuses("inversion/match.cc", '#include "pellucid/sharing/update.h"',
-                     "pellucid/inversion/match.cc:1: inversion includes pellucid/sharing/update.h, and with it pellucid/data/dataset.h "
-                     "(from pellucid/sharing/batch.h)", **{
+                     "pellucid/inversion/match.cc:1: inversion includes pellucid/sharing/update.h, "
+                     "and with it pellucid/data/dataset.h (from pellucid/sharing/batch.h)", **{
                          "sharing/update.h": '#include "pellucid/sharing/batch.h"\n',
                          "sharing/batch.h": '#include "pellucid/data/dataset.h"\n',
                          "data/dataset.h": "#pragma once\n"})
-        self.refuses("stats/x.cc", '#include "pellucid/core/x.inc"', "and with it torch/types.h (from pellucid/core/y)", **{
-            "core/x.inc": "#include <pellucid/core/y>", "core/y": "#include <torch/types.h>"})
+        self.refuses("stats/x.cc", '#include "pellucid/core/x.inc"',
+                     "and with it torch/types.h (from pellucid/core/y)", **{
+                         "core/x.inc": "#include <pellucid/core/y>", "core/y": "#include <torch/types.h>"})
 
     # Each brings the data into the attacker's layer, one way or another.
     WAYS_ROUND = {
@@ -141,7 +142,8 @@ auto size = std::data(text);
 
     def test_there_is_no_way_round(self):
         data = {"data/x.h": "#pragma once\n", "data/x.cc": "#include <vector>\n"}
-        names = ["inversion/match" + suffix for suffix in ("", ".cc", ".h", ".hpp", ".inc", ".ipp", ".cpp")] + ["inversion/deep/match.h"]
+        suffixes = ("", ".cc", ".h", ".hpp", ".inc", ".ipp", ".cpp")
+        names = ["inversion/match" + suffix for suffix in suffixes] + ["inversion/deep/match.h"]
         for way, content in self.WAYS_ROUND.items():
             with self.subTest(way):
                 code, output = check(dict.fromkeys(names, content) | data)
@@ -162,7 +164,8 @@ auto size = std::data(text);
             "pellucid_layer(inversion SOURCES x.cc ../data/x.cc LAYERS core)": "has ../",
             "target_compile_options(pellucid_inversion PRIVATE -include x.h)": "has -include",
         }.items():
-            self.refuses("inversion/CMakeLists.txt", text, f"pellucid/inversion/CMakeLists.txt: {message}", **{"inversion/x.cc": ""})
+            self.refuses("inversion/CMakeLists.txt", text, f"pellucid/inversion/CMakeLists.txt: {message}",
+                         **{"inversion/x.cc": ""})
 
     def test_refuses_a_folder_without_sources(self):
         self.assertEqual(check({})[0], 2)

@@ -57,7 +57,8 @@ TEST_F(RunStudy, WarnsOfATrainingThatLeftItsNetworkWeak) {
       {"seeds = 1", "images = 1", "model.train_images = 1000", "training.epochs = 4", "model.judge_images = 20",
        "training.attack.epsilon = 1.0", "training.attack.step = 1e-9", "training.attack.random_start = false",
        "training.test_attack.epsilon = 1.0", "training.test_attack.step = 0.5", "training.test_attack.iterations = 4",
-       R"(axis = [{ name = "mode", levels = [{ label = "standard" }, { label = "adversarial", training.method = "adversarial" }] }])"}));
+       R"(axis = [{ name = "mode", levels = [{ label = "standard" }, )"
+       R"({ label = "adversarial", training.method = "adversarial" }] }])"}));
   const auto warnings = result["warnings"].dump();
   EXPECT_THAT(warnings, testing::HasSubstr("adversarial, seed 0: this network is right on ")) << result["trainings"];
   EXPECT_THAT(warnings,
@@ -121,7 +122,8 @@ TEST_F(RunStudy, AFailureIsARowWithItsReason) {
   // Of these trainings one loses its mind at once; the other is a network like any.
   const Json result = run(read(
       {"seeds = 1",
-       R"(axis = [{ name = "rate", levels = [{ label = "sound" }, { label = "mad", model.net = "small_cnn", training.optimiser = "sgd", training.learning_rate = 1000.0 }] }])",
+       R"(axis = [{ name = "rate", levels = [{ label = "sound" }, )"
+       R"({ label = "mad", model.net = "small_cnn", training.optimiser = "sgd", training.learning_rate = 1000.0 }] }])",
        "compare = \"rate\""}));
   ASSERT_EQ(result["trainings"].size(), 2u);
   EXPECT_EQ(result["trainings"][0]["status"], "ok");
@@ -135,10 +137,11 @@ TEST_F(RunStudy, AFailureIsARowWithItsReason) {
 }
 
 TEST_F(RunStudy, SaysWhichNetworksLearntNothing) {
-  const Json result = run(read(
-      {"seeds = 1",
-       R"(axis = [{ name = "rate", levels = [{ label = "idle", model.net = "small_cnn", training.learning_rate = 1e-12 }, { label = "sound", model.train_images = 1000, training.epochs = 4 }] }])",
-       "compare = \"\""}));
+  const Json result = run(read({"seeds = 1",
+                                R"(axis = [{ name = "rate", levels = [)"
+                                R"({ label = "idle", model.net = "small_cnn", training.learning_rate = 1e-12 }, )"
+                                R"({ label = "sound", model.train_images = 1000, training.epochs = 4 }] }])",
+                                "compare = \"\""}));
   EXPECT_GT(result["trainings"][1]["natural"]["value"].get<double>(), 0.5);
   ASSERT_EQ(result["warnings"].size(), 2u) << "and that the control at this budget fails: " << result["warnings"];
   EXPECT_THAT(result["warnings"][0].get<std::string>(),
@@ -148,7 +151,8 @@ TEST_F(RunStudy, SaysWhichNetworksLearntNothing) {
 TEST_F(RunStudy, WithoutItsNetworkANullControlIsNotRun) {
   const Json result = run(read(
       {"seeds = 1",
-       R"(axis = [{ name = "rate", levels = [{ label = "mad", model.net = "small_cnn", training.optimiser = "sgd", training.learning_rate = 1000.0 }] }])",
+       R"(axis = [{ name = "rate", levels = [)"
+       R"({ label = "mad", model.net = "small_cnn", training.optimiser = "sgd", training.learning_rate = 1000.0 }] }])",
        "compare = \"\""}));
   EXPECT_EQ(result["groups"][0]["failed"], 2);
   ASSERT_EQ(result["controls"][1]["kind"], "null");
@@ -160,11 +164,12 @@ TEST_F(RunStudy, WithoutItsNetworkANullControlIsNotRun) {
 
 // The guard may end a training before the epoch whose weights a level names.
 TEST_F(RunStudy, ACheckpointThatWasNotReachedIsARowWithItsReason) {
-  const Json result = run(read(
-      {"seeds = 1", "training.method = \"adversarial\"", "training.epochs = 12", "training.guard_images = 64",
-       "training.guard_fall = 0.0", "training.learning_rate = 0.3", "training.schedule = \"constant\"",
-       R"(axis = [{ name = "stage", levels = [{ label = "end" }, { label = "last", client.checkpoint = "epoch 12" }] }])",
-       "compare = \"stage\""}));
+  const Json result =
+      run(read({"seeds = 1", "training.method = \"adversarial\"", "training.epochs = 12", "training.guard_images = 64",
+                "training.guard_fall = 0.0", "training.learning_rate = 0.3", "training.schedule = \"constant\"",
+                R"(axis = [{ name = "stage", levels = [{ label = "end" }, )"
+                R"({ label = "last", client.checkpoint = "epoch 12" }] }])",
+                "compare = \"stage\""}));
   EXPECT_EQ(result["trainings"][0]["status"], "ok");
   EXPECT_EQ(result["trainings"][1]["status"], "failed")
       << "no epoch was worse than the one before: the test needs a training that the guard ends";

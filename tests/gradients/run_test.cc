@@ -148,9 +148,10 @@ TEST_F(RunStudy, GoesOnAfterStopsToTheSameResult) {
 }
 
 TEST_F(RunStudy, ReadsFromTheCheckpointThatIsNamed) {
-  const Json result = run(read(
-      {R"(axis = [{ name = "stage", levels = [{ label = "begin", client.checkpoint = "step 0" }, { label = "end" }] }])",
-       "compare = \"stage\"", "seeds = 1"}));
+  const Json result =
+      run(read({R"(axis = [{ name = "stage", levels = [{ label = "begin", client.checkpoint = "step 0" }, )"
+                R"({ label = "end" }] }])",
+                "compare = \"stage\"", "seeds = 1"}));
   ASSERT_EQ(result["trainings"].size(), 2u);
   EXPECT_EQ(result["trainings"][0]["id"], result["trainings"][1]["id"]) << "one training, two looks at it";
   EXPECT_NE(result["cells"][0]["gradient_norm"], result["cells"][2]["gradient_norm"]);

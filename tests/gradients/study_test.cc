@@ -42,7 +42,10 @@ epochs = 2
 [[axis]]
 name = "mode"
 title = "Training"
-levels = [{ label = "standard" }, { label = "adversarial", training.method = "adversarial", training.learning_rate = 2e-3 }]
+levels = [
+  { label = "standard" },
+  { label = "adversarial", training.method = "adversarial", training.learning_rate = 2e-3 },
+]
 [[axis]]
 name = "epsilon"
 key = "training.attack.epsilon"
@@ -97,7 +100,11 @@ method = "adversarial"
 epochs = 5
 [[axis]]
 name = "mode"
-levels = [{ label = "standard" }, { label = "robust", recipe = "robust" }, { label = "short", recipe = "robust", training.epochs = 1 }]
+levels = [
+  { label = "standard" },
+  { label = "robust", recipe = "robust" },
+  { label = "short", recipe = "robust", training.epochs = 1 },
+]
 [[axis]]
 name = "tv"
 levels = [{ label = "0.1", attack.tv = 0.1 }]
@@ -121,9 +128,9 @@ TEST_F(ReadStudy, SharesRecipesAmongLevels) {
   EXPECT_EQ(epochs(study, 1), 5);
   EXPECT_EQ(epochs(study, 2), 1) << "a level's own settings are laid over its recipe";
   EXPECT_EQ(epochs(read(kRecipes, "long"), 1), 9) << "recipes are tables as others are";
-  refused(kRecipes, R"(recipe: got "rubust", expected "robust")", "",
+  refused(kRecipes, R"(recipe: got "rubust", expected robust (did you mean robust?))", "",
           {R"(axis = [{ name = "mode", levels = [{ label = "a", recipe = "rubust" }] }])"});
-  refused(kRecipes, "recipe.robust: unknown table [trainng]; did you mean \"training\"?", "",
+  refused(kRecipes, "recipe.robust: unknown table [trainng] (did you mean training?)", "",
           {"recipe.robust.trainng.epochs = 1"});
   refused(kRecipes, "expected tables [recipe.NAME]", "", {"recipe = 5"});
 }

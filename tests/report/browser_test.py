@@ -124,18 +124,22 @@ class Page:
         self.assertEqual(cut, [])
 
     def test_where_the_style_sheet_is_blocked_the_drawings_are_right(self):
-        """As artifact viewers serve pages: no style, no data: URI. Plain, but no black polygons and no nameless picture."""
+        """As artifact viewers serve pages: no style, no data: URI. Plain, but no black polygons and no nameless
+        picture."""
         blocked = self.page.with_name("blocked.html")
         policy = """content="default-src 'none'; img-src 'self'; style-src 'self'\""""
         blocked.write_text(re.sub(r'content="default-src [^"]*"', lambda _: policy, self.page.read_text(), count=1))
         self.browser.call("/url", {"url": blocked.as_uri()})
         black, marks, filled, nameless = self.browser.run("""
-            const marks = [...document.querySelectorAll('svg :is(path, line, circle, text)')], style = e => getComputedStyle(e);
-            return [marks.filter(e => style(e).fill === 'rgb(0, 0, 0)' && e.getClientRects().length).map(e => e.outerHTML.slice(0, 90)), marks.length,
+            const marks = [...document.querySelectorAll('svg :is(path, line, circle, text)')];
+            const style = e => getComputedStyle(e);
+            const black = marks.filter(e => style(e).fill === 'rgb(0, 0, 0)' && e.getClientRects().length);
+            return [black.map(e => e.outerHTML.slice(0, 90)), marks.length,
                     marks.filter(e => e.matches('.line, .dots') && style(e).fill !== 'none').length,
                     [...document.images].filter(i => i.alt.length < 10).length];""")
         self.browser.call("/se/log", {"type": "browser"})  # it says what it blocked
-        self.assertEqual(self.browser.run("return getComputedStyle(document.body).fontFamily.includes('system-ui')"), False, "it was not blocked")
+        styled = "return getComputedStyle(document.body).fontFamily.includes('system-ui')"
+        self.assertEqual(self.browser.run(styled), False, "it was not blocked")
         self.assertEqual(black, [])
         self.assertEqual((filled, nameless), (0, 0))
         self.assertGreater(marks, 20)
@@ -173,7 +177,8 @@ class Study(Page, unittest.TestCase):
         charts = self.browser.run(self.SHOWN + """
             const drawn = chart => [...chart.querySelectorAll('svg[role=img] path')].map(p => p.getBBox())
                 .filter(b => b.width > 0 && b.height > 0).length;
-            return charts.map(c => [c.querySelector('h4').textContent, c.querySelector('svg[role=img]').checkVisibility() && drawn(c)]);""")
+            const seen = chart => chart.querySelector('svg[role=img]').checkVisibility();
+            return charts.map(c => [c.querySelector('h4').textContent, seen(c) && drawn(c)]);""")
         self.assertGreaterEqual(len(charts), 4)
         for title, drawn in charts:
             self.assertGreater(drawn, 0, title)
@@ -194,7 +199,9 @@ class Study(Page, unittest.TestCase):
         self.eventually(lambda: self.browser.run(colour) != light)
 
     def test_the_metric_is_chosen_by_keyboard(self):
-        visible = "return [...document.querySelectorAll('#figures .panel')].filter(p => p.checkVisibility()).map(p => p.innerText.split('\\n')[0])"
+        visible = """
+            const panels = [...document.querySelectorAll('#figures .panel')];
+            return panels.filter(p => p.checkVisibility()).map(p => p.innerText.split('\\n')[0]);"""
         self.assertIn("Mean PSNR by Training epsilon", self.browser.run(visible))
         first = self.browser.call("/element", {"using": "css selector", "value": "#figures input"})
         self.browser.call(f"/element/{next(iter(first.values()))}/value", {"text": "\ue014"})
@@ -214,7 +221,8 @@ class StudyWithoutX(Study):
             const width = e => parseFloat(getComputedStyle(e).strokeWidth);
             const groups = [...chart.querySelectorAll('g')];
             return [Math.min(...[...chart.querySelectorAll('.mean .dots')].map(width)),
-                    Math.max(...[...chart.querySelectorAll('g:not(.mean) > .dots')].map(width)), groups.at(-1).classList.contains('mean')];""")
+                    Math.max(...[...chart.querySelectorAll('g:not(.mean) > .dots')].map(width)),
+                    groups.at(-1).classList.contains('mean')];""")
         self.assertGreater(mean, 2 * dot)
         self.assertTrue(last, "what is drawn last is on top")
 

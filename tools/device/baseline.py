@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Plain PyTorch beside Pellucid on a CUDA device: `baseline.py invert` and `baseline.py train`, one JSON object a line.
 
-invert: gradient matching by double backward as it is published, one restart: the squared distance of the gradients, total variation, Adam on
-the gradient's sign, pixels clamped. train: PGD-10 of one batch in evaluation mode, then a step of SGD.
+invert: gradient matching by double backward as it is published, one restart: the squared distance of the gradients,
+total variation, Adam on the gradient's sign, pixels clamped. train: PGD-10 of one batch in evaluation mode, then a step
+of SGD.
 """
 import json
 import pathlib
@@ -65,7 +66,8 @@ def invert(name, tf32):
 
     def step():
         adam.zero_grad()
-        gradients = torch.autograd.grad(functional.cross_entropy(net(image), label) / norm, parameters, create_graph=True)
+        gradients = torch.autograd.grad(functional.cross_entropy(net(image), label) / norm, parameters,
+                                        create_graph=True)
         distance = sum((a - b).square().sum() for a, b in zip(gradients, observed))
         variation = image.diff(dim=3).abs().mean() + image.diff(dim=2).abs().mean()
         (distance + 1e-2 * variation).backward(inputs=[image])
@@ -76,8 +78,9 @@ def invert(name, tf32):
 
     calls = 2 if SMALL else 20
     median, least, most = measure(step, calls)
-    return {"what": "python double backward, eager", "net": name, "convolutions": "tf32" if tf32 else "float32", "restarts": 1, "n": 5, "iterations": calls,
-            "ms_per_iteration": 1e3 * median, "ms_least": 1e3 * least, "ms_most": 1e3 * most, "trial_iterations_per_s": 1 / median}
+    return {"what": "python double backward, eager", "net": name, "convolutions": "tf32" if tf32 else "float32",
+            "restarts": 1, "n": 5, "iterations": calls, "ms_per_iteration": 1e3 * median, "ms_least": 1e3 * least,
+            "ms_most": 1e3 * most, "trial_iterations_per_s": 1 / median}
 
 
 def train(name, brain_floats, fast, batch=128, iterations=10):
@@ -113,9 +116,11 @@ def train(name, brain_floats, fast, batch=128, iterations=10):
 
     calls = 1 if SMALL else 8
     median, least, most = measure(step, calls)
-    return {"what": "python PGD-10 training, eager", "net": name, "precision": "bfloat16" if brain_floats else "float32 (TF32 convolutions)",
-            "layout": "channels last, cudnn.benchmark" if fast else "as published", "batch": batch, "n": 5, "steps": calls, "ms_per_step": 1e3 * median,
-            "ms_least": 1e3 * least, "ms_most": 1e3 * most, "images_per_s": batch / median}
+    return {"what": "python PGD-10 training, eager", "net": name,
+            "precision": "bfloat16" if brain_floats else "float32 (TF32 convolutions)",
+            "layout": "channels last, cudnn.benchmark" if fast else "as published", "batch": batch, "n": 5,
+            "steps": calls, "ms_per_step": 1e3 * median, "ms_least": 1e3 * least, "ms_most": 1e3 * most,
+            "images_per_s": batch / median}
 
 
 def main():
@@ -123,7 +128,8 @@ def main():
     if sys.argv[1] == "invert":
         rows = [(invert, name, tf32) for name in ("small_cnn", "preact_resnet18") for tf32 in (True, False)]
     if sys.argv[1] == "train":
-        rows = [(train, "preact_resnet18", brain_floats, fast) for brain_floats, fast in ((False, False), (True, False), (True, True))]
+        rows = [(train, "preact_resnet18", brain_floats, fast)
+                for brain_floats, fast in ((False, False), (True, False), (True, True))]
     for function, *arguments in rows:
         try:
             row = function(*arguments)

@@ -29,7 +29,8 @@ def devices(folder):
     for path in sorted(folder.glob("*-cpu.json")):
         cpu, cuda = read(path), read(path.with_name(path.name.replace("-cpu", "-cuda")))
         rows.append({"name": path.name[:-len("-cpu.json")], "methods": [cpu["method"], cuda["method"]],
-                     "psnr": [cpu["images"][0]["psnr"], cuda["images"][0]["psnr"]], "losses": [cpu["matching_loss"], cuda["matching_loss"]]})
+                     "psnr": [cpu["images"][0]["psnr"], cuda["images"][0]["psnr"]],
+                     "losses": [cpu["matching_loss"], cuda["matching_loss"]]})
     return {"difference": mean([row["psnr"][1] - row["psnr"][0] for row in rows]), "rows": rows}
 
 
@@ -39,8 +40,8 @@ def attacks(folder):
         model, attack, image = path.stem.split("-")
         found = read(path)
         scores = {key: found["images"][0].get(key) for key in ("psnr", "ssim", "mse", "fmse_logits", "fmse_features")}
-        row = {"image": int(image), "method": found["method"], "status": found["status"], "matching_loss": found["matching_loss"],
-               "gradient_norm": found["gradient_norm"], **scores}
+        row = {"image": int(image), "method": found["method"], "status": found["status"],
+               "matching_loss": found["matching_loss"], "gradient_norm": found["gradient_norm"], **scores}
         result.setdefault(path.parent.name, {}).setdefault(attack, {}).setdefault(model, []).append(row)
     for of_net in result.values():
         for models in of_net.values():

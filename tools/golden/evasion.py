@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/evasion.json: FGSM, PGD, MI-FGSM, DLR and APGD on a small network, from the published formulas in plain
-PyTorch.
+"""Makes tests/golden/evasion.json: FGSM, PGD, MI-FGSM, DLR and APGD on a small network, from the published formulas in
+plain PyTorch.
 
 Needs python3-torch. The network is lenet for 1x8x8 images and 4 classes, its weights the numbers of `formula`; all
 arithmetic is float64.
@@ -96,7 +96,8 @@ def mi_fgsm(epsilon, iterations, decay):
 
 
 def checkpoints(iterations):
-    """Section 3 of Croce and Hein 2020: p_0 = 0, p_1 = 0.22, p_{j+1} = p_j + max(p_j - p_{j-1} - 0.03, 0.06), in hundredths."""
+    """Section 3 of Croce and Hein 2020, in hundredths: p_0 = 0, p_1 = 0.22,
+    p_{j+1} = p_j + max(p_j - p_{j-1} - 0.03, 0.06)."""
     p = [0, 22]
     while p[-1] <= 100:
         p.append(p[-1] + max(p[-1] - p[-2] - 3, 6))
@@ -104,7 +105,8 @@ def checkpoints(iterations):
 
 
 def apgd(objective, start, epsilon, norm, iterations=100, alpha=0.75, rho=0.75):
-    """Algorithm 1 of Croce and Hein 2020 for one image at a time; returns the step sizes, the best value and the best point."""
+    """Algorithm 1 of Croce and Hein 2020 for one image at a time; returns the step sizes, the best value and the best
+    point."""
 
     def project(point, x0):
         delta = point - x0
@@ -186,7 +188,8 @@ document = {
     "dlr_towards": with_labels(logits, dlr_towards(dlr_targets)),
     "checkpoints": checkpoints(100),
     "apgd": [
-        {"norm": norm, "epsilon": epsilon, "objective": name, "runs": apgd(objective, starts[norm], float(epsilon), norm)}
+        {"norm": norm, "epsilon": epsilon, "objective": name,
+         "runs": apgd(objective, starts[norm], float(epsilon), norm)}
         for norm, epsilon in [("linf", "0.3"), ("l2", "1.5")]
         for name, objective in [("cross_entropy", cross_entropy), ("dlr_towards", dlr_towards(targets))]
     ],

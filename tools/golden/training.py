@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/training.json: five steps of torch.optim's SGD and Adam, and the losses of TRADES and MART, in float64.
+"""Makes tests/golden/training.json: five steps of torch.optim's SGD and Adam, and the losses of TRADES and MART, in
+float64.
 
-Needs python3-torch. Two parameters; parameters and gradients are the numbers of `formula`, and the learning rate changes
-from step to step. The losses are computed with PyTorch's own functions from the formulas of the papers.
+Needs python3-torch. Two parameters; parameters and gradients are the numbers of `formula`, and the learning rate
+changes from step to step. The losses are computed with PyTorch's own functions from the formulas of the papers.
 """
 import json
 import math
@@ -81,4 +82,5 @@ document = {
     "losses": losses(),
 }
 path = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/training.json"
-path.write_text(json.dumps(document, separators=(",", ":")).replace('{"settings"', '\n{"settings"').replace('"losses"', '\n"losses"') + "\n")
+text = json.dumps(document, separators=(",", ":"))
+path.write_text(text.replace('{"settings"', '\n{"settings"').replace('"losses"', '\n"losses"') + "\n")
