@@ -25,7 +25,8 @@ Dataset patterns(Split split) {
     const double left = kCentre + stream.uniform(-3, 3), top = kCentre + stream.uniform(-3, 3);
     std::uint8_t* pixel = dataset.images.data_ptr<std::uint8_t>() + i * kSide * kSide;
     for (int p = 0; p < kSide * kSide; ++p) {
-      const double x = p % kSide - left, y = p / kSide - top;
+      const int column = p % kSide, row = p / kSide;
+      const double x = column - left, y = row - top;
       const double inside =
           std::min(kHalf - std::abs(x * across + y * along), kReach - std::abs(y * across - x * along));
       const int noise = static_cast<int>(stream.bits() % (2 * kNoise + 1)) - kNoise;

@@ -43,8 +43,8 @@ Truth truth_of(const data::Dataset& set, std::int64_t index) {
 
 // An untrained network for a study's images. Through a layer that begins at zero no gradient passes, so it is
 // initialised as any other.
-nets::Network untrained(nets::Spec spec) {
-  auto architecture = nets::build(std::move(spec));
+nets::Network untrained(const nets::Spec& spec) {
+  auto architecture = nets::build(spec);
   for (auto& layer : architecture.layers) {
     auto* linear = std::get_if<nets::Linear>(&layer.op);
     if (linear != nullptr && linear->init == nets::Init::kZero) linear->init = nets::Init::kPyTorch;

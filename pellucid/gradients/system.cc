@@ -90,7 +90,7 @@ void System::take_typed(Json& tables) const {
 
 void System::check(const grid::Study& study, const std::string& where) const {
   for (const auto& group : study.groups) {
-    if (study.seeds == 1 || group.settings["model"]["weights"] == "") continue;
+    if (study.seeds == 1 || group.settings["model"]["weights"].get<std::string>().empty()) continue;
     throw Error(ErrorKind::kUsage, "{}: seeds: got {}, expected 1: given weights (model.weights) are not trained anew",
                 where, study.seeds);
   }

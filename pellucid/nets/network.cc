@@ -162,7 +162,7 @@ Output evaluate(const Architecture& architecture, const TensorMap& state, const 
     throw core::Error(core::ErrorKind::kUsage, "{}: images: got shape [{}], expected [B, {}]", architecture.spec.net,
                       fmt::join(images.sizes(), ", "), fmt::join(expected, ", "));
   }
-  Evaluation evaluation{.state = state, .mode = mode, .dropout = std::move(dropout), .part = part};
+  Evaluation evaluation{.state = state, .mode = mode, .dropout = dropout, .part = part};
   const auto last = last_uses(architecture);
   std::vector<Tensor> outputs(architecture.layers.size());
   for (std::size_t i = 0; i < outputs.size(); ++i) {

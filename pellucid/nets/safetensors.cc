@@ -134,8 +134,9 @@ class HeaderParser : public nlohmann::json_sax<Json> {
   bool value(Json json) {
     if (depth_ == 0) refuse(fmt::format("got {}, expected an object", json.type_name()));
     if (depth_ == 1) return finish(json);
-    if (depth_ == 2 && entry_.is_object()) entry_[key_] = std::move(json);
-    if (depth_ == 3 && entry_.is_object() && entry_[key_].is_array()) {
+    if (depth_ == 2 && entry_.is_object()) {
+      entry_[key_] = std::move(json);
+    } else if (depth_ == 3 && entry_.is_object() && entry_[key_].is_array()) {
       auto& list = entry_[key_];
       if (list.size() == kMostDimensions) {
         throw Error(ErrorKind::kModel, "{}: tensor {}: {}: got more than {} values", file_, core::quoted(name_),

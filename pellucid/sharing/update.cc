@@ -33,8 +33,7 @@ Update compute_update(const nets::Network& network, const Tensor& images, const 
   const auto loss = [labels = labels.to(device)](const Tensor& logits) {
     return at::cross_entropy_loss(logits, labels);
   };
-  const auto gradients =
-      simulate(protocol, network.architecture, leaves, images.to(device), loss, std::move(dropout), false);
+  const auto gradients = simulate(protocol, network.architecture, leaves, images.to(device), loss, dropout, false);
   const auto names = nets::parameter_names(network.architecture);
   Update update{.gradient = {}, .protocol = std::move(protocol), .model = nets::fingerprint(network)};
   for (std::size_t i = 0; i < names.size(); ++i) update.gradient[names[i]] = gradients[i].detach().to(torch::kCPU);

@@ -16,7 +16,7 @@ void step(const TrainingOptions& options, double learning_rate, const std::vecto
   }
   ++state.steps;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    Tensor parameter = parameters[i];
+    const Tensor& parameter = parameters[i];
     Tensor gradient = gradients[i];
     if (options.weight_decay != 0) gradient = gradient + options.weight_decay * parameter;
     if (adam) {
