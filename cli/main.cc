@@ -75,6 +75,8 @@ int fail_unexpectedly(const CLI::App& app, const std::string& message, const std
 
 int run(int argc, char** argv) {
   prepare_streams();
+  take_stack();
+  catch_crash();
   catch_termination();
   core::catch_stop_signals();
   CLI::App app("Pellucid shows how much of a model's training data can be read back from the gradients it shares.",

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -44,6 +45,20 @@ constexpr int kShort = core::exit_code(core::ErrorKind::kIo), kBug = core::exit_
   return dladdr(code, &found) != 0 && found.dli_fname != nullptr && std::strstr(found.dli_fname, library) != nullptr;
 }
 
+// Nothing here takes memory or a lock.
+void on_crash(int signal) {
+  constexpr std::string_view kLine =
+      "pellucid: out of memory: a library crashed without it; allow this process more (ulimit -v), or take smaller "
+      "batches, fewer restarts or fewer --threads\n";
+  const auto room = ::syscall(SYS_mmap, nullptr, std::size_t{128} << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (room == -1) {
+    (void)!::write(STDERR_FILENO, kLine.data(), kLine.size());
+    std::_Exit(kShort);
+  }
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
 }  // namespace
 
 bool is_shortage(const std::exception& error) {
@@ -62,6 +77,24 @@ bool is_shortage(const std::exception& error) {
 std::string shortage_message(const std::string& what) {
   return "out of memory: " + what +
          "; allow this process more (ulimit -v), or take smaller batches, fewer restarts or fewer --threads";
+}
+
+__attribute__((noinline)) void take_stack() {
+  constexpr std::size_t kBytes = 1 << 20, kPage = 1 << 12;
+  volatile char stack[kBytes];
+  for (std::size_t i = 0; i < kBytes; i += kPage) stack[i] = 0;
+}
+
+void catch_crash() {
+#ifndef PELLUCID_SANITIZED
+  alignas(16) static char stack[1 << 16];  // the thread's own may be what could not grow
+  const stack_t alternative = {.ss_sp = stack, .ss_flags = 0, .ss_size = sizeof(stack)};
+  ::sigaltstack(&alternative, nullptr);
+  struct sigaction action = {};
+  action.sa_handler = on_crash;
+  action.sa_flags = SA_ONSTACK;
+  for (const int signal : {SIGSEGV, SIGBUS}) ::sigaction(signal, &action, nullptr);
+#endif
 }
 
 void catch_termination() { std::set_terminate(on_termination); }

@@ -3,8 +3,11 @@ signal."""
 
 import os
 import resource
+import shutil
+import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 from program import PROGRAM, Case, run
@@ -64,6 +67,34 @@ class ShortOfMemory(Case):
     def test_study(self):
         self.works_or_says_so([*STEPS[::3], 2000], "study", "stages", "--scale", "smoke", "--threads", "2", "--quiet",
                               "--out", self.path("s"))
+
+    def started(self):
+        process = subprocess.Popen([PROGRAM, *SMALL, "--epochs", "1000", "--out", self.path("r")],
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        while not os.path.exists(self.path("r")):  # it works
+            time.sleep(0.01)
+        return process
+
+    def test_the_stack_is_taken_at_the_start(self):
+        """Where the address space has ended, a stack that still has to grow is a signal."""
+        with open(f"/proc/{self.started().pid}/maps") as maps:
+            begin, end = next(line for line in maps if line.endswith("[stack]\n")).split()[0].split("-")
+        self.assertGreater(int(end, 16) - int(begin, 16), 1 << 20)
+
+    def test_a_crash_is_a_shortage_where_there_is_no_memory_alone(self):
+        process = self.started()
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (1 << 20, 1 << 20))
+        process.send_signal(signal.SIGSEGV)
+        _, errors = process.communicate(timeout=SECONDS)
+        self.assertEqual(process.returncode, 3, errors)
+        self.assertIn("out of memory: a library crashed without it", errors)
+        shutil.rmtree(self.path("r"))
+        process = self.started()
+        process.send_signal(signal.SIGSEGV)
+        process.communicate(timeout=SECONDS)
+        self.assertEqual(process.returncode, -signal.SIGSEGV)
 
     def test_more_threads_than_the_machine_gives(self):
         """The C library and OpenMP crash where the address space ends while threads start, so it is compared before."""
