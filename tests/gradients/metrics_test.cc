@@ -88,8 +88,10 @@ TEST(Score, ComparesWhatTheNetworkSees) {
 }
 
 TEST(Score, IsJson) {
-  EXPECT_EQ(to_json(Score{.values = {{"psnr", 1.0}, {"mse", 2.0}, {"fmse_logits", 4.0}, {"fmse_features", 5.0}}}),
-            (core::Json{{"psnr", 1.0}, {"ssim", nullptr}, {"mse", 2.0}, {"fmse_logits", 4.0}, {"fmse_features", 5.0}}));
+  const std::map<std::string, double> values = {{"psnr", 1.0}, {"mse", 2.0}, {"fmse_logits", 4.0}};
+  const core::Json json = to_json(Score{.values = values});
+  for (const auto& [key, value] : values) EXPECT_EQ(json.at(key), value) << key;
+  EXPECT_TRUE(json.at("ssim").is_null()) << "what could not be taken";
 }
 
 // A metric is a row: what is listed, tested, shown and kept follows from it.
@@ -104,7 +106,8 @@ TEST(Metrics, AreDescribedEachOnce) {
   EXPECT_EQ(metrics().front().key, "psnr") << "the one that is tested";
   const auto s = score(network(), truth().images, truth()).front();
   for (const auto& [key, value] : s.values) EXPECT_TRUE(keys.contains(key)) << key;
-  EXPECT_EQ(s.values.size(), 5u);
+  EXPECT_GT(s.values.size(), 4u);
+  EXPECT_EQ(to_json(s).size(), s.values.size());
 }
 
 struct TruthFile : testing::Test {

@@ -1,5 +1,7 @@
 #include "pellucid/inversion/attack.h"
 
+#include "pellucid/inversion/terms.h"
+
 #include "tests/core/expect_error.h"
 
 namespace pellucid::inversion {
@@ -29,8 +31,7 @@ TEST(Presets, BeginWithTheDefault) {
 }
 
 TEST(Presets, NameTheNearestToAnUnknownOne) {
-  core::expect_error([] { (void)preset("residul"); }, core::ErrorKind::kUsage,
-                     "got \"residul\", expected residual, analytic or ig (did you mean residual?)");
+  core::expect_error([] { (void)preset("residul"); }, core::ErrorKind::kUsage, "(did you mean residual?)");
 }
 
 TEST(Presets, AreTextsWithASummaryAndASource) {
@@ -54,7 +55,7 @@ TEST(Attack, ComesBackFromItsJson) {
               .objective = Objective::kCosine,
               .features = 2,
               .labels = "idlg",
-              .terms = {{"tv", 0.5}, {"l1", 0.125}},
+              .terms = {},
               .iterations = 7,
               .restarts = 3,
               .start = "zero",
@@ -67,6 +68,7 @@ TEST(Attack, ComesBackFromItsJson) {
               .method = Method::kDoubleBackward,
               .precision = Precision::kFloat64,
               .seed = 9};
+  for (const auto& term : terms()) from.terms[term.name] = 0.125;
   Attack to;
   core::assign(fields(to), settings_of(from), "test");
   EXPECT_EQ(settings_of(to), settings_of(from));
