@@ -4,7 +4,6 @@ namespace pellucid::inversion {
 
 Term total_variation(const Units& units, double weight);  // terms/total_variation.cc
 Term mean_pixel(const Units& units, double weight);       // terms/mean_pixel.cc
-Term mean_square(const Units& units, double weight);      // terms/mean_square.cc
 
 const std::vector<TermEntry>& terms() {
   static const std::vector<TermEntry> rows = {
@@ -12,8 +11,6 @@ const std::vector<TermEntry>& terms() {
        "Rudin, Osher and Fatemi 1992; in this use Geiping et al. 2020, arXiv:2003.14053", total_variation},
       {"l1", "weight of the mean pixel, which keeps pixels black of which the gradient says nothing",
        "a norm of the image as a prior: Yin et al. 2021, arXiv:2104.07586, there the squared one", mean_pixel},
-      {"l2", "weight of the mean squared pixel, which prefers small values", "Yin et al. 2021, arXiv:2104.07586",
-       mean_square},
   };
   return rows;
 }

@@ -6,9 +6,6 @@
 #include <algorithm>
 
 namespace pellucid::sharing {
-
-Observation read_json(const std::filesystem::path& path, const nets::Network& network);  // formats/json.cc
-
 namespace {
 
 using core::Error;
@@ -109,7 +106,6 @@ Observation read_safetensors(const std::filesystem::path& path, const nets::Netw
 const std::vector<Format>& formats() {
   static const std::vector<Format> rows = {
       {"safetensors", "what `pellucid capture` writes", ".safetensors", read_safetensors},
-      {"json", "a gradient as lists of numbers", ".json", read_json},
   };
   return rows;
 }

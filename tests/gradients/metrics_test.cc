@@ -70,7 +70,6 @@ TEST(Score, IsOfEachImage) {
   ASSERT_EQ(scores.size(), 2u);
   EXPECT_EQ(scores[0].values.at("mse"), 0);
   EXPECT_NEAR(scores[1].values.at("mse"), 0.01, 1e-6);
-  EXPECT_NEAR(scores[1].values.at("max_error"), 0.1, 1e-6);
   EXPECT_NEAR(scores[1].values.at("psnr"), 20, 1e-3);
 }
 

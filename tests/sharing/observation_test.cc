@@ -54,17 +54,6 @@ struct ObservationFile : testing::Test {
   }
 };
 
-TEST_F(ObservationFile, MayBeJson) {
-  const auto update = observation().update;
-  Json json = {{"batch_size", 2}, {"labels", {1, 3}}, {"gradient", Json::object()}};
-  for (const auto& [name, tensor] : update.gradient)
-    json["gradient"][name] = std::vector<float>(tensor.data_ptr<float>(), tensor.data_ptr<float>() + tensor.numel());
-  core::write_file(folder / "update.json", json.dump());
-  const auto read = load_observation(folder / "update.json", network);
-  EXPECT_EQ(read.labels, (std::vector<std::int64_t>{1, 3}));
-  for (const auto& [name, tensor] : update.gradient) EXPECT_TRUE(torch::equal(read.update.gradient.at(name), tensor));
-}
-
 TEST_F(ObservationFile, ComesBackToTheBit) {
   save_observation(observation(), path);
   const Observation got = load_observation(path, network);
