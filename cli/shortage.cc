@@ -46,7 +46,7 @@ constexpr int kShort = core::exit_code(core::ErrorKind::kIo), kBug = core::exit_
 }
 
 // Nothing here takes memory or a lock.
-void on_crash(int signal) {
+[[maybe_unused]] void on_crash(int signal) {
   constexpr std::string_view kLine =
       "pellucid: out of memory: a library crashed without it; allow this process more (ulimit -v), or take smaller "
       "batches, fewer restarts or fewer --threads\n";
