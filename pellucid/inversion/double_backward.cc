@@ -1,7 +1,6 @@
 #include "pellucid/inversion/double_backward.h"
 
 #include <algorithm>
-#include <limits>
 
 namespace pellucid::inversion {
 namespace {
@@ -34,16 +33,14 @@ DoubleBackward::DoubleBackward(const Problem& problem, Precision precision)
   for (const auto& tensor : problem.observed) observed_.push_back(tensor.to(type));
   labels_ = problem.labels.to(type);
   if (problem.residual.defined()) residual_ = problem.residual.to(type);
-  features_weight_ = 0;
-  if (!problem.features_of.empty()) {
+  if (!problem.features.layer.empty()) {
     const auto& layers = architecture_.layers;
-    const auto linear =
-        std::find_if(layers.begin(), layers.end(), [&](const nets::Layer& l) { return l.name == problem.features_of; });
+    const auto linear = std::find_if(layers.begin(), layers.end(),
+                                     [&](const nets::Layer& l) { return l.name == problem.features.layer; });
     before_features_ = {.spec = architecture_.spec,
                         .layers = {layers.begin(), layers.begin() + linear->inputs.front() + 1}};
-    features_ = problem.features.to(type);
-    features_weight_ = problem.features_weight /
-                       std::max(problem.features.square().sum().item<double>(), std::numeric_limits<double>::min());
+    features_ = problem.features.targets.to(type);
+    features_weights_ = problem.features.weights.to(type);
   }
 }
 
@@ -69,9 +66,9 @@ Tensor DoubleBackward::matching_loss(const Tensor& x, bool differentiable) const
   Tensor loss = distance(sharing::simulate(
       protocol_, architecture_, leaves_, x, [this](const Tensor& logits) { return functional(logits); }, std::nullopt,
       differentiable));
-  if (features_weight_ > 0) {
-    const Tensor features = nets::evaluate(before_features_, leaves_.state, x, protocol_.mode).logits.flatten();
-    loss = loss + features_weight_ * (features - features_).square().sum();
+  if (features_.defined()) {
+    const Tensor features = nets::evaluate(before_features_, leaves_.state, x, protocol_.mode).logits.flatten(1);
+    loss = loss + (features_weights_ * (features - features_).square().sum(1)).sum();
   }
   return loss;
 }

@@ -44,8 +44,7 @@ class DoubleBackward {
   Tensor labels_;                       // (B, classes)
   Tensor residual_;                     // (1, classes), over the norm
   nets::Architecture before_features_;  // the layers up to the features
-  Tensor features_;
-  double features_weight_;  // over |h*|^2
+  Tensor features_, features_weights_;  // (B, in), (B); undefined where none are matched
 };
 
 }  // namespace pellucid::inversion

@@ -7,11 +7,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace pellucid::inversion {
 
 using core::Error;
 using core::ErrorKind;
+
+Tensor features_weights(const Tensor& targets, double weight) {
+  const Tensor squares = targets.square().sum(1).clamp_min(std::numeric_limits<double>::min());
+  return weight / static_cast<double>(targets.size(0)) / squares;
+}
 
 Problem make_problem(const sharing::Observation& observation, const Attack& attack,
                      const std::vector<std::int64_t>& labels) {
@@ -57,9 +63,8 @@ Problem make_problem(const sharing::Observation& observation, const Attack& atta
                                      [](const nets::Layer& l) { return std::holds_alternative<nets::Linear>(l.op); });
     if (linear == layers.end())
       throw Error(ErrorKind::kUsage, "features: {} has no linear layer; expected features = 0", architecture.spec.net);
-    problem.features_of = linear->name;
-    problem.features = linear_input(observation.update, linear->name);
-    problem.features_weight = attack.features;
+    const Tensor input = linear_input(observation.update, linear->name).unsqueeze(0);
+    problem.features = {.layer = linear->name, .targets = input, .weights = features_weights(input, attack.features)};
   }
   return problem;
 }
@@ -70,7 +75,8 @@ Problem on(Problem problem, const torch::Device& device) {
   };
   for (auto& [name, tensor] : problem.state) move(tensor);
   for (auto& tensor : problem.observed) move(tensor);
-  for (auto* tensor : {&problem.labels, &problem.residual, &problem.features}) move(*tensor);
+  for (auto* tensor : {&problem.labels, &problem.residual, &problem.features.targets, &problem.features.weights})
+    move(*tensor);
   return problem;
 }
 

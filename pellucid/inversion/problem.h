@@ -9,6 +9,13 @@
 
 namespace pellucid::inversion {
 
+/// What a linear layer took, where the attacker has read that off: it is matched too.
+struct Features {
+  std::string layer;  ///< empty: none
+  Tensor targets;     ///< (B, in) float64: h* of each image, in PyTorch's order
+  Tensor weights;     ///< (B) float64: of |h - h*|^2 in the matching loss; 0 for an image of which h* is not known
+};
+
 /// What is matched, checked, and scaled so that nothing under- or overflows.
 struct Problem {
   nets::Architecture architecture;
@@ -20,11 +27,13 @@ struct Problem {
   std::vector<double> weights;   ///< of each parameter in the distance, in that order; 0 leaves it out
   double scale;                  ///< 1 / |g*|: what the functional is multiplied by
   Tensor labels;                 ///< (B, classes) float64, one-hot; not used by the residual functional
-  Tensor residual;               ///< (1, classes) float64, over |g*|; undefined for the loss
-  std::string features_of = {};  ///< the linear layer whose input is matched too; empty: none
-  Tensor features = {};          ///< that input h*, (in) float64, in PyTorch's order
-  double features_weight = 0;    ///< of |h - h*|^2 / |h*|^2 in the matching loss
+  Tensor residual;               ///< (B, classes) float64, over |g*|; undefined for the loss
+  Features features = {};
 };
+
+/// The weights of features whose matching loss is `weight` times the mean of |h - h*|^2 / |h*|^2 over the images that
+/// are known. @param targets (n, in). @return (n)
+[[nodiscard]] Tensor features_weights(const Tensor& targets, double weight);
 
 /// @param labels of the batch; not used by the residual functional.
 /// @throws Error(kUsage) if the residual functional or the features are asked for but the batch is not one image.

@@ -76,6 +76,7 @@ struct Case {
   nets::Mode mode = nets::Mode::kEvaluation;
   std::vector<double> weights = {};
   double features = 0;
+  std::vector<double> known = {};  // for each image of the batch the weight of its features, which are made up here
 };
 
 struct Agreement {
@@ -106,6 +107,18 @@ inline Problem problem_of(const Case& c) {
   Problem problem = make_problem(observation, options, labels);
   if (!c.weights.empty()) {
     for (std::size_t i = 0; i < problem.weights.size(); ++i) problem.weights[i] = c.weights[i % c.weights.size()];
+  }
+  if (!c.known.empty()) {
+    const auto& all = c.net.architecture.layers;
+    const auto linear = std::find_if(all.begin(), all.end(), [](const nets::Layer& layer) {
+      return std::holds_alternative<nets::Linear>(layer.op);
+    });
+    const auto count = static_cast<std::int64_t>(c.known.size());
+    problem.features = {
+        .layer = linear->name,
+        .targets = core::uniform(core::Stream(3, "features"), {count, std::get<nets::Linear>(linear->op).in})
+                       .to(torch::kFloat64),
+        .weights = torch::tensor(c.known, torch::kFloat64)};
   }
   return problem;
 }

@@ -48,6 +48,21 @@ TEST(Engine, EqualsDoubleBackwardWithFeaturesMatched) {
             1.1 * DoubleBackward(problem_of(without), Precision::kFloat64)(trial).matching_loss);
 }
 
+TEST(Engine, EqualsDoubleBackwardWithTheFeaturesOfABatch) {
+  const auto net = network(layers({2, 6, 6}, {nets::Conv{2, 6, 3, 1, 1}, nets::Tanh{}, nets::Flatten{},
+                                              nets::Linear{216, 7}, nets::Relu{}, nets::Linear{7, 5}}),
+                           4);
+  const Case with{.net = net, .batch = 3, .trials = 2, .objective = Objective::kL2, .known = {0.5, 0, 2}};
+  expect_agreement(with, "two of three");
+  Problem moved = problem_of(with);
+  moved.features.targets[1] += 1;
+  const Tensor trial = trial_images(with).slice(0, 0, 3).to(torch::kFloat64);
+  const auto loss = [&](const Problem& problem) { return DoubleBackward(problem, Precision::kFloat64).loss(trial); };
+  EXPECT_EQ(loss(moved), loss(problem_of(with))) << "nothing is asked of an image that is not known";
+  moved.features.targets[2] += 1;
+  EXPECT_NE(loss(moved), loss(problem_of(with)));
+}
+
 TEST(Engine, EqualsDoubleBackwardForEveryKindOfLayer) {
   const std::vector<std::pair<std::string, nets::Op>> kinds = {{"relu", nets::Relu{}},
                                                                {"leaky relu", nets::LeakyRelu{0.2}},

@@ -47,6 +47,14 @@ TEST(TensorEngine, EqualsDoubleBackwardWithFeaturesMatched) {
       "features");
 }
 
+TEST(TensorEngine, EqualsDoubleBackwardWithTheFeaturesOfABatch) {
+  const auto net = network(layers({2, 6, 6}, {nets::Conv{2, 6, 3, 1, 1}, nets::Tanh{}, nets::Flatten{},
+                                              nets::Linear{216, 7}, nets::Relu{}, nets::Linear{7, 5}}),
+                           4);
+  expect_tensor_agreement({.net = net, .batch = 3, .trials = 2, .objective = Objective::kL2, .known = {0.5, 0, 2}},
+                          "two of three");
+}
+
 TEST(TensorEngine, EqualsDoubleBackwardForEveryKindOfLayer) {
   const std::vector<std::pair<std::string, nets::Op>> kinds = {
       {"relu", nets::Relu{}},

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <set>
 
@@ -189,13 +188,10 @@ class Compiler {
                               op.bias ? parameter(".bias") : steps::Parameter{});
   }
   std::unique_ptr<Step> operator()(const nets::Linear&) {
-    steps::Features features;
-    if (!problem_.features_of.empty() && layers_[layer_].name == problem_.features_of) {
-      const double square =
-          std::max(problem_.features.square().sum().item<double>(), std::numeric_limits<double>::min());
-      features = {problem_.features, problem_.features_weight / square};
-    }
-    return steps::linear(plan_, in(), out(), parameter(".weight"), parameter(".bias"), features);
+    const auto& features = problem_.features;
+    const bool here = !features.layer.empty() && layers_[layer_].name == features.layer;
+    return steps::linear(plan_, in(), out(), parameter(".weight"), parameter(".bias"),
+                         here ? steps::Targets{features.targets, features.weights} : steps::Targets{});
   }
   std::unique_ptr<Step> operator()(const nets::BatchNorm& op) {
     return steps::batch_norm(plan_, in(), out(), op, parameter(".weight"), parameter(".bias"), state(".running_mean"),

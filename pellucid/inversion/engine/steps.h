@@ -122,17 +122,17 @@ struct Parameter {
   float weight = 1;
 };
 
-/// What a linear layer's input should be: h* in PyTorch's order, and the weight of |h - h*|^2. Undefined: nothing.
-struct Features {
-  Tensor target = {};
-  double weight = 0;
+/// What a linear layer's input should be, for each image of a batch: h* in PyTorch's order (B, in), and the weight of
+/// |h - h*|^2 (B). Undefined: nothing.
+struct Targets {
+  Tensor values = {}, weights = {};
 };
 
 // One function for each kind of step. `in` must be in place, with memory, before; so must `out`.
 std::unique_ptr<Step> convolution(Plan& plan, Input in, Value& out, const nets::Conv& conv, const Parameter& weight,
                                   const Parameter& bias);
 std::unique_ptr<Step> linear(Plan& plan, Input in, Value& out, const Parameter& weight, const Parameter& bias,
-                             const Features& features);
+                             const Targets& targets);
 std::unique_ptr<Step> batch_norm(Plan& plan, Input in, Value& out, const nets::BatchNorm& norm, const Parameter& weight,
                                  const Parameter& bias, const Tensor& mean, const Tensor& variance);
 std::unique_ptr<Step> normalise(Plan& plan, Input in, Value& out, const nets::Normalise& normalise);

@@ -11,7 +11,7 @@ using dnnl::memory;
 
 class Linear : public Step {
  public:
-  Linear(Plan& plan, Input in, Value& out, const Parameter& weight, const Parameter& bias, const Features& features)
+  Linear(Plan& plan, Input in, Value& out, const Parameter& weight, const Parameter& bias, const Targets& targets)
       : Step(plan, {in}, out),
         dnn_(*plan.dnn),
         gram_(plan, {}, inputs(), outputs()),
@@ -23,9 +23,12 @@ class Linear : public Step {
         observed_forward_(plan.arena.take<float>(plan.images() * outputs())),
         observed_back_(plan.arena.take<float>(plan.images() * inputs())),
         bias_gradient_(plan.arena.take<float>(plan.trials * outputs())),
-        sums_(plan.arena.take<double>(outputs())),
-        features_weight_(features.weight) {
-    if (features.target.defined()) features_ = kept(as_flattened(features.target.view({1, inputs()})));
+        sums_(plan.arena.take<double>(outputs())) {
+    if (targets.values.defined()) {
+      targets_ = kept(as_flattened(targets.values));
+      const Tensor weights = targets.weights.to(torch::kCPU, torch::kFloat64).contiguous();
+      target_weights_.assign(weights.data_ptr<double>(), weights.data_ptr<double>() + weights.numel());
+    }
     const Tensor rows = as_flattened(weight.value), observed_rows = as_flattened(weight.observed);
     const memory ahead = laid_out(rows.t(), false), back = laid_out(rows, in_[0].add);
     forward_ = product(input().primal, ahead, out_.primal, false);
@@ -55,9 +58,9 @@ class Linear : public Step {
       std::copy_n(sums_, outputs(), gradient);
       plan_.add_sums(t, of_weight_, {inner, square, std::max(0.0, square - 2 * inner + observed_square_)});
       plan_.add_sums(t, of_bias_, kernels::compare(gradient, observed_bias_, outputs()));
-      if (features_ != nullptr) {
+      for (std::size_t i = 0; i < target_weights_.size(); ++i) {
         plan_.features[t] +=
-            features_weight_ * kernels::compare(in_of(t, input().primal), features_, inputs()).difference;
+            target_weights_[i] * kernels::compare(image_of(t, i, input().primal), target(i), inputs()).difference;
       }
     }
   }
@@ -83,11 +86,13 @@ class Linear : public Step {
       float* x = in_of(t, input().tangent_adjoint);
       kernels::add_scaled(x, of_weight_ * plan_.alpha[t], in_of(t, observed_back_), plan_.batch * inputs());
       gram_.apply_back(t, of_weight_ * plan_.beta[t], in_of(t, input().primal), x);
-      if (features_ == nullptr) continue;
-      // The features' own gradient joins the sweep here: from here on it goes back as any adjoint does.
-      const auto twice = static_cast<float>(2 * features_weight_);
-      kernels::add_scaled(x, twice, in_of(t, input().primal), inputs());
-      kernels::add_scaled(x, -twice, features_, inputs());
+      // The targets' own gradient joins the sweep here: from here on it goes back as any adjoint does.
+      for (std::size_t i = 0; i < target_weights_.size(); ++i) {
+        const auto twice = static_cast<float>(2 * target_weights_[i]);
+        float* image = image_of(t, i, input().tangent_adjoint);
+        kernels::add_scaled(image, twice, image_of(t, i, input().primal), inputs());
+        kernels::add_scaled(image, -twice, target(i), inputs());
+      }
     }
   }
 
@@ -95,6 +100,10 @@ class Linear : public Step {
   [[nodiscard]] std::int64_t inputs() { return input().channels; }
   [[nodiscard]] std::int64_t outputs() const { return out_.channels; }
   [[nodiscard]] float* in_of(std::int64_t trial, float* array) { return array + trial * plan_.batch * inputs(); }
+  [[nodiscard]] float* image_of(std::int64_t trial, std::size_t image, float* array) {
+    return in_of(trial, array) + static_cast<std::int64_t>(image) * inputs();
+  }
+  [[nodiscard]] float* target(std::size_t image) { return targets_ + static_cast<std::int64_t>(image) * inputs(); }
   [[nodiscard]] float* out_of(std::int64_t trial, float* array) const {
     return array + trial * plan_.batch * outputs();
   }
@@ -149,15 +158,15 @@ class Linear : public Step {
   float* bias_gradient_;
   double* sums_;
   float* row_ = plan_.arena.take<float>(outputs());
-  float* features_ = nullptr;
-  double features_weight_;
+  float* targets_ = nullptr;            // of each image of a batch
+  std::vector<double> target_weights_;  // likewise; none where nothing is asked of the input
 };
 
 }  // namespace
 
 std::unique_ptr<Step> linear(Plan& plan, Input in, Value& out, const Parameter& weight, const Parameter& bias,
-                             const Features& features) {
-  return std::make_unique<Linear>(plan, in, out, weight, bias, features);
+                             const Targets& targets) {
+  return std::make_unique<Linear>(plan, in, out, weight, bias, targets);
 }
 
 }  // namespace pellucid::inversion::steps

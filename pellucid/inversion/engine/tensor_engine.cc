@@ -6,7 +6,6 @@
 #include "pellucid/inversion/engine/tensor/steps.h"
 
 #include <algorithm>
-#include <limits>
 #include <map>
 #include <set>
 
@@ -61,11 +60,9 @@ class Compiler {
     make(tensor_steps::convolution, geometry, parameter(".weight"), op.bias ? parameter(".bias") : Parameter{});
   }
   void operator()(const nets::Linear&) {
-    if (!problem_.features_of.empty() && layer_->name == problem_.features_of) {
-      const double square =
-          std::max(problem_.features.square().sum().item<double>(), std::numeric_limits<double>::min());
-      steps_.push_back(
-          tensor_steps::features(plan_, in(), problem_.features, problem_.features_weight / square, features_loss_));
+    const auto& features = problem_.features;
+    if (!features.layer.empty() && layer_->name == features.layer) {
+      steps_.push_back(tensor_steps::features(plan_, in(), features.targets, features.weights, features_loss_));
     }
     make(tensor_steps::convolution, steps::Geometry{}, parameter(".weight"), parameter(".bias"));
   }

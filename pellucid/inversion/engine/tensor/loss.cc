@@ -7,31 +7,32 @@ namespace {
 // sweep.
 class Features : public Step {
  public:
-  Features(Plan& plan, Value& in, const Tensor& target, double weight, Tensor& loss)
+  Features(Plan& plan, Value& in, const Tensor& targets, const Tensor& weights, Tensor& loss)
       : Step(plan, {&in}, in),
-        target_(plan.constant(as_flattened(target.view({1, -1}), in.pixels))),
-        weight_(weight),
+        targets_(plan.constant(as_flattened(targets, in.pixels)).repeat({plan.trials, 1})),
+        weights_(plan.constant(weights).repeat({plan.trials}).unsqueeze(1)),
         loss_(loss) {}
 
-  void forward() override { loss_ = square_sum(difference()) * weight_; }
+  void forward() override {
+    loss_ = (difference().square() * weights_).view({plan_.trials, -1}).sum(1, false, torch::kFloat64);
+  }
   void backward() override {}
   void tangent() override {}
   void tangent_backward() override {
-    collect(input().tangent_adjoint, (difference() * (2 * weight_)).view(input().primal.sizes()));
+    collect(input().tangent_adjoint, (difference() * (2 * weights_)).view(input().primal.sizes()));
   }
 
  private:
-  [[nodiscard]] Tensor difference() { return input().primal.flatten(1) - target_; }
+  [[nodiscard]] Tensor difference() { return input().primal.flatten(1) - targets_; }
 
-  Tensor target_;
-  double weight_;
+  Tensor targets_, weights_;
   Tensor& loss_;
 };
 
 }  // namespace
 
-std::unique_ptr<Step> features(Plan& plan, Value& in, const Tensor& target, double weight, Tensor& loss) {
-  return std::make_unique<Features>(plan, in, target, weight, loss);
+std::unique_ptr<Step> features(Plan& plan, Value& in, const Tensor& targets, const Tensor& weights, Tensor& loss) {
+  return std::make_unique<Features>(plan, in, targets, weights, loss);
 }
 
 Head::Head(const Plan& plan, const Problem& problem, Value& logits)

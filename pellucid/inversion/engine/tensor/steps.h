@@ -135,9 +135,11 @@ std::unique_ptr<Step> average_pool(Plan& plan, Value& in, Value& out, std::int64
 /// The same values as flat features.
 std::unique_ptr<Step> flatten(Plan& plan, Value& in, Value& out);
 std::unique_ptr<Step> add(Plan& plan, Value& a, Value& b, Value& out);
-/// The input of the first linear layer where it is matched too: weight |h - h*|^2, whose gradient joins the last sweep.
-/// @param target h* in PyTorch's order. @param loss out, of each trial in each forward sweep; outlives the step.
-std::unique_ptr<Step> features(Plan& plan, Value& in, const Tensor& target, double weight, Tensor& loss);
+/// The input of a linear layer where it is matched too: the sum of weight |h - h*|^2 over a batch's images, whose
+/// gradient joins the last sweep.
+/// @param targets h* of each image, (B, in) in PyTorch's order. @param weights (B).
+/// @param loss out, of each trial in each forward sweep; outlives the step.
+std::unique_ptr<Step> features(Plan& plan, Value& in, const Tensor& targets, const Tensor& weights, Tensor& loss);
 
 /// The loss at the logits: what starts the backward sweeps.
 class Head {
