@@ -43,14 +43,16 @@ void Settings::add(Section section, const std::string& heading) {
     };
     CLI::Option* option = nullptr;
     if (field.is_switch) {
-      option = app_.add_flag_callback(names("--"), [this, &kept, &field, name] {
-        typed_.push_back({&kept, &field, "--" + name, "true"});
+      // A value may stand behind the flag: --box=false.
+      option = app_.add_flag(names("--"));
+      option->each([this, &kept, &field, name](const std::string& text) {
+        typed_.push_back({&kept, &field, "--" + name, text});
       });
-      app_.add_flag_callback(names("--no-"),
-                             [this, &kept, &field, name] {
-                               typed_.push_back({&kept, &field, "--no-" + name, "false"});
-                             })
-          ->group("");  // works, without doubling the help
+      CLI::Option* off = app_.add_flag(names("--no-"));
+      off->group("");  // works, without doubling the help
+      off->each([this, &kept, &field, name](const std::string& text) {
+        typed_.push_back({&kept, &field, "--no-" + name, text == "true" ? "false" : text == "false" ? "true" : text});
+      });
     } else {
       option = app_.add_option_function<std::string>(names("--"), [this, &kept, &field, name](const std::string& text) {
         typed_.push_back({&kept, &field, "--" + name, text});

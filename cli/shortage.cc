@@ -81,7 +81,7 @@ std::string shortage_message(const std::string& what) {
 
 __attribute__((noinline)) void take_stack() {
   constexpr std::size_t kBytes = 1 << 20, kPage = 1 << 12;
-  volatile char stack[kBytes];
+  [[maybe_unused]] volatile char stack[kBytes];
   for (std::size_t i = 0; i < kBytes; i += kPage) stack[i] = 0;
 }
 

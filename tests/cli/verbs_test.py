@@ -35,6 +35,17 @@ class Help(Case):
         self.assertRegex(self.ok("--version"), r"^\d+\.\d+\.\d+ \(")
 
 
+class Switches(Case):
+    def test_a_switch_takes_a_value_behind_an_equals_sign(self):
+        def trained(flag):
+            done = self.ok("train", *TINY, "--test-images", "20", "--epochs", "1", "--out", self.path("r" + flag),
+                           flag, "--json")
+            return json.loads(done)["config"]["flip"]
+        self.assertTrue(trained("--no-flip=false"))
+        self.assertFalse(trained("--flip=false"))
+        self.refused(2, ["--flip", "maybe"], "train", "--flip=maybe")
+
+
 class Mistakes(Case):
     def test_a_misspelt_flag_names_the_nearest(self):
         self.refused(2, ["--epcohs", "did you mean --epochs?"], "train", "--epcohs", "3")
