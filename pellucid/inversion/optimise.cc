@@ -41,7 +41,7 @@ class Descent {
         units_(units),
         attack_(attack),
         prior_(prior(attack, units)),
-        step_(named(optimisers(), attack.optimiser).make(start, learning_rates(attack))),
+        step_(named(optimisers(), attack.optimiser).make(start, trials, learning_rates(attack))),
         trials_(trials),
         z_(start.clone()),
         low_(units.from_pixels(torch::zeros_like(start))),
@@ -176,15 +176,19 @@ void descend(const Matching& matching, const Units& units, const Tensor& z, cons
 
 std::vector<Trial> optimise(const sharing::Observation& observation, const Attack& attack, std::int64_t first,
                             std::int64_t count, const torch::Device& device) {
+  return descend_on(make_problem(observation, attack, infer_labels(observation, attack.labels)), observation.id, attack,
+                    first, count, device);
+}
+
+std::vector<Trial> descend_on(const Problem& problem, std::int64_t id, const Attack& attack, std::int64_t first,
+                              std::int64_t count, const torch::Device& device) {
   static std::mutex one_recording;  // CUDA records one graph at a time
   const auto alone = device.is_cpu() ? std::unique_lock<std::mutex>() : std::unique_lock(one_recording);
   const core::Tf32 strictly(device, false);
-  const auto labels = infer_labels(observation, attack.labels);
-  const Matching matching = make_matching(make_problem(observation, attack, labels), attack, count, device);
-  const auto& spec = observation.network.architecture.spec;
-  const std::vector<std::int64_t> shape = {observation.update.protocol.batch_size, spec.input[0], spec.input[1],
-                                           spec.input[2]};
-  const auto purpose = fmt::format("inversion start {}", observation.id);
+  const Matching matching = make_matching(problem, attack, count, device);
+  const auto& spec = problem.architecture.spec;
+  const std::vector<std::int64_t> shape = {problem.protocol.batch_size, spec.input[0], spec.input[1], spec.input[2]};
+  const auto purpose = fmt::format("inversion start {}", id);
   std::vector<Tensor> begin;
   for (std::int64_t t = first; t < first + count; ++t) {
     const core::Stream stream(attack.seed, purpose, static_cast<std::uint64_t>(t));

@@ -29,6 +29,11 @@ namespace pellucid::inversion {
 [[nodiscard]] std::vector<Trial> optimise(const sharing::Observation& observation, const Attack& attack,
                                           std::int64_t first, std::int64_t count, const torch::Device& device);
 
+/// `optimise` on a problem that is made already. @param id selects the start noise (`Observation::id`).
+/// @throws Error(kStopped) between iterations if a stop was asked for.
+[[nodiscard]] std::vector<Trial> descend_on(const Problem& problem, std::int64_t id, const Attack& attack,
+                                            std::int64_t first, std::int64_t count, const torch::Device& device);
+
 /// The descent of given starts.
 /// @param z (trials * B, C, H, W), the starts in `units`, of the type and on the device where everything is computed.
 /// @param trials out: what each came to. `images` stays undefined where not even the start could be evaluated.

@@ -15,8 +15,9 @@ using Step = std::function<void(Tensor& z, const Tensor& gradient, const Tensor&
 
 struct Optimiser {
   std::string name, summary, source;
-  /// @param z where it begins. @param rates the learning rate of each iteration.
-  Step (*make)(const Tensor& z, const std::vector<double>& rates);
+  /// @param z where it begins, (trials * B, C, H, W): each trial steps as alone.
+  /// @param rates the learning rate of each iteration.
+  Step (*make)(const Tensor& z, std::int64_t trials, const std::vector<double>& rates);
 };
 
 /// Every optimiser, the one place that lists them.
