@@ -154,12 +154,13 @@ struct Invert {
                               const core::Run& run) const {
     const auto& chosen = reconstruction.trials[reconstruction.chosen];
     const auto read = inversion::label_read(observation);
-    const auto labels = inversion::infer_labels(observation, attack.labels);
+    const auto labels = chosen.labels.empty() ? inversion::infer_labels(observation, attack.labels) : chosen.labels;
     Json images = Json::array();
     for (std::size_t i = 0; i < labels.size(); ++i) {
       images.push_back({{"file", (fs::path(out) / fmt::format("images/{:04}.png", i)).string()},
                         {"label", labels[i]},
                         {"class", class_name(observation, labels[i])}});
+      if (!chosen.isolated.empty()) images.back()["isolated"] = static_cast<bool>(chosen.isolated[i]);
     }
     return {{"schema", "pellucid.inversion/1"},
             {"environment", core::environment(run.threads)},
@@ -207,8 +208,9 @@ struct Invert {
     if (result.contains("truth_names_update") && !result["truth_names_update"].get<bool>()) {
       say("Note: the truth does not say which update it belongs to; the scores hold if it is this one.\n");
     }
-    const bool scored = result["images"].at(0).contains("psnr");
+    const bool scored = result["images"].at(0).contains("psnr"), apart = result["images"][0].contains("isolated");
     std::vector<std::vector<std::string>> table = {{"image", "class"}};
+    if (apart) table[0].emplace_back("isolated");
     if (scored) table[0].insert(table[0].end(), {"original", "PSNR, dB", "SSIM", "MSE"});
     for (const auto& row : result["images"]) {
       const auto number = [&](const char* key, int digits) {
@@ -217,6 +219,7 @@ struct Invert {
       table.push_back(
           {core::printable(row["file"].get<std::string>(), 4096),
            row["class"].is_null() ? row["label"].dump() : core::printable(row["class"].get<std::string>(), 24)});
+      if (apart) table.back().emplace_back(row["isolated"].get<bool>() ? "yes" : "no");
       if (scored)
         table.back().insert(table.back().end(), {row["original"].dump(), number("psnr", 2), number("ssim", 3),
                                                  fmt::format("{:.2e}", row["mse"].get<double>())});

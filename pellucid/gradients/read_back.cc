@@ -62,11 +62,13 @@ ReadBack read_back(const sharing::Observation& observation, const Truth& truth, 
   const auto first = of_first(scores);
   for (const auto& [key, value] : scores[first].values) put(key, value);
   back.image = chosen.images[static_cast<std::int64_t>(first)];
-  if (scores.size() > 1) {
-    for (const auto& each : scores) {
-      reading.more["batch"].push_back(to_json(each));
-      reading.more["batch"].back()["original"] = each.original;
-    }
+  if (!chosen.isolated.empty()) reading.more["isolated"] = static_cast<bool>(chosen.isolated[first]);
+  for (std::size_t i = 0; i < scores.size() && scores.size() > 1; ++i) {
+    Json each = to_json(scores[i]);
+    each["original"] = scores[i].original;
+    if (!chosen.isolated.empty()) each["isolated"] = static_cast<bool>(chosen.isolated[i]);
+    if (!chosen.labels.empty()) each["label_read"] = chosen.labels[i];
+    reading.more["batch"].push_back(std::move(each));
   }
   return back;
 }

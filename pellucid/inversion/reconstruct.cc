@@ -17,19 +17,31 @@ namespace {
 constexpr std::int64_t kPack = 4;         // trials in one engine, at most: each adds memory
 constexpr std::int64_t kDevicePack = 64;  // on a device, where more trials keep it busy
 
+// What is matched of the whole batch: what a solver reads of each image is its own.
+Problem whole_problem(const sharing::Observation& observation, Attack attack, const std::vector<std::int64_t>& labels) {
+  if (solver(attack).takes_apart) {
+    attack.features = 0;
+    attack.functional = Functional::kLoss;
+  }
+  return make_problem(observation, attack, labels);
+}
+
 // Clamps what a solver gave and evaluates it.
 void judge(const sharing::Observation& observation, const Attack& attack, const torch::Device& device,
            std::vector<Trial>& trials) {
   const auto exact = torch::TensorOptions(device).dtype(torch::kFloat64);
   const Units units(observation.network.architecture.spec, exact);
   const Term preferred = prior(attack, units);
-  const auto labels = infer_labels(observation, attack.labels);
-  const DoubleBackward reference(on(make_problem(observation, attack, labels), device), Precision::kFloat64);
+  std::vector<std::int64_t> labels;
+  std::optional<DoubleBackward> reference;
   for (auto& trial : trials) {
     if (!trial.images.defined()) continue;
+    const auto its = trial.labels.empty() ? infer_labels(observation, attack.labels) : trial.labels;
+    if (!reference || its != labels)
+      reference.emplace(on(whole_problem(observation, attack, labels = its), device), Precision::kFloat64);
     trial.images = trial.images.detach().to(torch::kCPU, torch::kFloat32).clamp(0, 1).clone();
     const Tensor pixels = trial.images.to(exact);
-    trial.matching_loss = reference.loss(pixels);
+    trial.matching_loss = reference->loss(pixels);
     const Candidate candidate{.trials = 1, .pixels = pixels, .standardised = units.from_pixels(pixels)};
     trial.prior = evaluate(preferred, candidate).losses.item<double>();
   }
@@ -83,7 +95,9 @@ void check_applies(const sharing::Observation& observation, const Attack& attack
   sharing::require_memory(observation.network.architecture, observation.update.protocol.batch_size);
   if (const auto reason = solver(attack).lacks(observation, attack))
     throw core::Error(core::ErrorKind::kUsage, "{}", *reason);
-  static_cast<void>(make_problem(observation, attack, infer_labels(observation, attack.labels)));
+  const auto any = std::vector<std::int64_t>(static_cast<std::size_t>(observation.update.protocol.batch_size), 0);
+  static_cast<void>(
+      whole_problem(observation, attack, solver(attack).takes_apart ? any : infer_labels(observation, attack.labels)));
 }
 
 Reconstruction reconstruct(const sharing::Observation& observation, const Attack& attack, const core::Run& run) {

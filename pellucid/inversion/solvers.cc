@@ -1,6 +1,7 @@
 #include "pellucid/inversion/solvers.h"
 
 #include "pellucid/inversion/analytic.h"
+#include "pellucid/inversion/disaggregate.h"
 #include "pellucid/inversion/optimise.h"
 
 #include <algorithm>
@@ -14,6 +15,8 @@ const std::vector<Solver>& solvers() {
        [](const sharing::Observation&, const Attack&) { return std::optional<std::string>(); }, optimise},
       {"analytic", "solves for the input of a network whose first layer is linear, exactly; one image",
        "Phong et al. 2017, section 3; Geiping et al. 2020, proposition 3.1", analytic_lacks, analytic},
+      {"disaggregate", "takes a batch apart by a linear layer before a ReLU, then descends with each image's features",
+       "SPEAR, Dimitrov et al. 2024, arXiv:2403.03945", disaggregate_lacks, disaggregate, /*takes_apart=*/true},
   };
   return rows;
 }

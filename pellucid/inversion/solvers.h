@@ -19,8 +19,10 @@ struct Solver {
   /// Restarts first, ..., first + count - 1. Each depends on (observation, attack, its number) alone.
   /// @throws Error(kUsage) or Error(kModel) where it does not apply after all, saying why.
   /// @throws Error(kStopped) if a stop was asked for.
+  /// With its own labels on each trial where `takes_apart`.
   std::vector<Trial> (*solve)(const sharing::Observation& observation, const Attack& attack, std::int64_t first,
                               std::int64_t count, const torch::Device& device);
+  bool takes_apart = false;  ///< reads the labels and the features of each image of a batch itself
 };
 
 /// Every solver, the one place that lists them.

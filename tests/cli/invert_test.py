@@ -204,14 +204,18 @@ class Update(Pair):
         cases = {"nan": (3, "not finite", self.edited("nan", self.at("u3"), fill(float("nan")))),
                  "inf": (3, "not finite", self.edited("inf", self.at("u3"), fill(float("inf")))),
                  "zero": (3, "zero everywhere", self.edited("zero", self.at("u3"), fill(0))),
-                 "batch": (2, "expected one image; use ig", self.at("u3,5")),
-                 "no labels": (2, "take an update whose labels are shared",
-                               self.edited("blind", self.at("u3,5"), lambda t, m: self.given(m, labels=None)))}
+                 "batch": (2, "expected one image; use ig", self.at("u3,5"))}
         for name, (code, why, update) in cases.items():
             with self.subTest(name):
                 self.refused(code, [why], *self.invert(update))
         after = {name: digest(self.path("i", name)) for name in before}
         self.assertEqual(before, after, "a refused command leaves the folder as it was")
+
+    def test_reads_the_labels_of_a_batch_too(self):
+        blind = self.edited("blind", self.at("u3,5"), lambda t, m: self.given(m, labels=None))
+        self.ok(*self.invert(blind, "--attack", "ig", "--attack.iterations", "1", "--truth", self.at("t3,5")))
+        shared = json.loads(read(self.at("u3,5"))[1]["observation"])["labels"]
+        self.assertEqual(sorted(image["label"] for image in self.result()["images"]), sorted(shared))
 
     def test_names_the_cause_that_the_attacker_can_see(self):
         label = json.loads(read(self.at("u3,5"))[1]["observation"])["labels"]

@@ -57,11 +57,13 @@ TEST(ReadBack, OfABatchIsOfItsFirstImage) {
   EXPECT_GE(*back.reading.score("oracle_psnr"), *back.reading.score("psnr"));
 }
 
-TEST(ReadBack, OfABatchWithoutLabelsSaysWhyNot) {
+TEST(ReadBack, OfABatchByAnAttackOnOneImageSaysWhyNot) {
   const Truth batch{.images = tiny::images(2), .labels = torch::tensor({0, 1})};
-  const auto read = read_back(tiny::balanced_lenet(), batch, 0, inversion::preset("ig").attack).reading;
+  auto attack = inversion::preset("ig").attack;
+  attack.labels = "idlg";
+  const auto read = read_back(tiny::balanced_lenet(), batch, 0, attack).reading;
   EXPECT_EQ(read.status, record::Status::kNotApplicable);
-  EXPECT_EQ(read.reason.find("labels: not shared"), 0u);
+  EXPECT_EQ(read.reason.find("labels: idlg reads the label of one image"), 0u);
   EXPECT_FALSE(read.score("psnr"));
 }
 

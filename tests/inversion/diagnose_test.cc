@@ -169,9 +169,10 @@ TEST(CheckApplies, RefusesBeforeAnyWork) {
     core::expect_error([&] { check_applies(observation, options); }, kind, message);
   };
   auto batch = tiny::observed(tiny::balanced_lenet(), tiny::images(2), torch::tensor({0, 1}));
-  refused(batch, kIg, core::ErrorKind::kUsage, "take an update whose labels are shared");
-  batch.labels = {0, 1};
   check_applies(batch, kIg);
+  const auto sure = tiny::sharpened(tiny::balanced_lenet(), 300);
+  refused(tiny::observed(sure, tiny::images(6), nets::logits(sure, tiny::images(6)).argmax(1)), kIg,
+          core::ErrorKind::kUsage, "not identifiable");
   refused(batch, kResidual, core::ErrorKind::kUsage,
           "the residual attack: got a batch of 2, expected one image; use ig");
   auto zero = tiny::observed_lenet();

@@ -177,10 +177,10 @@ TEST(InferLabels, TakesThoseThatWereShared) {
   EXPECT_EQ(infer_labels(observation), (std::vector<std::int64_t>{3, 3}));
 }
 
-TEST(InferLabels, RefusesABatchWhoseLabelsWereNotShared) {
+TEST(InferLabels, RefusesABatchWhereOneImageIsMeant) {
   const auto observation = tiny::observed(tiny::balanced_lenet(), tiny::images(2), tiny::labels(2));
-  core::expect_error([&] { (void)infer_labels(observation); }, ErrorKind::kUsage,
-                     "can be read off a batch of one only (got 2)");
+  core::expect_error([&] { (void)infer_labels(observation, "idlg"); }, ErrorKind::kUsage,
+                     "idlg reads the label of one image (got a batch of 2); take ilrg");
 }
 
 }  // namespace

@@ -282,7 +282,9 @@ TEST(RunTrial, SaysWhereItDoesNotApply) {
     return result.reason;
   };
   EXPECT_THAT(reason(zero, short_run()), testing::HasSubstr("the observed gradient is zero everywhere"));
-  EXPECT_THAT(reason(batch, preset("ig").attack), testing::HasSubstr("labels: not shared"));
+  auto one_label = preset("ig").attack;
+  one_label.labels = "idlg";
+  EXPECT_THAT(reason(batch, one_label), testing::HasSubstr("labels: idlg reads the label of one image"));
   batch.labels = {0, 1};
   EXPECT_THAT(reason(batch, short_run()), testing::HasSubstr("got a batch of 2, expected one image"));
 }
