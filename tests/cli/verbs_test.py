@@ -6,6 +6,7 @@ Usage: verbs_test.py PROGRAM [unittest arguments]
 import json
 import os
 import shutil
+import tempfile
 import unittest
 
 from program import SHORT_DEMO, STUDY, TINY, VERBS, Case, run
@@ -123,13 +124,15 @@ class Mistakes(Case):
 
 
 class Verbs(Case):
-    def train(self, out, *more):
-        return self.ok("train", *TINY, "--epochs", "1", "--out", out, *more)
+    @classmethod
+    def setUpClass(cls):
+        shared = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(shared.cleanup)
+        cls.trained = run("train", *TINY, "--epochs", "1", "--out", shared.name, "--json")
+        cls.model = os.path.join(shared.name, "model.safetensors")
 
     def test_capture_and_invert_work_on_files(self):
-        self.train(self.path("r"))
-        model = self.path("r", "model.safetensors")
-        update, truth = self.path("u.safetensors"), self.path("t.safetensors")
+        model, update, truth = self.model, self.path("u.safetensors"), self.path("t.safetensors")
         captured = json.loads(self.ok("capture", model, "--data", "patterns", "--images", "3", "--out", update,
                                       "--truth", truth, "--json"))
         self.assertEqual(captured["images"][0]["image"], 3)
@@ -144,7 +147,7 @@ class Verbs(Case):
         with open(scored["images"][0]["file"], "rb") as file:
             self.assertEqual(file.read(8), b"\x89PNG\r\n\x1a\n")
 
-        self.train(self.path("other"), "--seed", "1")
+        self.ok("train", *TINY, "--train-images", "10", "--epochs", "1", "--seed", "1", "--out", self.path("other"))
         self.refused(3, ["computed with the network"], "invert", update,
                      "--model", self.path("other", "model.safetensors"))
         self.refused(3, ["is this an update?"], "invert", model, "--model", model)
@@ -152,16 +155,14 @@ class Verbs(Case):
         self.refused(2, ["attack", "did you mean residual?"], "invert", update, "--model", model, "--attack", "residul")
 
     def test_evade_counts_with_an_interval(self):
-        self.train(self.path("r"))
-        result = json.loads(self.ok("evade", self.path("r", "model.safetensors"), "--data", "patterns",
+        result = json.loads(self.ok("evade", self.model, "--data", "patterns",
                                     "--images", "20", "--epsilon", "8/255", "--iterations", "2", "--json"))
         self.assertEqual(result["config"]["epsilon"], "8/255")
         self.assertEqual(result["robust"]["n"], 20)
         self.assertLessEqual(result["robust"]["low"], result["robust"]["value"])
 
     def test_evade_judges_by_the_worst_attack_and_goes_on(self):
-        self.train(self.path("r"))
-        attack = ["evade", self.path("r", "model.safetensors"), "--data", "patterns", "--images", "30",
+        attack = ["evade", self.model, "--data", "patterns", "--images", "30",
                   "--epsilon", "0.1", "--iterations", "5", "--attacks", "pgd,apgd-ce,square",
                   "--apgd-ce.iterations", "10", "--square.queries", "100", "--batch-size", "10",
                   "--out", self.path("e"), "--json"]
@@ -184,8 +185,7 @@ class Verbs(Case):
         self.assertEqual(json.loads(after[-1])["name"], json.loads(cells[-1])["name"])
 
     def test_evade_refuses_what_makes_no_sense(self):
-        self.train(self.path("r"))
-        attack = ["evade", self.path("r", "model.safetensors"), "--data", "patterns", "--images", "10"]
+        attack = ["evade", self.model, "--data", "patterns", "--images", "10"]
         self.refused(2, ["--attacks", "pgd,sqare", "square"], *attack, "--attacks", "pgd,sqare")
         self.refused(2, ["is 8/255 meant?"], *attack, "--epsilon", "8")
         self.refused(2, ["cw needs norm l2"], *attack, "--attacks", "cw")
@@ -207,7 +207,9 @@ class Verbs(Case):
         self.refused(2, ['got "smal_cnn"', "did you mean small_cnn?"], "bench", "engine", "--nets", "smal_cnn")
 
     def test_list_and_explain_know_the_same_names(self):
-        for item in json.loads(self.ok("list", "--json")):
+        items = json.loads(self.ok("list", "--json"))
+        self.assertEqual(len({item["name"] for item in items}), len(items))
+        for item in {item["kind"]: item for item in items}.values():  # one of each kind
             self.assertIn(item["summary"], self.ok("explain", item["name"]))
 
     def test_data_list_says_what_is_missing(self):
@@ -217,9 +219,8 @@ class Verbs(Case):
         self.assertIn("pellucid data fetch", found["mnist"]["fix"])
 
     def test_results_go_to_stdout_and_nothing_else_does(self):
-        done = run("train", *TINY, "--epochs", "1", "--out", self.path("r"), "--json")
-        json.loads(done.stdout)
-        self.assertEqual(done.stderr, "")
+        json.loads(self.trained.stdout)
+        self.assertEqual(self.trained.stderr, "")
 
 
 class Report(Case):
