@@ -1,5 +1,6 @@
 #include "pellucid/gradients/estimate.h"
 
+#include "pellucid/core/environment.h"
 #include "pellucid/core/parallel.h"
 #include "pellucid/core/tensor.h"
 #include "pellucid/inversion/reconstruct.h"
@@ -38,10 +39,11 @@ double training_seconds(const Training& training, Datasets& datasets) {
       .images = data::pixels(set, ids), .labels = data::labels(set, ids), .ids = ids, .part = {}};
   auto model = training::initial_model(architecture(s, set), s.training);
   training::OptimiserState optimiser;
+  const auto options = training::computable(s.training, core::has_bfloat16());  // as it will be trained
   const double step = seconds([&] {
-    const auto points = training::inner_attack(model.network, batch, s.training);
-    const auto found = training::gradient(model, batch, points, s.training, {});
-    training::step(s.training, 1e-3, training::parameters(model).tensors, found.parameters, optimiser);
+    const auto points = training::inner_attack(model.network, batch, options);
+    const auto found = training::gradient(model, batch, points, options, {});
+    training::step(options, 1e-3, training::parameters(model).tensors, found.parameters, optimiser);
   });
   return step * static_cast<double>(s.training.epochs) *
          std::ceil(static_cast<double>(set.size()) / static_cast<double>(size));

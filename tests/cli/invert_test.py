@@ -1,6 +1,7 @@
 """capture and invert: inputs that belong together, files that lie, results that stay."""
 
 import array
+import functools
 import json
 import os
 import resource
@@ -47,17 +48,19 @@ def grey(width, height, draw):
 
 
 class Pair(Case):
-    """One lenet, trained for one epoch, with updates and truths of it."""
+    """One lenet, trained for one epoch, with updates and truths of it: made once, for the tests of every class."""
 
     QUIET = ["--threads", "1", "--quiet"]
 
     @classmethod
     def setUpClass(cls):
-        cls.shared = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.shared.cleanup)
+        if hasattr(Pair, "shared"):
+            return
+        Pair.shared = tempfile.TemporaryDirectory()
+        unittest.addModuleCleanup(Pair.shared.cleanup)
+        Pair.model = cls.at("r", "model.safetensors")
+        Pair.fresh = cls.at("r", "checkpoints", "step-000000.safetensors")
         run("train", *TINY, "--net", "lenet", "--epochs", "1", "--test-images", "20", "--out", cls.at("r"), check=True)
-        cls.model = cls.at("r", "model.safetensors")
-        cls.fresh = cls.at("r", "checkpoints", "step-000000.safetensors")
         for name, more in {"3": [], "5": [], "3,5": ["--share-labels"]}.items():
             run("capture", cls.model, "--data", "patterns", "--images", name, *more, "--out", cls.at(f"u{name}"),
                 "--truth", cls.at(f"t{name}"), *cls.QUIET, check=True)
@@ -341,12 +344,15 @@ class Capture(Pair):
 
     def measured(self, *arguments):
         """What a refusal says; it takes about no more time and memory than starting the program."""
-        idle = self.usage("--version")
         code, errors, seconds, kilobytes = self.usage(*arguments)
         self.assertEqual(code, 3, errors)
-        self.assertLess(seconds, idle[2] + 1)
-        self.assertLess(kilobytes, idle[3] + 100_000)
+        self.assertLess(seconds, self.idle[2] + 1)
+        self.assertLess(kilobytes, self.idle[3] + 100_000)
         return errors
+
+    @functools.cached_property
+    def idle(self):
+        return self.usage("--version")
 
     @staticmethod
     def usage(*arguments):
