@@ -1,0 +1,1 @@
+// Nothing: this source belongs to the target whose precompiled header (precompiled.h) the tests share.
