@@ -21,12 +21,14 @@ SMALL = ["train", "--data", "patterns", "--net", "lenet", "--train-images", "32"
 
 
 class Shared(Case):
-    """A network, an update and a small study, made once."""
+    """A network and an update, made once, for the tests of every class."""
 
     @classmethod
     def setUpClass(cls):
-        cls.shared = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.shared.cleanup)
+        if hasattr(Shared, "shared"):
+            return
+        Shared.shared = tempfile.TemporaryDirectory()
+        unittest.addModuleCleanup(Shared.shared.cleanup)
         run(*SMALL, "--out", cls.made("r"), check=True)
         run("capture", cls.model(), "--data", "patterns", "--images", "3", "--out", cls.made("u"),
             "--truth", cls.made("t"), check=True)
@@ -105,6 +107,7 @@ class ClosedStreams(Shared):
 
         def study(out, closed):
             done = subprocess.run([PROGRAM, "study", "stages", "--scale", "smoke", "--threads", "1",
+                                   "--set", "model.net='lenet'", "--set", "model.train_images=64",
                                    "--out", self.path(out), "--trained", self.path("trained")],
                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                   preexec_fn=lambda: close(closed))
