@@ -1,6 +1,5 @@
 #include "pellucid/inversion/disaggregate.h"
 
-#include "pellucid/core/error.h"
 #include "pellucid/inversion/candidate.h"
 #include "pellucid/inversion/labels.h"
 #include "pellucid/inversion/optimise.h"
@@ -12,6 +11,8 @@ namespace pellucid::inversion {
 namespace {
 
 using nets::Architecture;
+
+constexpr double kNegative = 0.5;  // of the largest derivative by a logit: the label's is below minus this
 
 // The first linear layer whose output a ReLU takes.
 std::optional<std::size_t> linear_before_relu(const Architecture& architecture) {
@@ -74,24 +75,27 @@ Tensor logits_behind(const nets::Network& network, std::size_t layer, const Tens
   return nets::evaluate(after(network.architecture, layer), state, z.view({z.size(0), z.size(1), 1, 1})).logits;
 }
 
-// The same of the images that were not isolated, (left, classes): what the last bias's gradient leaves over, as if they
-// had the same probabilities.
-Tensor residuals_left(const sharing::Observation& observation, const Tensor& known, std::int64_t left) {
-  Tensor rest = residual_at_logits(observation).to(torch::kFloat64) - known.sum(0);
+// The same of images that were not isolated: what these leave over of the last bias's gradient, as if the images had
+// the same probabilities.
+AtLogits left(const sharing::Observation& observation, const Tensor& others, std::int64_t images) {
+  Tensor rest = residual_at_logits(observation).to(torch::kFloat64) - others;
   const double each = 1 / static_cast<double>(observation.update.protocol.batch_size);
-  Tensor labels = torch::zeros({left, rest.size(0)}, torch::kFloat64);
-  for (std::int64_t i = 0; i < left; ++i) {
-    const auto label = rest.argmin();
-    labels[i][label] = each;
-    rest[label] += each;
+  Tensor labels = torch::zeros({images}, torch::kInt64);
+  for (std::int64_t i = 0; i < images; ++i) {
+    labels[i] = rest.argmin();
+    rest[labels[i]] += each;
   }
-  return rest / static_cast<double>(left) - labels;
+  const Tensor mean = rest / static_cast<double>(std::max<std::int64_t>(images, 1));
+  return {.residuals = mean - each * torch::one_hot(labels, rest.size(0)), .labels = labels};
 }
 
 }  // namespace
 
-Tensor residuals_at_logits(const nets::Network& network, std::size_t layer, const Tensor& inputs,
-                           const Tensor& residuals) {
+AtLogits at_logits(const nets::Network& network, std::size_t layer, const Tensor& inputs, const Tensor& residuals) {
+  if (inputs.size(0) == 0) {
+    return {.residuals = torch::zeros({0, network.architecture.spec.classes}, torch::kFloat64),
+            .labels = torch::zeros({0}, torch::kInt64)};
+  }
   const Tensor z = outputs_of(network, layer, inputs).detach().requires_grad_(true);
   const Tensor logits = logits_behind(network, layer, z);
   std::vector<Tensor> rows;
@@ -99,7 +103,10 @@ Tensor residuals_at_logits(const nets::Network& network, std::size_t layer, cons
     rows.push_back(torch::autograd::grad({logits.select(1, c).sum()}, {z}, {}, /*retain_graph=*/true)[0]);
   const Tensor known = residuals != 0;                             // (n, out)
   const Tensor maps = torch::stack(rows, 2) * known.unsqueeze(2);  // (n, out, classes)
-  return torch::matmul(torch::linalg_pinv(maps), residuals.unsqueeze(2)).squeeze(2);
+  const Tensor found = torch::matmul(torch::linalg_pinv(maps), residuals.unsqueeze(2)).squeeze(2);
+  const auto [least, label] = found.min(1);
+  const Tensor rounded = -least < kNegative * found.amax(1);
+  return {.residuals = found, .labels = torch::where(rounded, logits.argmax(1), label)};
 }
 
 std::optional<std::string> disaggregate_lacks(const sharing::Observation& observation, const Attack& /*attack*/) {
@@ -137,15 +144,9 @@ std::vector<Trial> disaggregate(const sharing::Observation& observation, const A
                                   .least = least_input(network.architecture, layer)},
                                  {.seed = attack.seed});
   const std::int64_t known = found.inputs.size(0);
-  if (known == 0) {
-    throw core::Error(core::ErrorKind::kModel,
-                      "disaggregate: none of {} images could be isolated, of which {} stand above the rounding of the "
-                      "update",
-                      batch, found.visible);
-  }
-  const Tensor own = residuals_at_logits(network, layer, found.inputs, found.residuals);
-  const Tensor residuals = torch::cat({own, residuals_left(observation, own, batch - known)});
-  const Tensor classes = residuals.argmin(1);
+  const AtLogits own = at_logits(network, layer, found.inputs, found.residuals);
+  const AtLogits rest = left(observation, own.residuals.sum(0), batch - known);
+  const Tensor residuals = torch::cat({own.residuals, rest.residuals}), classes = torch::cat({own.labels, rest.labels});
   const std::vector<std::int64_t> labels(classes.data_ptr<std::int64_t>(), classes.data_ptr<std::int64_t>() + batch);
 
   std::vector<Trial> trials;

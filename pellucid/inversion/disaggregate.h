@@ -23,17 +23,23 @@ namespace pellucid::inversion {
 ///
 /// The first images are the isolated ones. The others come from the descent alone (grey where there is none), with the
 /// derivatives by the logits, and so the labels, that the last bias's gradient leaves over, as if they had the same p.
+/// So do all where none can be isolated.
 /// @pre `disaggregate_lacks` names nothing.
-/// @throws Error(kModel) if no image can be isolated, with how many stand above the noise.
 /// @throws Error(kStopped) if a stop was asked for.
 [[nodiscard]] std::vector<Trial> disaggregate(const sharing::Observation& observation, const Attack& attack,
                                               std::int64_t first, std::int64_t count, const torch::Device& device);
 
-/// The derivatives of the loss by the logits that become these derivatives by the layer's output, by least squares over
-/// those that are not 0: what the client's arithmetic made of p - onehot. The least of an image is its label's.
+/// What the loss's derivatives by the logits were, which an update says of no single image of a batch.
+struct AtLogits {
+  Tensor residuals;  ///< (n, classes) float64: p - onehot over the batch, as the client's arithmetic rounded it
+  Tensor labels;     ///< (n) int64
+};
+
+/// Those that become these derivatives by a layer's output, by least squares over what is not 0. The label is the class
+/// of the negative one, or the predicted class where rounding left none (p = 1).
 /// @param layer whose output is the derivatives'. Nothing stands beside it: each later layer takes from later ones.
-/// @param inputs (n, in), residuals (n, out) float64. @return (n, classes) float64.
-[[nodiscard]] Tensor residuals_at_logits(const nets::Network& network, std::size_t layer, const Tensor& inputs,
-                                         const Tensor& residuals);
+/// @param inputs (n, in), residuals (n, out) float64.
+[[nodiscard]] AtLogits at_logits(const nets::Network& network, std::size_t layer, const Tensor& inputs,
+                                 const Tensor& residuals);
 
 }  // namespace pellucid::inversion
