@@ -37,8 +37,11 @@ struct Capture {
                       "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
           core::field("images", images, "the client's batch: numbers of test images, the first is 0", 0, INT64_MAX),
           nets::mode_field("mode", protocol.mode, "how the client evaluates the network"),
-          sharing::mechanisms_field("mechanisms", protocol.mechanisms,
-                                    "what the client does to its update, in order: clip (norm), gaussian (deviation)"),
+          sharing::arithmetic_field("arithmetic", protocol.arithmetic, "what the client computes and shares in"),
+          sharing::mechanisms_field(
+              "mechanisms", protocol.mechanisms,
+              "what the client does to its update, in order: clip (norm), gaussian (deviation), float16, bfloat16, "
+              "secagg (range)"),
           core::field("share_labels", share_labels, "the client shares the labels too"),
           core::field("seed", seed, "seed of the client's dropout, in training mode, and of its mechanisms"),
           core::field("out", out, "the update: all that an attacker is given"),

@@ -86,9 +86,10 @@ std::vector<Item> all_items() {
   for (const auto& mechanism : sharing::mechanisms()) {
     items.push_back(
         {"mechanisms", mechanism.name, mechanism.summary,
-         fmt::format("Source: {}.\nWhat a client does to its update before it shares it: --mechanisms \"{} X\" "
-                     "of `capture`, client.mechanisms of a study, with X, the {}.\n",
-                     mechanism.source, mechanism.name, mechanism.value)});
+         fmt::format("Source: {}.\nWhat a client does to its update before it shares it: --mechanisms \"{}{}\" "
+                     "of `capture`, client.mechanisms of a study{}.\n",
+                     mechanism.source, mechanism.name, mechanism.value.empty() ? "" : " X",
+                     mechanism.value.empty() ? "" : ", with X, the " + mechanism.value)});
   }
   for (const auto& m : gradients::metrics()) items.push_back({"metrics", m.key, m.summary, m.source + "\n"});
   items.push_back({"terms", "ig-residual",

@@ -179,6 +179,7 @@ std::string attack_name(const grid::Study& study, const Settings& settings) {
     name += attack.precision == inversion::Precision::kFloat64 ? ", float64" : ", mixed";
   if (settings.protocol.mode == nets::Mode::kTraining && differs("client", "mode")) name += ", training mode";
   if (differs("client", "batch_size")) name += fmt::format(", batch of {}", settings.protocol.batch_size);
+  if (differs("client", "arithmetic")) name += ", client in " + sharing::to_string(settings.protocol.arithmetic);
   if (differs("client", "mechanisms") && !settings.protocol.mechanisms.empty())
     name += ", " + sharing::to_string(settings.protocol.mechanisms);
   if (differs("model", "net")) name += ", " + settings.net;

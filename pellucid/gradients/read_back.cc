@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 namespace pellucid::gradients {
 namespace {
@@ -26,6 +27,16 @@ record::Status status_of(inversion::Status status) {
 // Of the reconstructions of a batch, the one that is compared with the first original.
 std::size_t of_first(const std::vector<Score>& scores) {
   return static_cast<std::size_t>(std::ranges::find(scores, 0, &Score::original) - scores.begin());
+}
+
+// How many of these labels are the truth's, in any order.
+double in_common(const std::vector<std::int64_t>& labels, const Tensor& truth) {
+  double common = 0;
+  for (const auto label : std::set(labels.begin(), labels.end())) {
+    const auto right = (truth == label).sum().item<std::int64_t>();
+    common += static_cast<double>(std::min<std::int64_t>(right, std::ranges::count(labels, label)));
+  }
+  return common;
 }
 
 }  // namespace
@@ -63,6 +74,15 @@ ReadBack read_back(const sharing::Observation& observation, const Truth& truth, 
   for (const auto& [key, value] : scores[first].values) put(key, value);
   back.image = chosen.images[static_cast<std::int64_t>(first)];
   if (!chosen.isolated.empty()) reading.more["isolated"] = static_cast<bool>(chosen.isolated[first]);
+  if (scores.size() > 1) {
+    const double percent = 100 / static_cast<double>(scores.size());
+    const auto above = std::ranges::count_if(scores, [](const Score& s) { return s.values.at("psnr") > 20; });
+    put("above_20", percent * static_cast<double>(above));
+    if (!chosen.isolated.empty())
+      put("isolated", percent * static_cast<double>(std::ranges::count(chosen.isolated, true)));
+    const auto labels = chosen.labels.empty() ? inversion::infer_labels(observation, attack.labels) : chosen.labels;
+    put("labels_right", percent * in_common(labels, truth.labels));
+  }
   for (std::size_t i = 0; i < scores.size() && scores.size() > 1; ++i) {
     Json each = to_json(scores[i]);
     each["original"] = scores[i].original;

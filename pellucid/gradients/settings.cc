@@ -114,6 +114,7 @@ std::vector<std::pair<std::string, core::Fields>> tables(Settings& s) {
         core::field("batch_size", s.protocol.batch_size, "images in the client's batch, whose first is reconstructed",
                     1, 4096),
         core::field("share_labels", s.share_labels, "the client shares the labels too"),
+        sharing::arithmetic_field("arithmetic", s.protocol.arithmetic, "what the client computes and shares in"),
         sharing::mechanisms_field("mechanisms", s.protocol.mechanisms, "what the client does to its update, in order"),
         core::field("logit_scale", s.logit_scale, "the last layer times this", 1e-6, 1e6)}},
       {"attack", attack}};
@@ -163,6 +164,7 @@ Json client_of(const Settings& s) {
   return {{"mode", nets::to_string(s.protocol.mode)},
           {"batch_size", s.protocol.batch_size},
           {"share_labels", s.share_labels},
+          {"arithmetic", sharing::to_string(s.protocol.arithmetic)},
           {"mechanisms", sharing::to_string(s.protocol.mechanisms)}};
 }
 

@@ -17,7 +17,8 @@ constexpr const char* kSchema = "pellucid.update/2";
 constexpr const char* kEarlierSchema = "pellucid.update/1";
 
 // Checks that the file's tensors are exactly the network's parameters.
-void check_gradient(const nets::SafeTensorsFile& file, const nets::Architecture& architecture) {
+void check_gradient(const nets::SafeTensorsFile& file, const nets::Architecture& architecture, Arithmetic arithmetic) {
+  const auto expected = arithmetic == Arithmetic::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   std::size_t parameters = 0;
   for (const auto& entry : nets::entries(architecture)) {
     if (entry.kind != nets::Entry::Kind::kParameter) continue;
@@ -26,9 +27,10 @@ void check_gradient(const nets::SafeTensorsFile& file, const nets::Architecture&
     if (found == file.tensors().end())
       throw Error(ErrorKind::kModel, "{}: the gradient of \"{}\" is missing", file.name(), entry.name);
     const auto& [type, shape, begin, end] = found->second;
-    if (shape != entry.shape || type != torch::kFloat32) {
-      throw Error(ErrorKind::kModel, "{}: the gradient of \"{}\": got {} [{}], expected Float [{}]", file.name(),
-                  entry.name, torch::toString(type), fmt::join(shape, ", "), fmt::join(entry.shape, ", "));
+    if (shape != entry.shape || type != expected) {
+      throw Error(ErrorKind::kModel, "{}: the gradient of \"{}\": got {} [{}], expected {} [{}]", file.name(),
+                  entry.name, torch::toString(type), fmt::join(shape, ", "), torch::toString(expected),
+                  fmt::join(entry.shape, ", "));
     }
   }
   if (file.tensors().size() != parameters) {
@@ -58,6 +60,11 @@ Observation parse_given(const Json& given, const nets::Network& network) {
   const auto mode = nets::mode_field("mode", protocol.mode, "");
   if (!get("mode").is_string() || !mode.set_text(get("mode").get<std::string>()))
     throw fail("mode", get("mode"), mode.expected);
+  if (given.contains("arithmetic")) {
+    const auto arithmetic = arithmetic_field("arithmetic", protocol.arithmetic, "");
+    if (!given.at("arithmetic").is_string() || !arithmetic.set_text(given.at("arithmetic").get<std::string>()))
+      throw fail("arithmetic", given.at("arithmetic"), arithmetic.expected);
+  }
   if (given.contains("mechanisms")) {
     const Json& text = given.at("mechanisms");
     if (!text.is_string()) throw fail("mechanisms", text, "a text such as \"clip 1\"");
@@ -120,6 +127,7 @@ void save_observation(const Observation& observation, const std::filesystem::pat
                 {"model", observation.update.model},
                 {"labels", labels.empty() ? Json() : Json(labels)},
                 {"classes", classes.empty() ? Json() : Json(classes)}};
+  if (protocol.arithmetic != Arithmetic::kFloat32) given["arithmetic"] = to_string(protocol.arithmetic);
   if (!protocol.mechanisms.empty()) given["mechanisms"] = to_string(protocol.mechanisms);
   nets::save_safetensors({.tensors = observation.update.gradient,
                           .metadata = {{"schema", kSchema},
@@ -153,7 +161,7 @@ Observation load_observation(const nets::SafeTensorsFile& file, const nets::Netw
     throw Error(ErrorKind::kModel, "{}: computed with the network {}, not with the one given, {:.12}", name,
                 core::printable(update.model.substr(0, 12)), fingerprint);
   }
-  check_gradient(file, network.architecture);
+  check_gradient(file, network.architecture, update.protocol.arithmetic);
   for (const auto& [parameter, unused] : file.tensors()) update.gradient[parameter] = file.read(parameter);
   file.verify();
   for (const auto& [parameter, tensor] : update.gradient) {

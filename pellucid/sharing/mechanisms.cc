@@ -28,6 +28,22 @@ void gaussian(nets::TensorMap& update, double deviation, std::uint64_t seed) {
     tensor = tensor + deviation * core::normal(core::Stream(seed, "gaussian mechanism " + name), tensor.sizes());
 }
 
+template <torch::ScalarType type>
+void cast(nets::TensorMap& update, double /*unused*/, std::uint64_t /*seed*/) {
+  for (auto& [unused, tensor] : update) tensor = tensor.to(type).to(tensor.scalar_type());
+}
+
+// The levels are 0 to 2^22, the least of them -range, and what is between two is rounded up with the probability that
+// keeps the mean.
+void secagg(nets::TensorMap& update, double range, std::uint64_t seed) {
+  constexpr double kLevels = 1 << 22;
+  for (auto& [name, tensor] : update) {
+    const Tensor level = (tensor.to(torch::kFloat64).clamp(-range, range) + range) * (kLevels / (2 * range));
+    const Tensor drawn = core::uniform(core::Stream(seed, "secagg mechanism " + name), tensor.sizes());
+    tensor = ((level + drawn.to(torch::kFloat64)).floor() * (2 * range / kLevels) - range).to(tensor.scalar_type());
+  }
+}
+
 }  // namespace
 
 const std::vector<Mechanism>& mechanisms() {
@@ -37,13 +53,19 @@ const std::vector<Mechanism>& mechanisms() {
       // Floating-point noise: it measures the attack, and is not itself private (Mironov 2012).
       {"gaussian", "adds normal noise to every value", "Abadi et al. 2016, arXiv:1607.00133, algorithm 1",
        "standard deviation", gaussian},
+      {"float16", "rounds every value to half precision", "IEEE 754-2008; what many transports send", "",
+       cast<torch::kFloat16>},
+      {"bfloat16", "rounds every value to a brain float", "What mixed-precision training sends", "",
+       cast<torch::kBFloat16>},
+      {"secagg", "clips every value and rounds it at random to one of 2^22 levels, as SecAgg+ sends it",
+       "Flower's SecAgg+, whose default range is 8; Bell et al. 2020, ePrint 2020/704", "range to both sides", secagg},
   };
   return rows;
 }
 
 std::string to_string(const std::vector<MechanismUse>& uses) {
   std::vector<std::string> each;
-  for (const auto& use : uses) each.push_back(fmt::format("{} {}", use.name, use.value));
+  for (const auto& use : uses) each.push_back(use.value == 0 ? use.name : fmt::format("{} {}", use.name, use.value));
   return fmt::format("{}", fmt::join(each, ", "));
 }
 
@@ -62,6 +84,12 @@ std::vector<MechanismUse> parse_mechanisms(const std::string& text) {
                   core::suggestion(name, known));
     }
     MechanismUse use{.name = name};
+    if (row->value.empty()) {
+      if (!number.empty())
+        throw Error(ErrorKind::kUsage, "mechanisms: got {}, expected {} alone", core::quoted(part), name);
+      uses.push_back(use);
+      continue;
+    }
     auto value = core::field("value", use.value, "", 0);
     if (number.empty() || !more.empty() || !value.set_text(number) || !std::isfinite(use.value) || use.value <= 0) {
       throw Error(ErrorKind::kUsage, "mechanisms: got {}, expected \"{} X\" with X, the {}, above 0",

@@ -12,7 +12,7 @@ namespace pellucid::sharing {
 
 struct Mechanism {
   std::string name, summary, source;
-  std::string value;  ///< what the number is that it takes; it is positive
+  std::string value;  ///< what the number is that it takes; it is positive. Empty: it takes none
   /// Changes the update in place. @param seed of what it draws; each tensor has a stream of its own, by its name.
   void (*apply)(nets::TensorMap& update, double value, std::uint64_t seed);
 };
@@ -28,11 +28,12 @@ struct MechanismUse {
   bool operator==(const MechanismUse&) const = default;
 };
 
-/// "clip 1, gaussian 0.01", in the order in which they are applied; "" where there is none.
+/// "clip 1, bfloat16", in the order in which they are applied; "" where there is none.
 [[nodiscard]] std::string to_string(const std::vector<MechanismUse>& uses);
 
 /// What `to_string` writes.
-/// @throws Error(kUsage) if a name is unknown, naming the nearest, or its number is missing or not positive.
+/// @throws Error(kUsage) if a name is unknown, naming the nearest, its number is missing or not positive, or it takes
+/// none.
 [[nodiscard]] std::vector<MechanismUse> parse_mechanisms(const std::string& text);
 
 /// The field of an options struct that holds them.

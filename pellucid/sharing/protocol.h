@@ -9,10 +9,20 @@
 
 namespace pellucid::sharing {
 
+/// What a client computes and shares in.
+enum class Arithmetic { kFloat32, kFloat64 };
+
+/// "float32" or "float64".
+[[nodiscard]] std::string to_string(Arithmetic arithmetic);
+
+/// The field of an options struct that holds one.
+[[nodiscard]] core::Field arithmetic_field(std::string name, Arithmetic& value, std::string help);
+
 /// How an update comes about, as server and client agreed: the gradient of a mean loss over one batch.
 struct Protocol {
   std::int64_t batch_size = 1;                ///< images behind the update
   nets::Mode mode = nets::Mode::kEvaluation;  ///< how the client evaluates the network
+  Arithmetic arithmetic = Arithmetic::kFloat32;
   std::vector<MechanismUse> mechanisms = {};  ///< applied to what `simulate` gives, in order
 };
 

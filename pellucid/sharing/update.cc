@@ -28,12 +28,16 @@ Update compute_update(const nets::Network& network, const Tensor& images, const 
                       std::optional<core::Stream> dropout, std::uint64_t noise) {
   require_memory(network.architecture, images.size(0));
   protocol.batch_size = images.size(0);
-  const nets::Leaves leaves = nets::with_gradients(network);
+  const auto type = protocol.arithmetic == Arithmetic::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  nets::Network exact = network;
+  if (type != torch::kFloat32) exact.state = nets::converted(network.state, type);
+  const nets::Leaves leaves = nets::with_gradients(exact);
   const auto device = nets::device_of(network);
   const auto loss = [labels = labels.to(device)](const Tensor& logits) {
     return at::cross_entropy_loss(logits, labels);
   };
-  const auto gradients = simulate(protocol, network.architecture, leaves, images.to(device), loss, dropout, false);
+  const auto gradients =
+      simulate(protocol, network.architecture, leaves, images.to(device, type), loss, dropout, false);
   const auto names = nets::parameter_names(network.architecture);
   Update update{.gradient = {}, .protocol = std::move(protocol), .model = nets::fingerprint(network)};
   for (std::size_t i = 0; i < names.size(); ++i) update.gradient[names[i]] = gradients[i].detach().to(torch::kCPU);
@@ -56,10 +60,11 @@ std::string describe(const Observation& observation) {
   const auto mechanisms =
       protocol.mechanisms.empty() ? "" : fmt::format(", changed by {}", to_string(protocol.mechanisms));
   return fmt::format(
-      "the attacker is given the network ({}), the float32 gradient of the mean cross-entropy over {} image{}, "
+      "the attacker is given the network ({}), the {} gradient of the mean cross-entropy over {} image{}, "
       "computed in {} mode{}, and {}",
-      observation.network.architecture.spec.net, protocol.batch_size, protocol.batch_size == 1 ? "" : "s",
-      nets::to_string(protocol.mode), mechanisms, observation.labels.empty() ? "no labels" : "the labels");
+      observation.network.architecture.spec.net, to_string(protocol.arithmetic), protocol.batch_size,
+      protocol.batch_size == 1 ? "" : "s", nets::to_string(protocol.mode), mechanisms,
+      observation.labels.empty() ? "no labels" : "the labels");
 }
 
 }  // namespace pellucid::sharing

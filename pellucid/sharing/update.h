@@ -13,13 +13,14 @@ namespace pellucid::sharing {
 
 /// The update of one client: what its protocol makes of its batch, with the mean cross-entropy as the loss.
 struct Update {
-  nets::TensorMap gradient;  ///< by parameter name, float32, each of its parameter's shape
+  nets::TensorMap gradient;  ///< by parameter name, in the client's arithmetic, each of its parameter's shape
   Protocol protocol;         ///< how it came about
   std::string model;         ///< fingerprint of the network that it was computed with
 };
 
-/// Computes the update as a client's framework does: float32, the framework's cross-entropy, rounding and all, because
-/// that is what leaks. (Past a logit margin of about 16.6 = ln 2^24, p(true) rounds to 1 there.)
+/// Computes the update as a client's framework does, in the protocol's arithmetic: the framework's cross-entropy,
+/// rounding and all, because that is what leaks. (Past a logit margin of about 16.6 = ln 2^24, p(true) rounds to 1
+/// there.)
 ///
 /// @param network computes where its tensors lie; what is shared lies on the cpu.
 /// @param images (B, C, H, W) in [0, 1].   @param labels (B) int64.

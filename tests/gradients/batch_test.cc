@@ -67,6 +67,24 @@ TEST(ReadBack, OfABatchByAnAttackOnOneImageSaysWhyNot) {
   EXPECT_FALSE(read.score("psnr"));
 }
 
+TEST(ReadBack, OfABatchCountsItsImagesAndLabels) {
+  const Truth batch{.images = tiny::images(3), .labels = torch::tensor({2, 0, 2})};
+  auto attack = inversion::preset("ig").attack;
+  attack.iterations = 1;
+  const auto read = read_back(tiny::balanced_lenet(), batch, 0, attack).reading;
+  EXPECT_EQ(read.score("labels_right"), 100);
+  EXPECT_EQ(read.score("above_20"), 0);
+  EXPECT_FALSE(read.score("isolated")) << "this attack takes no batch apart";
+  attack.labels = "shared";
+  auto other = batch;
+  other.labels = torch::tensor({1, 0, 1});
+  const auto observation =
+      sharing::Observation{.network = tiny::balanced_lenet(),
+                           .update = sharing::compute_update(tiny::balanced_lenet(), batch.images, batch.labels, {}),
+                           .labels = {0, 2, 2}};
+  EXPECT_NEAR(*read_back(observation, other, attack).reading.score("labels_right"), 100.0 / 3, 1e-9);
+}
+
 TEST(ReadBack, DependsOnWhatTheClientDidToItsUpdate) {
   const Truth one{.images = tiny::images(1), .labels = torch::tensor({1})};
   inversion::Attack attack;

@@ -17,8 +17,9 @@ TEST(Mechanisms, AreReadAndWrittenAsText) {
   EXPECT_EQ(parse_mechanisms(" clip  1 ,gaussian 0.25 "), both);
   EXPECT_TRUE(parse_mechanisms("").empty());
   for (const auto& row : mechanisms()) {
-    EXPECT_FALSE(row.summary.empty() || row.source.empty() || row.value.empty()) << row.name;
-    EXPECT_EQ(parse_mechanisms(row.name + " 2"), (std::vector<MechanismUse>{{row.name, 2}}));
+    EXPECT_FALSE(row.summary.empty() || row.source.empty()) << row.name;
+    const MechanismUse use{row.name, row.value.empty() ? 0.0 : 2.0};
+    EXPECT_EQ(parse_mechanisms(to_string({use})), std::vector{use});
   }
 }
 
@@ -26,7 +27,8 @@ TEST(Mechanisms, RefuseWhatTheyDoNotKnow) {
   const auto refused = [](const char* text, const char* why) {
     core::expect_error([&] { (void)parse_mechanisms(text); }, core::ErrorKind::kUsage, why);
   };
-  refused("clop 1", "got \"clop\", expected clip or gaussian (did you mean clip?)");
+  refused("clop 1", "(did you mean clip?)");
+  refused("float16 2", "got \"float16 2\", expected float16 alone");
   refused("clip", "expected \"clip X\" with X, the norm, above 0");
   refused("clip 0", "above 0");
   refused("gaussian -1", "standard deviation, above 0");
@@ -52,6 +54,24 @@ TEST(Mechanisms, AddNoiseOfTheDeviationThatDependsOnTheSeed) {
   EXPECT_NEAR(noisy.at("a").std().item<double>(), 0.5, 0.01);  // 40,000 values: 0.0018 is one deviation
   EXPECT_TRUE(tiny::same_bits(noisy, again));
   EXPECT_FALSE(tiny::same_bits(noisy, other));
+}
+
+TEST(Mechanisms, RoundAsTheTypeDoes) {
+  nets::TensorMap half = {{"a", torch::tensor({1 + 1.0f / 1024, 1 + 1.0f / 4096})}}, brain = half;
+  apply({{"float16"}}, half, 0);
+  EXPECT_TRUE(torch::equal(half.at("a"), torch::tensor({1 + 1.0f / 1024, 1.0f})));
+  apply({{"bfloat16"}}, brain, 0);
+  EXPECT_TRUE(torch::equal(brain.at("a"), torch::ones({2})));
+}
+
+TEST(Mechanisms, RoundToTheLevelsOfSecureAggregationWithoutBias) {
+  constexpr double kStep = 16.0 / (1 << 22);
+  nets::TensorMap sent = {{"a", torch::full({100000}, 0.3 * kStep)}, {"b", torch::tensor({9.0f, -9.0f})}};
+  apply({{"secagg", 8}}, sent, 1);
+  const Tensor steps = sent.at("a").to(torch::kFloat64) / kStep;
+  EXPECT_TRUE(torch::equal(std::get<0>(at::_unique(steps)), torch::tensor({0.0, 1.0}, torch::kFloat64)));
+  EXPECT_NEAR(steps.mean().item<double>(), 0.3, 0.006);  // four deviations of 100,000 draws
+  EXPECT_TRUE(torch::equal(sent.at("b"), torch::tensor({8.0f, -8.0f})));
 }
 
 TEST(Mechanisms, AreAppliedInOrderByTheClient) {

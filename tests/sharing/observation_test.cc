@@ -166,13 +166,29 @@ TEST_F(ObservationFile, KeepsLabelsBackThatWereNotShared) {
 
 TEST_F(ObservationFile, SaysWhatTheClientDidToTheUpdate) {
   auto changed = observation();
-  changed.update.protocol.mechanisms = {{"clip", 1}, {"gaussian", 0.01}};
+  changed.update.protocol.mechanisms = {{"clip", 1}, {"gaussian", 0.01}, {"float16"}};
   save_observation(changed, path);
   EXPECT_EQ(load_observation(path, network).update.protocol.mechanisms, changed.update.protocol.mechanisms);
   EXPECT_THAT(describe(changed),
-              testing::HasSubstr("in training mode, changed by clip 1, gaussian 0.01, and the labels"));
-  expect_refusal_of("mechanisms: got \"clop\", expected clip or gaussian", "mechanisms", "clop 1");
+              testing::HasSubstr("in training mode, changed by clip 1, gaussian 0.01, float16, and the labels"));
+  expect_refusal_of("mechanisms: got \"clop\", expected clip, gaussian", "mechanisms", "clop 1");
   expect_refusal_of("mechanisms: got 1, expected a text", "mechanisms", 1);
+}
+
+TEST_F(ObservationFile, IsInTheClientsArithmetic) {
+  auto exact = observation();
+  exact.update = compute_update(network, images, labels, {.arithmetic = Arithmetic::kFloat64});
+  const double apart = (exact.update.gradient.begin()->second - observation().update.gradient.begin()->second)
+                           .abs()
+                           .max()
+                           .item<double>();
+  EXPECT_GT(apart, 0);
+  save_observation(exact, path);
+  const auto read = load_observation(path, network);
+  EXPECT_EQ(read.update.protocol.arithmetic, Arithmetic::kFloat64);
+  EXPECT_TRUE(torch::equal(read.update.gradient.begin()->second, exact.update.gradient.begin()->second));
+  EXPECT_THAT(describe(read), testing::HasSubstr("the float64 gradient"));
+  expect_refusal_of("arithmetic: got \"float8\", expected", "arithmetic", "float8");
 }
 
 TEST_F(ObservationFile, IsReadInAnyFormatOfTheList) {
