@@ -199,7 +199,8 @@ TEST_F(RunStudy, RefusesAnAttackThatCannotReadABatch) {
   const auto refused = [&](std::vector<std::string> changes, const char* why) {
     core::expect_error([&] { (void)run(read(std::move(changes))); }, ErrorKind::kUsage, why);
   };
-  refused({"client.batch_size = 2"}, "client.share_labels = false, attack.preset = residual: labels: not shared");
+  refused({"client.batch_size = 2", "attack.labels = \"idlg\""},
+          "client.share_labels = false, attack.preset = residual: labels: idlg reads the label of one image");
   refused(
       {"client.batch_size = 2", "client.share_labels = true"},
       "client.batch_size = 2, client.share_labels = true, attack.preset = residual: the residual attack: got a batch "
