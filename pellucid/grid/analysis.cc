@@ -187,6 +187,8 @@ Json analyse(const System& system, const Study& study, const std::vector<Cell>& 
     contrasts = contrast_rows(system, study, by_group);
   }
   for (const auto& metric : system.metrics()) {
+    const auto has = [&](const Cell& cell) { return cell.reading.score(metric.key).has_value(); };
+    if (metric.optional && std::none_of(cells.begin(), cells.end(), has)) continue;
     if (metric.summed) metrics.push_back(record::to_json(metric));
   }
   const auto main = main_contrast(contrasts, meaningless);

@@ -21,6 +21,7 @@ struct Metric {
   bool main = false;                 ///< stands in the table of groups
   bool contrast = false;             ///< its difference stands beside the tested one in the table of contrasts
   bool summed = true;                ///< summarised for each group; else it stands only with each cell
+  bool optional = false;             ///< left out of results in which no reading has it
   bool oracle = false;               ///< chosen with the truth in hand, which no attacker has
   std::string summary = {};          ///< one line for lists
   std::string source = {};           ///< the convention, and the paper that defines it

@@ -66,7 +66,8 @@ class Numbers : public System {
   }
   [[nodiscard]] const std::vector<record::Metric>& metrics() const override {
     static const std::vector<record::Metric> all = {
-        {.key = "error", .label = "Absolute error", .digits = 3, .better = record::Better::kLower, .main = true}};
+        {.key = "error", .label = "Absolute error", .digits = 3, .better = record::Better::kLower, .main = true},
+        {.key = "never", .label = "Never scored", .main = true, .optional = true}};
     return all;
   }
   [[nodiscard]] std::vector<std::string> tables() const override { return {"number"}; }
@@ -166,6 +167,7 @@ TEST_F(NumberStudy, HasGroupsIntervalsContrastsAndControls) {
   EXPECT_THAT(result["headline"].get<std::string>(),
               testing::MatchesRegex(
                   "many minus one: Noise 0.5: -0.[0-9]+ .-0.[0-9]+, -0.[0-9]+. .40 numbers x 2 repetitions.[.]"));
+  EXPECT_EQ(result["metrics"].size(), 1u) << "an optional score that no reading has is left out";
   ASSERT_EQ(result["controls"].size(), 1u);
   EXPECT_EQ(result["controls"][0]["passed"], true);
 }
