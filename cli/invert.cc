@@ -154,7 +154,7 @@ struct Invert {
                               const core::Run& run) const {
     const auto& chosen = reconstruction.trials[reconstruction.chosen];
     const auto read = inversion::label_read(observation);
-    const auto labels = chosen.labels.empty() ? inversion::infer_labels(observation, attack.labels) : chosen.labels;
+    const auto& labels = chosen.labels;
     Json images = Json::array();
     for (std::size_t i = 0; i < labels.size(); ++i) {
       images.push_back({{"file", (fs::path(out) / fmt::format("images/{:04}.png", i)).string()},

@@ -73,21 +73,17 @@ ReadBack read_back(const sharing::Observation& observation, const Truth& truth, 
   const auto first = of_first(scores);
   for (const auto& [key, value] : scores[first].values) put(key, value);
   back.image = chosen.images[static_cast<std::int64_t>(first)];
-  if (!chosen.isolated.empty()) reading.more["isolated"] = static_cast<bool>(chosen.isolated[first]);
-  if (scores.size() > 1) {
-    const double percent = 100 / static_cast<double>(scores.size());
-    const auto above = std::ranges::count_if(scores, [](const Score& s) { return s.values.at("psnr") > 20; });
-    put("above_20", percent * static_cast<double>(above));
-    if (!chosen.isolated.empty())
-      put("isolated", percent * static_cast<double>(std::ranges::count(chosen.isolated, true)));
-    const auto labels = chosen.labels.empty() ? inversion::infer_labels(observation, attack.labels) : chosen.labels;
-    put("labels_right", percent * in_common(labels, truth.labels));
-  }
-  for (std::size_t i = 0; i < scores.size() && scores.size() > 1; ++i) {
+  if (scores.size() == 1) return back;
+  const double percent = 100 / static_cast<double>(scores.size());
+  const auto above = std::ranges::count_if(scores, [](const Score& s) { return s.values.at("psnr") > 20; });
+  put("above_20", percent * static_cast<double>(above));
+  put("labels_right", percent * in_common(chosen.labels, truth.labels));
+  if (!chosen.isolated.empty())
+    put("isolated", percent * static_cast<double>(std::ranges::count(chosen.isolated, true)));
+  for (std::size_t i = 0; i < scores.size(); ++i) {
     Json each = to_json(scores[i]);
     each["original"] = scores[i].original;
     if (!chosen.isolated.empty()) each["isolated"] = static_cast<bool>(chosen.isolated[i]);
-    if (!chosen.labels.empty()) each["label_read"] = chosen.labels[i];
     reading.more["batch"].push_back(std::move(each));
   }
   return back;

@@ -142,7 +142,7 @@ std::vector<Trial> disaggregate(const sharing::Observation& observation, const A
                                   .bias_gradient = gradient.at(name + ".bias"),
                                   .batch = batch,
                                   .least = least_input(network.architecture, layer)},
-                                 {.seed = attack.seed});
+                                 attack.seed);
   const std::int64_t known = found.inputs.size(0);
   const AtLogits own = at_logits(network, layer, found.inputs, found.residuals);
   const AtLogits rest = left(observation, own.residuals.sum(0), batch - known);
@@ -151,7 +151,7 @@ std::vector<Trial> disaggregate(const sharing::Observation& observation, const A
 
   std::vector<Trial> trials;
   const auto& spec = network.architecture.spec;
-  const std::string how = fmt::format("{} of {} images isolated", known, batch);
+  const std::string how = fmt::format("{} of {} images isolated, {} above the rounding", known, batch, found.visible);
   if (takes_pixels(network.architecture, layer)) {
     Trial trial;
     trial.images = torch::full({batch, spec.input[0], spec.input[1], spec.input[2]}, 0.5, torch::kFloat64);
@@ -160,10 +160,7 @@ std::vector<Trial> disaggregate(const sharing::Observation& observation, const A
     trial.method = "closed form, float64; " + how;
     trials.assign(static_cast<std::size_t>(count), trial);
   } else {
-    Attack descent = attack;
-    descent.features = 0;  // what is not of one image alone is given below
-    descent.functional = Functional::kLoss;
-    Problem problem = make_problem(observation, descent, labels);
+    Problem problem = whole_problem(observation, attack, labels);
     problem.functional = Functional::kResidual;
     problem.residual = residuals * problem.scale;
     const auto padded = [&](const Tensor& values, std::vector<std::int64_t> shape) {

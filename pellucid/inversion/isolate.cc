@@ -26,6 +26,7 @@ constexpr std::int64_t kSample = 400;   // rows that a linear program looks at
 constexpr std::int64_t kGuesses = 200;  // for each linear program, up to
 constexpr std::int64_t kGuessed = 20;   // dimensions: each more halves what they find
 constexpr std::int64_t kBlock = 4096;   // guesses at a time
+constexpr std::int64_t kStarts = 100;   // of a search
 constexpr int kReweighted = 25;         // times, in a search
 constexpr int kIdle = 5;                // rounds without another image, after which the search ends
 
@@ -38,7 +39,6 @@ struct Space {
   Tensor live;                     // (m): which units have a derivative in any image
   Tensor entries;                  // (n): which of the layer's inputs these are, those that are not zero throughout
   Tensor unit_scale, entry_scale;  // (m), (n)
-  double share = 0;                // the noise's largest singular value, over the gradient's
   double noise = 0;                // standard deviation of an entry
   Tensor responses;                // (m, r): their products with y are a positive multiple of W h + b
   Tensor above;                    // (n, r): theirs are one of h - least; undefined without a least
@@ -87,10 +87,10 @@ Space space_of(const LinearLayer& layer) {
 
   const auto [left, values, right] = torch::linalg_svd(kept(scaled), /*full_matrices=*/false);
   const double largest = values[0].item<double>();
-  space.share = std::max(values[layer.batch].item<double>() / largest, kArithmetic);
+  const double share = std::max(values[layer.batch].item<double>() / largest, kArithmetic);
   // Of a matrix of independent entries, the largest singular value is so many times their deviation.
-  space.noise = space.share * largest / (std::sqrt(static_cast<double>(m)) + std::sqrt(static_cast<double>(n)));
-  space.rank = (values.slice(0, 0, layer.batch) > kVisible * space.share * largest).sum().item<std::int64_t>();
+  space.noise = share * largest / (std::sqrt(static_cast<double>(m)) + std::sqrt(static_cast<double>(n)));
+  space.rank = (values.slice(0, 0, layer.batch) > kVisible * share * largest).sum().item<std::int64_t>();
   space.left = left.slice(1, 0, space.rank).contiguous();
   space.values = values.slice(0, 0, space.rank).contiguous();
   space.right = right.slice(0, 0, space.rank).t().contiguous();
@@ -146,14 +146,14 @@ Tensor drawn(const Tensor& rows, std::int64_t count, core::Stream& stream) {
 
 // Unit vectors q on which many of these rows (m, r) nearly vanish: the least sum |row q| with the sum of two rows held
 // at 1, by iteratively reweighted least squares.
-Tensor sparse(const Tensor& rows, std::int64_t starts, core::Stream& stream) {
+Tensor sparse(const Tensor& rows, core::Stream& stream) {
   const auto r = rows.size(1);
   if (r == 1) return torch::ones({1, 1}, torch::kFloat64);
   const Tensor sample = rows.size(0) > kSample ? drawn(rows, kSample, stream) : rows;
-  const Tensor held = drawn(sample, 2 * starts, stream).view({starts, 2, r}).sum(1).unsqueeze(2);
+  const Tensor held = drawn(sample, 2 * kStarts, stream).view({kStarts, 2, r}).sum(1).unsqueeze(2);
   const Tensor outer = (sample.unsqueeze(2) * sample.unsqueeze(1)).view({-1, r * r});
   const Tensor eye = torch::eye(r, torch::kFloat64);
-  Tensor vectors, weights = torch::ones({starts, sample.size(0)}, torch::kFloat64);
+  Tensor vectors, weights = torch::ones({kStarts, sample.size(0)}, torch::kFloat64);
   double epsilon = 1;
   for (int i = 0; i < kReweighted; ++i, epsilon *= 0.7) {
     core::throw_if_stopped();
@@ -168,12 +168,12 @@ Tensor sparse(const Tensor& rows, std::int64_t starts, core::Stream& stream) {
 }
 
 // Those unit vectors q, each orthogonal to r - 1 random rows, on which the most others nearly vanish.
-Tensor guessed(const Tensor& rows, std::int64_t count, core::Stream& stream) {
+Tensor guessed(const Tensor& rows, core::Stream& stream) {
   const auto r = rows.size(1);
   Tensor best = torch::empty({0, r}, torch::kFloat64), best_zeros = torch::empty({0}, torch::kInt64);
   Tensor last = torch::zeros({r, 1}, torch::kFloat64);
   last[-1] = 1;
-  for (std::int64_t done = 0; done < count * kGuesses; done += kBlock) {
+  for (std::int64_t done = 0; done < kStarts * kGuesses; done += kBlock) {
     core::throw_if_stopped();
     const auto [factors, pivots, failed] = torch::linalg_lu_factor_ex(drawn(rows, kBlock * r, stream).view({-1, r, r}));
     const Tensor vectors = unit(torch::linalg_lu_solve(factors, pivots, last.expand({kBlock, r, 1})).squeeze(2));
@@ -181,20 +181,19 @@ Tensor guessed(const Tensor& rows, std::int64_t count, core::Stream& stream) {
     const Tensor zeros = (values < 1e-3 * values.mean(1, true)).sum(1);  // of what is not finite, none is
     best = torch::cat({best, vectors});
     best_zeros = torch::cat({best_zeros, zeros});
-    const Tensor order = descending(best_zeros).slice(0, 0, count);
+    const Tensor order = descending(best_zeros).slice(0, 0, kStarts);
     best = best.index_select(0, order);
     best_zeros = best_zeros.index_select(0, order);
   }
   return best;
 }
 
-// Vectors (k, r) within a basis, each fitted to those rows that it leaves at zero, which are told apart more and more
+// Vectors (k, r) within a basis, each fitted to those rows that it leaves at zero, which are chosen more and more
 // strictly; without those that have too few.
-Tensor search(const Space& space, const Tensor& rows, const Tensor& basis, std::int64_t starts, bool guess,
-              core::Stream& stream) {
+Tensor search(const Space& space, const Tensor& rows, const Tensor& basis, bool guess, core::Stream& stream) {
   const Tensor inside = torch::mm(rows, basis);
-  Tensor start = sparse(inside, starts, stream);
-  if (guess && basis.size(1) <= kGuessed) start = torch::cat({start, guessed(inside, starts, stream)});
+  Tensor start = sparse(inside, stream);
+  if (guess && basis.size(1) <= kGuessed) start = torch::cat({start, guessed(inside, stream)});
   Tensor found = torch::mm(distinct(pick(start, start.isfinite().all(1)), 1 - 1e-6), basis.t());
   Tensor enough = torch::ones({found.size(0)}, torch::kBool);
   for (std::int64_t i = 0; i < found.size(0); ++i) {
@@ -298,7 +297,7 @@ Tensor residuals_of(const Space& space, const Pairs& known) {
   return values * kept / space.unit_scale / (scale * product).unsqueeze(1);
 }
 
-void require(const LinearLayer& layer, const Search& options) {
+void require(const LinearLayer& layer) {
   const auto shape = layer.weight.sizes();
   const bool fits = shape.size() == 2 && layer.weight_gradient.sizes() == shape &&
                     layer.bias.sizes() == at::IntArrayRef{shape[0]} &&
@@ -309,38 +308,35 @@ void require(const LinearLayer& layer, const Search& options) {
     if (!t.isfinite().all().item<bool>())
       throw core::Error(core::ErrorKind::kInternal, "linear layer: got an infinite weight or derivative");
   }
-  if (layer.batch < 1 || options.starts < 1)
-    throw core::Error(core::ErrorKind::kInternal,
-                      "linear layer: got a batch of {} and {} starts, expected at least one", layer.batch,
-                      options.starts);
+  if (layer.batch < 1)
+    throw core::Error(core::ErrorKind::kInternal, "linear layer: got a batch of {}, expected at least one",
+                      layer.batch);
 }
 
 }  // namespace
 
-Isolated isolate(const LinearLayer& layer, const Search& options) {
-  require(layer, options);
+Isolated isolate(const LinearLayer& layer, std::uint64_t seed) {
+  require(layer);
   const auto in = layer.weight.size(1), out = layer.weight.size(0);
   const Space space = space_of(layer);
   const auto r = space.rank;
   Isolated result{.inputs = torch::empty({0, in}, torch::kFloat64),
                   .residuals = torch::empty({0, out}, torch::kFloat64),
-                  .visible = r,
-                  .noise = space.share};
+                  .visible = r};
   const Tensor none = torch::empty({0, r}, torch::kFloat64);
   Pairs known{.columns = none, .inputs = none};
   Tensor candidates = none;
   int idle = 0;
   for (std::uint64_t round = 0; known.size() < r && idle < kIdle; ++round) {
-    core::Stream stream(options.seed, "isolate", round);
+    core::Stream stream(seed, "isolate", round);
     const auto before = known.size();
     if (space.above.defined()) {
       const Tensor basis = orthogonal_to(known.columns / space.values);
-      add_images(space, known,
-                 oriented(space, search(space, space.above, basis, options.starts, /*guess=*/false, stream)));
+      add_images(space, known, oriented(space, search(space, space.above, basis, /*guess=*/false, stream)));
     }
     if (!layer.least || known.size() == 0) {
       const Tensor basis = orthogonal_to(known.inputs / space.values);
-      const Tensor more = search(space, pick(space.left, space.live), basis, options.starts, /*guess=*/true, stream);
+      const Tensor more = search(space, pick(space.left, space.live), basis, /*guess=*/true, stream);
       candidates = distinct(torch::cat({candidates, more}), 1 - 1e-7);
       const Pairs found = by_columns(space, known, candidates);
       // Inputs that follow from columns are right where all columns are.
@@ -355,12 +351,9 @@ Isolated isolate(const LinearLayer& layer, const Search& options) {
   const bool complete = known.size() >= r - 1;
   if (complete) {
     known.columns = torch::cat({known.columns, orthogonal_to(known.inputs / space.values).t()});
-    for (int i = 0; i < 1; ++i) {
-      known.inputs = dual(space, known.columns);
-      const Match by_input = match(space, known.inputs);
-      const Tensor better = (by_input.agreement > kNearly).unsqueeze(1);
-      known.columns = torch::where(better, by_input.columns, known.columns);
-    }
+    const Match by_input = match(space, dual(space, known.columns));
+    const Tensor better = (by_input.agreement > kNearly).unsqueeze(1);
+    known.columns = torch::where(better, by_input.columns, known.columns);
     known.inputs = dual(space, known.columns);
   }
   const Tensor inputs = inputs_of(space, known.inputs, in), residuals = residuals_of(space, known);

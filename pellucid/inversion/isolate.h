@@ -17,17 +17,11 @@ struct LinearLayer {
   std::optional<double> least = std::nullopt;
 };
 
-struct Search {
-  std::int64_t starts = 100;  ///< in a round, of which there are as long as they isolate more images
-  std::uint64_t seed = 0;     ///< of the starts
-};
-
 /// What was taken apart. An image is isolated or not: nothing in between is given.
 struct Isolated {
   Tensor inputs;     ///< (n, in) float64: h of each isolated image, the largest residual first
   Tensor residuals;  ///< (n, out) float64: the derivative of the batch's mean loss by its z; 0 if below the noise
   std::int64_t visible = 0;  ///< images that stand above the noise of the client's arithmetic, at most B
-  double noise = 0;          ///< the scaled gradient's singular value that B images cannot have, over its largest
 };
 
 /// With D (out, B) the derivatives of the loss by z and H (B, in) the inputs, the gradient [dW | db] is D [H | 1], of
@@ -55,9 +49,9 @@ struct Isolated {
 /// the layer), where one that is off wherever it is shares its batch, or where it is below the noise. Equal inputs are
 /// one image. Nothing is isolated from a batch of as many images as the layer has units or inputs.
 ///
-/// Depends on (layer, search) alone.
-/// @throws Error(kInternal) if shapes do not fit, a number is not finite, or batch or starts is below 1.
+/// Depends on (layer, seed) alone. @param seed of where the searches begin.
+/// @throws Error(kInternal) if shapes do not fit, a number is not finite, or the batch is below 1.
 /// @throws Error(kStopped) if a stop was asked for.
-[[nodiscard]] Isolated isolate(const LinearLayer& layer, const Search& search = {});
+[[nodiscard]] Isolated isolate(const LinearLayer& layer, std::uint64_t seed = 0);
 
 }  // namespace pellucid::inversion

@@ -69,6 +69,12 @@ Problem make_problem(const sharing::Observation& observation, const Attack& atta
   return problem;
 }
 
+Problem whole_problem(const sharing::Observation& observation, Attack attack, const std::vector<std::int64_t>& labels) {
+  attack.features = 0;
+  attack.functional = Functional::kLoss;
+  return make_problem(observation, attack, labels);
+}
+
 Problem on(Problem problem, const torch::Device& device) {
   const auto move = [&](Tensor& tensor) {
     if (tensor.defined()) tensor = tensor.to(device);

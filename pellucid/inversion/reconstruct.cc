@@ -17,13 +17,10 @@ namespace {
 constexpr std::int64_t kPack = 4;         // trials in one engine, at most: each adds memory
 constexpr std::int64_t kDevicePack = 64;  // on a device, where more trials keep it busy
 
-// What is matched of the whole batch: what a solver reads of each image is its own.
-Problem whole_problem(const sharing::Observation& observation, Attack attack, const std::vector<std::int64_t>& labels) {
-  if (solver(attack).takes_apart) {
-    attack.features = 0;
-    attack.functional = Functional::kLoss;
-  }
-  return make_problem(observation, attack, labels);
+// What a reconstruction is judged by: what a solver reads of each image is its own.
+Problem judged(const sharing::Observation& observation, const Attack& attack, const std::vector<std::int64_t>& labels) {
+  return solver(attack).takes_apart ? whole_problem(observation, attack, labels)
+                                    : make_problem(observation, attack, labels);
 }
 
 // Clamps what a solver gave and evaluates it.
@@ -36,9 +33,9 @@ void judge(const sharing::Observation& observation, const Attack& attack, const 
   std::optional<DoubleBackward> reference;
   for (auto& trial : trials) {
     if (!trial.images.defined()) continue;
-    const auto its = trial.labels.empty() ? infer_labels(observation, attack.labels) : trial.labels;
-    if (!reference || its != labels)
-      reference.emplace(on(whole_problem(observation, attack, labels = its), device), Precision::kFloat64);
+    if (trial.labels.empty()) trial.labels = infer_labels(observation, attack.labels);
+    if (!reference || trial.labels != labels)
+      reference.emplace(on(judged(observation, attack, labels = trial.labels), device), Precision::kFloat64);
     trial.images = trial.images.detach().to(torch::kCPU, torch::kFloat32).clamp(0, 1).clone();
     const Tensor pixels = trial.images.to(exact);
     trial.matching_loss = reference->loss(pixels);
@@ -97,7 +94,7 @@ void check_applies(const sharing::Observation& observation, const Attack& attack
     throw core::Error(core::ErrorKind::kUsage, "{}", *reason);
   const auto any = std::vector<std::int64_t>(static_cast<std::size_t>(observation.update.protocol.batch_size), 0);
   static_cast<void>(
-      whole_problem(observation, attack, solver(attack).takes_apart ? any : infer_labels(observation, attack.labels)));
+      judged(observation, attack, solver(attack).takes_apart ? any : infer_labels(observation, attack.labels)));
 }
 
 Reconstruction reconstruct(const sharing::Observation& observation, const Attack& attack, const core::Run& run) {

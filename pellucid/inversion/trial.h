@@ -29,12 +29,11 @@ struct Trial {
   Tensor images;       ///< (B, C, H, W) float32 in [0, 1]; undefined where nothing came out
   /// Of these images, as `judge` (reconstruct.h) takes it; NaN where nothing came out.
   double matching_loss = std::numeric_limits<double>::quiet_NaN();
-  double prior = 0;  ///< what the attack's terms cost on these images
-  /// Of each image, where the solver read them off itself; else they are `infer_labels`'.
-  std::vector<std::int64_t> labels = {};
-  std::vector<bool> isolated = {};  ///< of each image, where the solver finds some and not others: which it found
-  std::string method;               ///< what computed it: "engine, float32", or double backward and why
-  Curve curve;                      ///< as the solver computed it; empty for one that does not descend
+  double prior = 0;                       ///< what the attack's terms cost on these images
+  std::vector<std::int64_t> labels = {};  ///< of each image, as the solver read them off, or else `infer_labels`
+  std::vector<bool> isolated = {};        ///< of each image, where the solver finds some and not others: which it found
+  std::string method;                     ///< what computed it: "engine, float32", or double backward and why
+  Curve curve;                            ///< as the solver computed it; empty for one that does not descend
 };
 
 }  // namespace pellucid::inversion

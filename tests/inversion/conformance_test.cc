@@ -1,4 +1,5 @@
 // Every preset on every kind of observation: it runs, or says why it does not.
+#include "pellucid/inversion/disaggregate.h"
 #include "pellucid/inversion/reconstruct.h"
 
 #include "tests/inversion/observed.h"
@@ -76,13 +77,11 @@ TEST(Conformance, EveryPresetRunsOnEveryObservationOrSaysWhyNot) {
       EXPECT_EQ(trial.images.size(0), kind.observation.update.protocol.batch_size);
       EXPECT_TRUE(torch::equal(trial.images, trial.images.clamp(0, 1)));
       attack.precision = Precision::kFloat64;
-      const auto labels = trial.labels.empty() ? infer_labels(kind.observation, attack.labels) : trial.labels;
-      if (solver(attack).takes_apart) {  // what it reads of each image is its own
-        attack.features = 0;
-        attack.functional = Functional::kLoss;
-      }
-      EXPECT_EQ(trial.matching_loss,
-                tiny::reference(kind.observation, attack, labels).loss(trial.images.to(torch::kFloat64)));
+      const bool apart = solver(attack).takes_apart;
+      EXPECT_EQ(trial.labels, apart ? trial.labels : infer_labels(kind.observation, attack.labels));
+      const auto problem = apart ? whole_problem(kind.observation, attack, trial.labels)
+                                 : make_problem(kind.observation, attack, trial.labels);
+      EXPECT_EQ(trial.matching_loss, DoubleBackward(problem, attack.precision).loss(trial.images.to(torch::kFloat64)));
       attack.precision = preset.attack.precision;
       const auto again = reconstruct(kind.observation, attack, {.threads = 2});
       const Tensor images = again.trials[again.chosen].images;
@@ -114,6 +113,32 @@ TEST(Disaggregate, FindsEveryImageOfABatchAndItsLabel) {
     EXPECT_GT(best, 100) << i;
   }
   EXPECT_LT(trial.matching_loss, 1e-10);
+}
+
+TEST(Disaggregate, DescendsWhereNothingIsIsolated) {
+  auto noisy = tiny::observed(rectified(), tiny::images(3), torch::tensor({0, 2, 0}));
+  sharing::apply({{"gaussian", 0.1}}, noisy.update.gradient, 0);
+  const auto trial = run_trial(noisy, preset("disaggregate").attack, 0);
+  EXPECT_EQ(trial.status, Status::kOk) << trial.reason;
+  EXPECT_THAT(trial.isolated, testing::AllOf(testing::SizeIs(3), testing::Each(false)));
+  EXPECT_THAT(trial.method, testing::HasSubstr("0 of 3 images isolated"));
+  EXPECT_EQ(trial.labels.size(), 3u);
+}
+
+// Where the network is so sure that p rounds to 1, the label's derivative is 0 and the others are positive.
+TEST(Disaggregate, ReadsTheLabelOfAConfidentImageToo) {
+  const auto network = rectified();
+  const auto part = [&](const char* name) { return network.state.at(name).to(torch::kFloat64); };
+  const Tensor inputs = tiny::images(2).flatten(1).to(torch::kFloat64);
+  const Tensor z = torch::addmm(part("one.bias"), inputs, part("one.weight").t());
+  const Tensor logits = torch::addmm(part("two.bias"), z.relu(), part("two.weight").t());
+  Tensor derivatives = logits.softmax(1);
+  const auto predicted = logits[1].argmax().item<std::int64_t>(), other = (logits[0].argmin()).item<std::int64_t>();
+  derivatives[0][other] -= 1;
+  derivatives[1][predicted] = 0;
+  const auto found = at_logits(network, 1, inputs, torch::mm(derivatives, part("two.weight")) * (z > 0));
+  EXPECT_TRUE(torch::allclose(found.residuals, derivatives));
+  EXPECT_TRUE(torch::equal(found.labels, torch::tensor({other, predicted})));
 }
 
 TEST(Disaggregate, SaysWhatItCannotTakeApart) {

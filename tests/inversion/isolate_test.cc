@@ -92,7 +92,7 @@ TEST(Isolate, TakesEqualInputsForOneImage) {
 
 TEST(Isolate, DependsOnLayerAndSeedAlone) {
   const auto batch = batch_of(12);
-  EXPECT_TRUE(torch::equal(isolate(batch.layer, {.seed = 3}).inputs, isolate(batch.layer, {.seed = 3}).inputs));
+  EXPECT_TRUE(torch::equal(isolate(batch.layer, 3).inputs, isolate(batch.layer, 3).inputs));
 }
 
 TEST(Isolate, RefusesWhatIsNoGradient) {
