@@ -125,7 +125,7 @@ TEST(Disaggregate, DescendsWhereNothingIsIsolated) {
   EXPECT_EQ(trial.labels.size(), 3u);
 }
 
-// Where the network is so sure that p rounds to 1, the label's derivative is 0 and the others are positive.
+// Where the network is so sure that p rounds to 1, the label's derivative is 0, and noise alone is below it.
 TEST(Disaggregate, ReadsTheLabelOfAConfidentImageToo) {
   const auto network = rectified();
   const auto part = [&](const char* name) { return network.state.at(name).to(torch::kFloat64); };
@@ -136,6 +136,7 @@ TEST(Disaggregate, ReadsTheLabelOfAConfidentImageToo) {
   const auto predicted = logits[1].argmax().item<std::int64_t>(), other = (logits[0].argmin()).item<std::int64_t>();
   derivatives[0][other] -= 1;
   derivatives[1][predicted] = 0;
+  derivatives[1][logits[1].argmin()] = -1e-6;
   const auto found = at_logits(network, 1, inputs, torch::mm(derivatives, part("two.weight")) * (z > 0));
   EXPECT_TRUE(torch::allclose(found.residuals, derivatives));
   EXPECT_TRUE(torch::equal(found.labels, torch::tensor({other, predicted})));
