@@ -206,8 +206,8 @@ std::string System::budget(const Json& json, const Json& other) const {
   const Json &a = json["attack"], &b = other["attack"];
   if (a["iterations"] != b["iterations"] || a["restarts"] != b["restarts"]) return {};
   const auto iterations = a["iterations"].get<std::int64_t>(), restarts = a["restarts"].get<std::int64_t>();
-  return restarts == 1 ? fmt::format("{} iterations", iterations)
-                       : fmt::format("{} x {} iterations", restarts, iterations);
+  const char* unit = iterations == 1 ? "iteration" : "iterations";
+  return restarts == 1 ? fmt::format("{} {}", iterations, unit) : fmt::format("{} x {} {}", restarts, iterations, unit);
 }
 
 std::vector<grid::Control> System::controls(const grid::Study& study) { return gradients::controls(study, datasets_); }

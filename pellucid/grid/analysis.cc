@@ -25,10 +25,11 @@ Json summary(const stats::Crossed& sample) {
 
 Json group_rows(const System& system, const Study& study, const Groups& cells) {
   Json rows = Json::array();
-  const auto pooled = system.pooled();
+  const auto scores = metrics(study, system);
+  const auto pooled = tests_first_metric(study, system) ? system.pooled() : std::nullopt;
   for (std::size_t g = 0; g < study.groups.size(); ++g) {
-    const auto failed =
-        std::count_if(cells[g].begin(), cells[g].end(), [&](const Cell* c) { return nothing_came_out(system, *c); });
+    const auto failed = std::count_if(cells[g].begin(), cells[g].end(),
+                                      [&](const Cell* c) { return !c->reading.score(scores.front().key); });
     Json row = {{"id", g},
                 {"label", describe(study, study.groups[g])},
                 {"levels", labels(study, study.groups[g])},
@@ -37,7 +38,7 @@ Json group_rows(const System& system, const Study& study, const Groups& cells) {
                 {"cells", cells[g].size()},
                 {"failed", failed},
                 {"metrics", Json::object()}};
-    for (const auto& metric : system.metrics()) {
+    for (const auto& metric : scores) {
       if (metric.summed) row["metrics"][metric.key] = summary(crossed(study, cells[g], metric.key));
     }
     if (pooled) {
@@ -88,9 +89,10 @@ std::string verdict(const System& system, const Study& study, const Json& c, con
   const auto name = c["label"].get<std::string>();
   if (c["difference"].is_null())
     return fmt::format("{}: no {} could be reconstructed on both sides.", name, system.words().item);
-  const auto within = system.budget(study.groups[c["group"].get<std::size_t>()].settings,
-                                    study.groups[c["reference"].get<std::size_t>()].settings);
-  return fmt::format("{}: {}{}{}{}.", name, in_brackets(system.metrics().front(), c["difference"]),
+  const auto settings = [&](const char* side) { return study.groups[c[side].get<std::size_t>()].settings; };
+  const auto within =
+      tests_first_metric(study, system) ? system.budget(settings("group"), settings("reference")) : std::string();
+  return fmt::format("{}: {}{}{}{}.", name, in_brackets(metrics(study, system).front(), c["difference"]),
                      within.empty() ? "" : fmt::format(" within {}", within),
                      c["significant"] ? "" : ", not significant", more.empty() ? "" : fmt::format(" ({})", more));
 }
@@ -115,7 +117,7 @@ std::optional<std::size_t> main_contrast(const Json& contrasts, const std::set<s
 
 // Where nothing is compared: the groups with the highest and the lowest mean.
 std::string headline_of_groups(const System& system, const Study& study, const Json& groups) {
-  const auto& tested = system.metrics().front();
+  const auto tested = metrics(study, system).front();
   const auto mean = [&](const Json& group) {
     const Json& m = group["metrics"][tested.key]["mean"];
     return m.is_null() ? std::nan("") : m["value"].get<double>();
@@ -156,7 +158,7 @@ Json summary_of(const System& system, const Study& study, const Json& contrasts,
     }
   }
   for (const auto& covariate : system.covariates()) {
-    const Json& equal = contrasts[main][covariate.key];
+    const Json equal = contrasts[main].value(covariate.key, Json());
     if (covariate.label.empty() || equal.is_null() || equal["value"].is_null()) continue;
     const auto note = equal["note"].get<std::string>();
     list.push_back(fmt::format("At equal {} the difference is {}{}.", covariate.label,
@@ -173,23 +175,19 @@ Json summary_of(const System& system, const Study& study, const Json& contrasts,
 
 Json to_json(const stats::Interval& i) { return {{"value", i.value}, {"low", i.low}, {"high", i.high}}; }
 
-bool nothing_came_out(const System& system, const Cell& cell) {
-  return !cell.reading.score(system.metrics().front().key);
-}
-
 Json analyse(const System& system, const Study& study, const std::vector<Cell>& cells,
              const std::set<std::size_t>& meaningless) {
   Groups by_group(study.groups.size());
   for (const auto& cell : cells) by_group[cell.group].push_back(&cell);
-  Json groups = Json::array(), contrasts = Json::array(), metrics = Json::array();
+  Json groups = Json::array(), contrasts = Json::array(), scores = Json::array();
   if (study.items > 0) {
     groups = group_rows(system, study, by_group);
     contrasts = contrast_rows(system, study, by_group);
   }
-  for (const auto& metric : system.metrics()) {
+  for (const auto& metric : metrics(study, system)) {
     const auto has = [&](const Cell& cell) { return cell.reading.score(metric.key).has_value(); };
     if (metric.optional && std::none_of(cells.begin(), cells.end(), has)) continue;
-    if (metric.summed) metrics.push_back(record::to_json(metric));
+    if (metric.summed) scores.push_back(record::to_json(metric));
   }
   const auto main = main_contrast(contrasts, meaningless);
   Json headline = "", summary = Json::array();
@@ -199,7 +197,7 @@ Json analyse(const System& system, const Study& study, const std::vector<Cell>& 
   } else if (study.items > 0) {
     headline = headline_of_groups(system, study, groups);
   }
-  return {{"metrics", metrics},
+  return {{"metrics", scores},
           {"groups", groups},
           {"contrasts", contrasts},
           {"main_contrast", main ? Json(*main) : Json()},

@@ -9,10 +9,6 @@ namespace pellucid::grid {
 /// {"value", "low", "high"}.
 [[nodiscard]] core::Json to_json(const stats::Interval& interval);
 
-/// True for a cell without the tested score: it failed, or the attack does not apply. One rule for every count of
-/// failures.
-[[nodiscard]] bool nothing_came_out(const System& system, const Cell& cell);
-
 /// The parts of result.json that follow from the cells: "metrics", "groups", "contrasts", "main_contrast" (the index of
 /// the one that the headline names, or null), "diagnoses", "headline" (one sentence; empty where no item is read back)
 /// and "summary" (the sentences below it).

@@ -91,16 +91,18 @@ Json contrast_row(const System& system, const Study& study, const Pair& pair, co
   const auto between = [&](const std::string& score, const std::function<double(double)>& change = {}) {
     return minus(crossed(study, group, score, change), crossed(study, reference, score, change));
   };
-  const auto& tested = system.metrics().front();
-  const auto pooled = system.pooled();
-  const auto covariates = system.covariates();
+  const auto scores = metrics(study, system);
+  const auto& tested = scores.front();
+  const bool first = tests_first_metric(study, system);
+  const auto pooled = first ? system.pooled() : std::nullopt;
+  const auto covariates = first ? system.covariates() : std::vector<Covariate>();
   Json row = {{"group", pair.group},
               {"reference", pair.reference},
               {"label", name_of_contrast(study, pair)},
               {"metric", tested.key},
               {"difference", Json()}};
   if (pooled) row[pooled->in_contrast] = Json();
-  for (const auto& m : system.metrics()) {
+  for (const auto& m : scores) {
     if (m.contrast) row[m.key] = Json();
   }
   for (const auto& c : covariates) {
@@ -131,7 +133,7 @@ Json contrast_row(const System& system, const Study& study, const Pair& pair, co
         stats::mean_ratio_interval(pooled_sample(study, group, *pooled), pooled_sample(study, reference, *pooled));
     if (std::isfinite(ratio.value)) row[pooled->in_contrast] = through(pooled->of_ratio, ratio);
   }
-  for (const auto& m : system.metrics()) {
+  for (const auto& m : scores) {
     if (!m.contrast) continue;
     if (const auto of_metric = between(m.key); !empty(of_metric)) row[m.key] = to_json(stats::mean_interval(of_metric));
   }

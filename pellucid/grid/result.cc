@@ -29,8 +29,9 @@ std::vector<std::size_t> by_source(const Study& study, const System& system) {
 Json gallery_of(const Study& study, System& system, const Finished& finished, std::size_t first_group) {
   const auto& settings = study.groups[first_group].settings;
   const auto source = system.source(settings);
-  const auto& tested = system.metrics().front().key;
-  const double sign = system.metrics().front().better == record::Better::kLower ? -1 : 1;
+  const auto scores = metrics(study, system);
+  const auto& tested = scores.front().key;
+  const double sign = scores.front().better == record::Better::kLower ? -1 : 1;
   struct Row {
     std::int64_t item;
     double score;  // the higher, the better
@@ -43,7 +44,7 @@ Json gallery_of(const Study& study, System& system, const Finished& finished, st
     if (cell.seed != 0 || system.source(study.groups[cell.group].settings) != source) continue;
     auto& row = rows[static_cast<std::size_t>(cell.place)];
     row.cells.push_back(&cell);
-    if (cell.group == first_group && !nothing_came_out(system, cell)) row.score = sign * *cell.reading.score(tested);
+    if (const auto score = cell.reading.score(tested); score && cell.group == first_group) row.score = sign * *score;
   }
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.score > b.score; });
   const auto shown = std::min<std::size_t>(rows.size(), static_cast<std::size_t>(study.gallery));
@@ -53,7 +54,7 @@ Json gallery_of(const Study& study, System& system, const Finished& finished, st
     Json readings = Json::array();
     for (const Cell* cell : row.cells) {
       Json entry = {{"group", cell->group}, {"cell", cell->name}};
-      for (const auto& m : system.metrics()) {
+      for (const auto& m : scores) {
         const auto score = cell->reading.score(m.key);
         if (m.key == tested || m.contrast) entry[m.key] = score ? Json(*score) : Json();
       }
@@ -129,8 +130,7 @@ Json warnings(const Study& study, const System& system, const Finished& finished
   for (const auto& c : finished.controls) {
     if (c.kind == "guess" || c.passed == true) continue;
     if (c.kind == "network" && c.passed == false) {
-      weak.push_back(c.value ? fmt::format("{}: {}", c.attack, record::to_text(system.metrics().front(), *c.value))
-                             : c.attack);
+      weak.push_back(c.attack);
       continue;
     }
     list.push_back(fmt::format("The {} control of {} {}. {}", c.kind, c.attack,
@@ -143,8 +143,9 @@ Json warnings(const Study& study, const System& system, const Finished& finished
                     "score is no evidence of privacy.",
                     fmt::join(weak, "; ")));
   }
+  const auto tested = metrics(study, system).front().key;
   const auto failed = std::count_if(finished.cells.begin(), finished.cells.end(),
-                                    [&](const Cell& c) { return nothing_came_out(system, c); });
+                                    [&](const Cell& c) { return !c.reading.score(tested); });
   if (failed > 0)
     list.push_back(fmt::format("Nothing came out of {} of {} cells; the table of all cells says why.", failed,
                                finished.cells.size()));

@@ -263,7 +263,7 @@ class Work {
       const std::lock_guard guard(mutex);
       if (!result) return;  // another process is at it
       auto read = record::reading(*result);
-      const auto& tested = system_.metrics().front();
+      const auto tested = metrics(study_, system_).front();
       const auto score = read->score(tested.key);
       const auto line = fmt::format(
           "{}, {} {}: {}", core::printable(describe(study_, plan_.blocks[b].group, plan_.blocks[b].seed)),

@@ -218,6 +218,16 @@ void check_axis(const Study& study, const char* key, const std::string& name, co
               core::printable(core::join_choices(names)), core::printable(core::suggestion(name, names)));
 }
 
+void check_metric(const Study& study, const System& system, const std::string& where) {
+  std::vector<std::string> keys;
+  for (const auto& metric : system.metrics()) {
+    if (metric.summed && !metric.oracle && metric.better != record::Better::kNeither) keys.push_back(metric.key);
+  }
+  if (study.metric.empty() || std::find(keys.begin(), keys.end(), study.metric) != keys.end()) return;
+  throw Error(ErrorKind::kUsage, "{}: metric: got {}, expected {}{}", where, core::quoted(study.metric),
+              core::join_choices(keys), core::printable(core::suggestion(study.metric, keys)));
+}
+
 // Items are paired: what is compared reads the same ones.
 void check_pairs(const Study& study, const System& system, const std::string& where) {
   std::size_t apart = 1;  // groups between two that differ by one level of the compared axis
@@ -273,11 +283,26 @@ void check_tables(const Json& settings, const std::vector<std::string>& tables, 
 
 }  // namespace
 
+bool tests_first_metric(const Study& study, const System& system) {
+  return study.metric.empty() || study.metric == system.metrics().front().key;
+}
+
+std::vector<record::Metric> metrics(const Study& study, const System& system) {
+  auto list = system.metrics();
+  if (tests_first_metric(study, system)) return list;
+  list.front().contrast = true;  // not tested, it stands beside what is
+  const auto tested = std::ranges::find(list, study.metric, &record::Metric::key);
+  tested->contrast = false;
+  std::rotate(list.begin(), tested, tested + 1);
+  return list;
+}
+
 core::Fields fields(Study& s, const System& system) {
   const auto items = system.words().items(), first = "first_" + system.words().item;
   return {core::field("title", s.title, "title"),
           core::field("question", s.question, "question"),
           core::field("compare", s.compare, "axis whose levels are compared with its first one"),
+          core::field("metric", s.metric, "the score that is tested; none is " + system.metrics().front().key),
           core::field("x", s.x, "axis that charts run along"),
           core::field(items, s.items, fmt::format("{} to read back, drawn from all", items), 0, kMostItems),
           core::field(first, s.first_item, "the place of the first of them in the order in which they are drawn", 0,
@@ -363,6 +388,7 @@ Study read_study(const System& system, const fs::path& file, const std::string& 
   core::assign(fields(study, system), top, where);
   check_axis(study, "compare", study.compare, where);
   check_axis(study, "x", study.x, where);
+  check_metric(study, system, where);
 
   check_tables(tables_of, system.tables(), where);
   const auto groups = check_size(study, system, where);

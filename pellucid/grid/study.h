@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pellucid/core/fields.h"
+#include "pellucid/record/metric.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -35,6 +36,7 @@ struct Study {
   std::string name, scale;  ///< the file's stem, and which of its scales
   std::string title, question;
   std::string compare;          ///< the axis whose levels are compared with its first one; may be empty
+  std::string metric;           ///< the score that is tested; empty: the first of the system
   std::string x;                ///< the axis that charts run along; may be empty
   std::int64_t items = 8;       ///< to read back ("images" in the file, after `System::item`); 0: only prepare
   std::int64_t first_item = 0;  ///< the place of the first of them in the order in which the system draws them
@@ -60,13 +62,19 @@ struct Study {
 /// @param changes "key = value" in TOML, laid over last: "training.epochs = 3". `axis` replaces all axes.
 /// @throws Error(kIo) if the file cannot be read, or is larger than 1 MiB.
 /// @throws Error(kUsage) for what is not TOML, or nested more than 16 deep.
-/// @throws Error(kUsage) for an unknown key, table, scale or axis, naming the nearest.
+/// @throws Error(kUsage) for an unknown key, table, scale, axis or metric, naming the nearest.
 /// @throws Error(kUsage) for a value of the wrong kind, and for files that extend one another.
 /// @throws Error(kUsage) for a comparison between groups that read different items (`System::source`).
 /// @throws Error(kUsage) for more than 10,000 groups or repetitions, or 1,000,000 cells, before any of them is built.
 /// @throws as `System::resolve` and `System::check`.
 [[nodiscard]] Study read_study(const System& system, const std::filesystem::path& file, const std::string& scale,
                                const std::vector<std::string>& changes = {});
+
+/// The system's scores, with that first which the study tests.
+[[nodiscard]] std::vector<record::Metric> metrics(const Study& study, const System& system);
+
+/// Whether it is the system's first, for which alone `System::pooled` and `System::covariates` are.
+[[nodiscard]] bool tests_first_metric(const Study& study, const System& system);
 
 /// What a study says besides its tables and axes; each field points into `study`.
 [[nodiscard]] core::Fields fields(Study& study, const System& system);

@@ -67,6 +67,7 @@ class Numbers : public System {
   [[nodiscard]] const std::vector<record::Metric>& metrics() const override {
     static const std::vector<record::Metric> all = {
         {.key = "error", .label = "Absolute error", .digits = 3, .better = record::Better::kLower, .main = true},
+        {.key = "square", .label = "Squared error", .digits = 3, .better = record::Better::kLower, .contrast = true},
         {.key = "never", .label = "Never scored", .main = true, .optional = true}};
     return all;
   }
@@ -95,7 +96,8 @@ class Numbers : public System {
       seen += (number(item) + s.noise * normal(static_cast<std::uint64_t>(subject.seed), index)) /
               static_cast<double>(copies);
     }
-    return {.scores = {{"error", std::abs(seen - number(item))}}};
+    const double error = std::abs(seen - number(item));
+    return {.scores = {{"error", error}, {"square", error * error}}};
   }
   [[nodiscard]] std::vector<Control> controls(const Study& study) override {
     Control exact{.subject = subject(study.groups[0].settings, 0), .determinants = {{"control", "positive"}}};
@@ -167,9 +169,23 @@ TEST_F(NumberStudy, HasGroupsIntervalsContrastsAndControls) {
   EXPECT_THAT(result["headline"].get<std::string>(),
               testing::MatchesRegex(
                   "many minus one: Noise 0.5: -0.[0-9]+ .-0.[0-9]+, -0.[0-9]+. .40 numbers x 2 repetitions.[.]"));
-  EXPECT_EQ(result["metrics"].size(), 1u) << "an optional score that no reading has is left out";
+  EXPECT_EQ(result["metrics"].size(), 2u) << "an optional score that no reading has is left out";
   ASSERT_EQ(result["controls"].size(), 1u);
   EXPECT_EQ(result["controls"][0]["passed"], true);
+}
+
+TEST_F(NumberStudy, TestsTheScoreThatItNames) {
+  const Json first = run(read()), result = run(read("", {"metric = \"square\""}));
+  EXPECT_EQ(first["metrics"][0]["key"], "error");
+  EXPECT_EQ(result["metrics"][0]["key"], "square");
+  for (std::size_t c = 0; c < 2; ++c) {
+    EXPECT_EQ(result["contrasts"][c]["metric"], "square");
+    EXPECT_EQ(result["contrasts"][c]["difference"], first["contrasts"][c]["square"]);
+    EXPECT_EQ(result["contrasts"][c]["error"], first["contrasts"][c]["difference"]) << "it stands beside";
+  }
+  EXPECT_NE(result["headline"], first["headline"]);
+  core::expect_error([&] { (void)read("", {"metric = \"sqare\""}); }, core::ErrorKind::kUsage,
+                     "metric: got \"sqare\", expected error or square (did you mean square?)");
 }
 
 TEST_F(NumberStudy, RefusesWhatItsTablesDoNotHave) {
