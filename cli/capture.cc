@@ -43,10 +43,13 @@ struct Capture {
               "what the client does to its update, in order: clip (norm), gaussian (deviation), float16, bfloat16, "
               "secagg (range)"),
           core::field("share_labels", share_labels, "the client shares the labels too"),
-          core::field("seed", seed, "seed of the client's dropout, in training mode, and of its mechanisms"),
+          core::field("seed", seed,
+                      "seed of the client's dropout, in training mode, of its mechanisms and of the order of images in "
+                      "local training"),
           core::field("out", out, "the update: all that an attacker is given"),
           core::field("truth", truth, "file for the images themselves, to score an attack by; none is none")}},
         "What");
+    settings.add({"", sharing::fields(protocol.local)}, "Local training");
     settings.add({"", cli::fields(foreign)}, "Weights of PyTorch");
     settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }

@@ -95,6 +95,7 @@ int run(int argc, char** argv) {
   add_train(app);
   add_evade(app);
   add_capture(app);
+  add_inspect(app);
   add_invert(app);
   add_study(app);
   add_report(app);

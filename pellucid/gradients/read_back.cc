@@ -92,11 +92,10 @@ ReadBack read_back(const sharing::Observation& observation, const Truth& truth, 
 ReadBack read_back(const nets::Network& network, const Truth& truth, std::int64_t index,
                    const inversion::Attack& attack, const Client& client) {
   const auto number = static_cast<std::uint64_t>(index);
-  std::optional<core::Stream> dropout;
-  if (client.protocol.mode == nets::Mode::kTraining) dropout = core::Stream(0, "client dropout", number);
+  const core::Stream randomness(0, "client dropout", number);
   sharing::Observation observation{
       .network = network,
-      .update = sharing::compute_update(network, truth.images, truth.labels, client.protocol, dropout, number),
+      .update = sharing::compute_update(network, truth.images, truth.labels, client.protocol, randomness, number),
       .labels = {},
       .id = index};
   if (client.share_labels) {

@@ -95,6 +95,16 @@ std::vector<std::pair<std::string, core::Fields>> tables(Settings& s) {
   core::Choices<std::string> presets;
   for (const auto& preset : inversion::presets()) presets.emplace_back(preset.name, preset.name);
   attack.push_back(core::field("preset", s.preset, "whose settings hold where the others are not given", presets));
+  core::Fields client = {
+      core::field("checkpoint", s.checkpoint, "whose weights: end, epoch N or step N"),
+      nets::mode_field("mode", s.protocol.mode, "how the client evaluates the network"),
+      core::field("batch_size", s.protocol.batch_size, "images in the client's batch, whose first is reconstructed", 1,
+                  4096),
+      core::field("share_labels", s.share_labels, "the client shares the labels too"),
+      sharing::arithmetic_field("arithmetic", s.protocol.arithmetic, "what the client computes and shares in"),
+      sharing::mechanisms_field("mechanisms", s.protocol.mechanisms, "what the client does to its update, in order"),
+      core::field("logit_scale", s.logit_scale, "the last layer times this", 1e-6, 1e6)};
+  for (const auto& field : sharing::fields(s.protocol.local)) client.push_back(field);
   return {
       {"model",
        {core::field("data", s.data, "data set"), core::field("data_dir", s.data_dir, "where it lies"),
@@ -108,15 +118,7 @@ std::vector<std::pair<std::string, core::Fields>> tables(Settings& s) {
       {"training", training::fields(s.training)},
       {"training.attack", evasion::fields(s.training.attack)},
       {"training.test_attack", evasion::fields(s.training.test_attack)},
-      {"client",
-       {core::field("checkpoint", s.checkpoint, "whose weights: end, epoch N or step N"),
-        nets::mode_field("mode", s.protocol.mode, "how the client evaluates the network"),
-        core::field("batch_size", s.protocol.batch_size, "images in the client's batch, whose first is reconstructed",
-                    1, 4096),
-        core::field("share_labels", s.share_labels, "the client shares the labels too"),
-        sharing::arithmetic_field("arithmetic", s.protocol.arithmetic, "what the client computes and shares in"),
-        sharing::mechanisms_field("mechanisms", s.protocol.mechanisms, "what the client does to its update, in order"),
-        core::field("logit_scale", s.logit_scale, "the last layer times this", 1e-6, 1e6)}},
+      {"client", client},
       {"attack", attack}};
 }
 
@@ -161,11 +163,14 @@ Settings read_settings(const Json& document, const fs::path& folder, const std::
 }
 
 Json client_of(const Settings& s) {
-  return {{"mode", nets::to_string(s.protocol.mode)},
-          {"batch_size", s.protocol.batch_size},
-          {"share_labels", s.share_labels},
-          {"arithmetic", sharing::to_string(s.protocol.arithmetic)},
-          {"mechanisms", sharing::to_string(s.protocol.mechanisms)}};
+  Json client = {{"mode", nets::to_string(s.protocol.mode)},
+                 {"batch_size", s.protocol.batch_size},
+                 {"share_labels", s.share_labels},
+                 {"arithmetic", sharing::to_string(s.protocol.arithmetic)},
+                 {"mechanisms", sharing::to_string(s.protocol.mechanisms)}};
+  auto local = s.protocol.local;
+  if (local.epochs > 0) client.update(core::to_json(sharing::fields(local)));
+  return client;
 }
 
 Json to_json(const Settings& settings) {

@@ -19,6 +19,8 @@ Tensor linear_input(const sharing::Update& update, const std::string& layer) {
 }
 
 std::optional<std::string> analytic_lacks(const sharing::Observation& observation, const Attack& /*attack*/) {
+  if (observation.update.protocol.local.epochs > 0)
+    return "analytic: reads the gradient of one image (got the change of the weights by local training); use unrolled";
   if (observation.update.protocol.batch_size != 1) {
     return fmt::format("analytic: a linear layer's input can be read off a batch of one only (got {}); use ig",
                        observation.update.protocol.batch_size);

@@ -71,21 +71,17 @@ core::Json to_json(const std::vector<Diagnosis>& diagnoses) {
   return list;
 }
 
-std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const Attack& attack,
-                                const Reconstruction& reconstruction) {
+std::vector<Diagnosis> diagnose(const sharing::Observation& observation, Functional functional) {
   std::vector<Diagnosis> causes;
   const auto& layers = observation.network.architecture.layers;
-  const Trial& trial = reconstruction.trials[reconstruction.chosen];
-  if (trial.status == Status::kDiverged) causes.push_back({"diverged", trial.reason});
-  if (trial.status == Status::kNotApplicable) causes.push_back({"not-applicable", trial.reason});
   const double norm = sharing::gradient_norm(observation.update);
   if (norm < 1e-12)
     causes.push_back({"gradient-near-zero", fmt::format("the gradient is close to zero (norm {:.1e})", norm)});
   const bool linear = std::holds_alternative<nets::Linear>(layers.back().op);
   if (linear) {
-    for (auto& cause : check_labels(observation, attack.functional)) causes.push_back(std::move(cause));
+    for (auto& cause : check_labels(observation, functional)) causes.push_back(std::move(cause));
   }
-  if (linear && observation.update.protocol.batch_size == 1 && attack.functional == Functional::kLoss) {
+  if (linear && observation.update.protocol.batch_size == 1 && functional == Functional::kLoss) {
     const double true_class = residual_at_logits(observation).min().item<double>();
     if (true_class >= 0) {
       causes.push_back({"float32-rounding",
@@ -113,6 +109,16 @@ std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const A
                         "deviation, so brightness and contrast leave hardly a trace in the gradient"});
     }
   }
+  return causes;
+}
+
+std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const Attack& attack,
+                                const Reconstruction& reconstruction) {
+  std::vector<Diagnosis> causes;
+  const Trial& trial = reconstruction.trials[reconstruction.chosen];
+  if (trial.status == Status::kDiverged) causes.push_back({"diverged", trial.reason});
+  if (trial.status == Status::kNotApplicable) causes.push_back({"not-applicable", trial.reason});
+  for (auto& cause : diagnose(observation, attack.functional)) causes.push_back(std::move(cause));
   if (const auto sign = not_converged(trial)) {
     causes.push_back({"not-converged", fmt::format("not converged: {}{}", *sign,
                                                    causes.empty() ? "; more iterations or restarts may help" : "")});

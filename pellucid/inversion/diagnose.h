@@ -18,6 +18,9 @@ struct Diagnosis {
 /// [{"code", "sentence"}]
 [[nodiscard]] core::Json to_json(const std::vector<Diagnosis>& diagnoses);
 
+/// What of it the update says before any attack that matches that functional.
+[[nodiscard]] std::vector<Diagnosis> diagnose(const sharing::Observation& observation, Functional functional);
+
 /// Why a reconstruction may have failed, from what the attacker sees. Empty where nothing looks wrong.
 ///
 /// "not-converged" rests on two signs. The true image has a matching loss of about 0, so its objective is what the

@@ -111,6 +111,8 @@ AtLogits at_logits(const nets::Network& network, std::size_t layer, const Tensor
 
 std::optional<std::string> disaggregate_lacks(const sharing::Observation& observation, const Attack& /*attack*/) {
   const auto& architecture = observation.network.architecture;
+  if (observation.update.protocol.local.epochs > 0)
+    return "disaggregate: takes a gradient apart (got the change of the weights by local training); use unrolled";
   const auto layer = linear_before_relu(architecture);
   if (!layer) return fmt::format("disaggregate: {} has no linear layer before a ReLU; use ig", architecture.spec.net);
   if (!std::holds_alternative<nets::Linear>(architecture.layers.back().op))

@@ -44,9 +44,10 @@ DoubleBackward::DoubleBackward(const Problem& problem, Precision precision)
   }
 }
 
-Tensor DoubleBackward::functional(const Tensor& logits) const {
+Tensor DoubleBackward::functional(const Tensor& logits, const Tensor& which) const {
   if (functional_ == Functional::kResidual) return (residual_ * logits).sum();
-  return at::cross_entropy_loss(logits, labels_) * scale_;
+  const Tensor loss = at::cross_entropy_loss(logits, labels_.index_select(0, which));
+  return protocol_.local.epochs == 0 ? loss * scale_ : loss;
 }
 
 Tensor DoubleBackward::distance(const std::vector<Tensor>& gradients) const {
@@ -63,9 +64,14 @@ Tensor DoubleBackward::distance(const std::vector<Tensor>& gradients) const {
 }
 
 Tensor DoubleBackward::matching_loss(const Tensor& x, bool differentiable) const {
-  Tensor loss = distance(sharing::simulate(
-      protocol_, architecture_, leaves_, x, [this](const Tensor& logits) { return functional(logits); }, std::nullopt,
-      differentiable));
+  auto gradients = sharing::simulate(
+      protocol_, architecture_, leaves_, x,
+      [this](const Tensor& logits, const Tensor& which) { return functional(logits, which); }, std::nullopt,
+      differentiable);
+  if (protocol_.local.epochs > 0) {
+    for (auto& change : gradients) change = change * scale_;
+  }
+  Tensor loss = distance(gradients);
   if (features_.defined()) {
     const Tensor features = nets::evaluate(before_features_, leaves_.state, x, protocol_.mode).logits.flatten(1);
     loss = loss + (features_weights_ * (features - features_).square().sum(1)).sum();

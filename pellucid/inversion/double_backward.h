@@ -29,7 +29,7 @@ class DoubleBackward {
   [[nodiscard]] double loss(const Tensor& images) const;
 
  private:
-  [[nodiscard]] Tensor functional(const Tensor& logits) const;
+  [[nodiscard]] Tensor functional(const Tensor& logits, const Tensor& which) const;
   [[nodiscard]] Tensor distance(const std::vector<Tensor>& gradients) const;
   [[nodiscard]] Tensor matching_loss(const Tensor& images, bool differentiable) const;
 

@@ -40,6 +40,7 @@ struct Space {
   Tensor entries;                  // (n): which of the layer's inputs these are, those that are not zero throughout
   Tensor unit_scale, entry_scale;  // (m), (n)
   double noise = 0;                // standard deviation of an entry
+  double gap = 0;                  // between the last singular value of an image and the next one
   Tensor responses;                // (m, r): their products with y are a positive multiple of W h + b
   Tensor above;                    // (n, r): theirs are one of h - least; undefined without a least
 };
@@ -87,6 +88,7 @@ Space space_of(const LinearLayer& layer) {
 
   const auto [left, values, right] = torch::linalg_svd(kept(scaled), /*full_matrices=*/false);
   const double largest = values[0].item<double>();
+  space.gap = (values[layer.batch - 1] / values[layer.batch]).item<double>();
   const double share = std::max(values[layer.batch].item<double>() / largest, kArithmetic);
   // Of a matrix of independent entries, the largest singular value is so many times their deviation.
   space.noise = share * largest / (std::sqrt(static_cast<double>(m)) + std::sqrt(static_cast<double>(n)));
@@ -314,6 +316,12 @@ void require(const LinearLayer& layer) {
 }
 
 }  // namespace
+
+Visible visible(const LinearLayer& layer) {
+  require(layer);
+  const Space space = space_of(layer);
+  return {.images = space.rank, .gap = space.gap};
+}
 
 Isolated isolate(const LinearLayer& layer, std::uint64_t seed) {
   require(layer);

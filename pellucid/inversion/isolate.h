@@ -17,6 +17,17 @@ struct LinearLayer {
   std::optional<double> least = std::nullopt;
 };
 
+/// How many images of a batch stand above the rounding of a layer's gradient, which is their number at the most that
+/// can be taken apart.
+struct Visible {
+  std::int64_t images = 0;  ///< at most B
+  double gap = 0;           ///< the B-th singular value over the next one, which is the rounding's; 0: there is none
+};
+
+/// That of a linear layer, whatever follows it: step 1 of `isolate`.
+/// @throws as `isolate`.
+[[nodiscard]] Visible visible(const LinearLayer& layer);
+
 /// What was taken apart. An image is isolated or not: nothing in between is given.
 struct Isolated {
   Tensor inputs;     ///< (n, in) float64: h of each isolated image, the largest residual first

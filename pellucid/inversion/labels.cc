@@ -35,8 +35,9 @@ Tensor estimated_counts(const Observation& observation) {
     return map.at(last + part).to(torch::kFloat64);
   };
   const auto& state = observation.network.state;
-  const Tensor weight = exact(observation.update.gradient, ".weight"),
-               bias = exact(observation.update.gradient, ".bias");
+  const double gradients = sharing::gradients_in(observation.update.protocol);
+  const Tensor weight = exact(observation.update.gradient, ".weight") / gradients,
+               bias = exact(observation.update.gradient, ".bias") / gradients;
   // What the layer took, on average over the batch as class c weighs it, and the probabilities that this has.
   const Tensor taken = weight / bias.unsqueeze(1);
   const Tensor p = torch::addmm(exact(state, ".bias"), taken, exact(state, ".weight").t()).softmax(1);
@@ -107,7 +108,7 @@ Tensor residual_at_logits(const Observation& observation) {
     throw Error(ErrorKind::kUsage, "the residual attack: {} does not end in a linear layer; use ig",
                 observation.network.architecture.spec.net);
   }
-  return observation.update.gradient.at(last.name + ".bias");
+  return observation.update.gradient.at(last.name + ".bias") / sharing::gradients_in(observation.update.protocol);
 }
 
 std::optional<std::int64_t> label_read(const Observation& observation) {

@@ -27,7 +27,7 @@ struct LabelStrategy {
                                                      const std::string& strategy = "auto");
 
 /// The derivative of the loss by the logits as the client's float32 left it: the gradient of the last layer's bias.
-/// For a batch of one it is p - onehot(label), rounded.
+/// For a batch of one it is p - onehot(label), rounded. After local training, the mean over the client's steps.
 /// @throws Error(kUsage) if the network does not end in a linear layer.
 [[nodiscard]] Tensor residual_at_logits(const sharing::Observation& observation);
 

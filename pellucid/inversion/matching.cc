@@ -50,6 +50,8 @@ Matching by_tensors(const Problem& problem, const Attack& attack, std::int64_t t
 
 Matching make_matching(const Problem& problem, const Attack& attack, std::int64_t trials, const torch::Device& device) {
   if (attack.method == Method::kDoubleBackward) return by_double_backward(problem, attack, device, "");
+  if (problem.protocol.local.epochs > 0)
+    return by_double_backward(problem, attack, device, ": through the client's steps");
   if (attack.method == Method::kTensor || !device.is_cpu()) return by_tensors(problem, attack, trials, device);
   if (attack.precision == Precision::kFloat64)
     return by_double_backward(problem, attack, device, ": the engine has no float64");

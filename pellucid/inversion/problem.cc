@@ -44,6 +44,11 @@ Problem make_problem(const sharing::Observation& observation, const Attack& atta
   for (const auto& name : nets::parameter_names(architecture))
     problem.observed.push_back(scaled(observation.update.gradient.at(name)));
   problem.weights.assign(problem.observed.size(), 1);
+  if (problem.protocol.local.epochs > 0 && (attack.functional == Functional::kResidual || attack.features > 0))
+    throw Error(ErrorKind::kUsage,
+                "the residual and a layer's input are read off a gradient (got the change of the weights by {} steps); "
+                "use unrolled or surrogate",
+                sharing::steps(problem.protocol));
   if (attack.functional == Functional::kResidual) {
     if (problem.protocol.batch_size != 1) {
       throw Error(ErrorKind::kUsage, "the residual attack: got a batch of {}, expected one image; use ig",

@@ -55,8 +55,9 @@ std::string to_string(Status status) {
   return "";
 }
 
-std::vector<Trial> run_trials(const sharing::Observation& observation, const Attack& attack, std::int64_t first,
+std::vector<Trial> run_trials(const sharing::Observation& given, const Attack& attack, std::int64_t first,
                               std::int64_t count, const torch::Device& device) {
+  const auto observation = sharing::as_gradient(given);
   try {
     if (const auto reason = solver(attack).lacks(observation, attack))
       throw core::Error(core::ErrorKind::kUsage, "{}", *reason);
@@ -88,7 +89,8 @@ Reconstruction choose(std::vector<Trial> trials) {
   return reconstruction;
 }
 
-void check_applies(const sharing::Observation& observation, const Attack& attack) {
+void check_applies(const sharing::Observation& given, const Attack& attack) {
+  const auto observation = sharing::as_gradient(given);
   sharing::require_memory(observation.network.architecture, observation.update.protocol.batch_size);
   if (const auto reason = solver(attack).lacks(observation, attack))
     throw core::Error(core::ErrorKind::kUsage, "{}", *reason);

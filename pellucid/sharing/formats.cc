@@ -74,6 +74,14 @@ Observation parse_given(const Json& given, const nets::Network& network) {
       throw Error(ErrorKind::kModel, "{}", error.what());
     }
   }
+  for (const auto& field : fields(protocol.local)) {
+    if (!given.contains(field.name)) continue;
+    try {
+      core::assign({field}, {{field.name, given.at(field.name)}}, "");
+    } catch (const Error&) {
+      throw fail(field.name, given.at(field.name), field.expected);
+    }
+  }
   if (!get("model").is_string()) throw fail("model", get("model"), "the network's fingerprint");
   update.model = get("model");
 
@@ -128,6 +136,8 @@ void save_observation(const Observation& observation, const std::filesystem::pat
                 {"labels", labels.empty() ? Json() : Json(labels)},
                 {"classes", classes.empty() ? Json() : Json(classes)}};
   if (protocol.arithmetic != Arithmetic::kFloat32) given["arithmetic"] = to_string(protocol.arithmetic);
+  auto local = protocol.local;
+  if (local.epochs > 0) given.update(core::to_json(fields(local)));
   if (!protocol.mechanisms.empty()) given["mechanisms"] = to_string(protocol.mechanisms);
   nets::save_safetensors({.tensors = observation.update.gradient,
                           .metadata = {{"schema", kSchema},

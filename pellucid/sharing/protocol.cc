@@ -9,12 +9,63 @@ core::Field arithmetic_field(std::string name, Arithmetic& value, std::string he
                      {{"float32", Arithmetic::kFloat32}, {"float64", Arithmetic::kFloat64}});
 }
 
+core::Fields fields(LocalTraining& local) {
+  return {core::field("local_epochs", local.epochs,
+                      "epochs of SGD that the client trains, to share the change of the weights; 0 shares a gradient",
+                      0, 1000),
+          core::field("step_images", local.step_images, "images of a step of local training; 0 is all of the batch", 0,
+                      4096),
+          core::field("learning_rate", local.learning_rate, "learning rate of local training", 1e-9, 1e3)};
+}
+
+std::int64_t steps(const Protocol& protocol) {
+  const std::int64_t n = protocol.batch_size, each = protocol.local.step_images == 0 ? n : protocol.local.step_images;
+  return protocol.local.epochs * ((n + each - 1) / each);
+}
+
+double gradients_in(const Protocol& protocol) {
+  return protocol.local.epochs == 0 ? 1 : protocol.local.learning_rate * static_cast<double>(steps(protocol));
+}
+
 std::vector<Tensor> simulate(const Protocol& protocol, const nets::Architecture& architecture,
                              const nets::Leaves& leaves, const Tensor& images, const Loss& loss,
-                             std::optional<core::Stream> dropout, bool differentiable) {
-  const auto output = nets::evaluate(architecture, leaves.state, images, protocol.mode, dropout);
-  return torch::autograd::grad({loss(output.logits)}, leaves.parameters, {}, /*retain_graph=*/differentiable,
-                               /*create_graph=*/differentiable);
+                             std::optional<core::Stream> randomness, bool differentiable) {
+  const std::int64_t n = images.size(0);
+  const auto numbers = torch::TensorOptions(images.device()).dtype(torch::kInt64);
+  const auto gradient = [&](const nets::TensorMap& state, const std::vector<Tensor>& parameters, const Tensor& some,
+                            const Tensor& which, const std::optional<core::Stream>& dropout) {
+    const auto output = nets::evaluate(architecture, state, some, protocol.mode, dropout);
+    return torch::autograd::grad({loss(output.logits, which)}, parameters, {}, /*retain_graph=*/differentiable,
+                                 /*create_graph=*/differentiable);
+  };
+  if (protocol.local.epochs == 0)
+    return gradient(leaves.state, leaves.parameters, images, torch::arange(n, numbers), randomness);
+
+  nets::TensorMap state = leaves.state;
+  std::vector<Tensor> weights = leaves.parameters;
+  const auto names = nets::parameter_names(architecture);
+  const std::int64_t each = protocol.local.step_images == 0 ? n : protocol.local.step_images;
+  std::uint64_t step = 0;
+  for (std::int64_t epoch = 0; epoch < protocol.local.epochs; ++epoch) {
+    Tensor order = torch::arange(n, numbers);
+    if (randomness) {
+      const core::Stream stream(randomness->bits(), "order of local training", static_cast<std::uint64_t>(epoch));
+      order = torch::tensor(core::permutation(stream, n), torch::kInt64).to(images.device());
+    }
+    for (std::int64_t begin = 0; begin < n; begin += each, ++step) {
+      const Tensor which = order.slice(0, begin, begin + each);
+      std::optional<core::Stream> dropout;
+      if (randomness) dropout = core::Stream(randomness->bits(), "dropout of local training", step);
+      const auto gradients = gradient(state, weights, images.index_select(0, which), which, dropout);
+      for (std::size_t i = 0; i < weights.size(); ++i) {
+        weights[i] = weights[i] - protocol.local.learning_rate * gradients[i];
+        if (!differentiable) weights[i] = weights[i].detach().requires_grad_(true);
+        state[names[i]] = weights[i];
+      }
+    }
+  }
+  for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = leaves.parameters[i] - weights[i];
+  return weights;
 }
 
 }  // namespace pellucid::sharing

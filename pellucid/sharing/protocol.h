@@ -18,26 +18,49 @@ enum class Arithmetic { kFloat32, kFloat64 };
 /// The field of an options struct that holds one.
 [[nodiscard]] core::Field arithmetic_field(std::string name, Arithmetic& value, std::string help);
 
-/// How an update comes about, as server and client agreed: the gradient of a mean loss over one batch.
+/// What a client trains before it shares: plain SGD over its images, as in federated averaging.
+///
+/// Source: McMahan et al. 2017, arXiv:1602.05629, algorithm 1.
+struct LocalTraining {
+  std::int64_t epochs = 0;       ///< over all its images; 0: it does not train
+  std::int64_t step_images = 0;  ///< images of a step; the last of an epoch takes what is left; 0: all
+  double learning_rate = 0.01;
+};
+
+/// Its settings, as flags, keys and in files: local_epochs, step_images, learning_rate.
+[[nodiscard]] core::Fields fields(LocalTraining& local);
+
+/// How an update comes about, as server and client agreed: the gradient of a mean loss over one batch, or the change of
+/// the weights by local training on it.
 struct Protocol {
-  std::int64_t batch_size = 1;                ///< images behind the update
+  std::int64_t batch_size = 1;  ///< images behind the update
+  LocalTraining local = {};
   nets::Mode mode = nets::Mode::kEvaluation;  ///< how the client evaluates the network
   Arithmetic arithmetic = Arithmetic::kFloat32;
   std::vector<MechanismUse> mechanisms = {};  ///< applied to what `simulate` gives, in order
 };
 
-/// A loss of a batch by its logits, (B, classes).
-using Loss = std::function<Tensor(const Tensor& logits)>;
+/// The steps of local training; 0 where there is none.
+[[nodiscard]] std::int64_t steps(const Protocol& protocol);
 
-/// What the client computes, before any mechanism: the gradient of the loss by each parameter, in the order of
-/// `nets::parameter_names`. Nothing is mutated.
+/// What an update is a multiple of a gradient by, on average over the steps: the learning rate times their number. 1
+/// where the client does not train.
+[[nodiscard]] double gradients_in(const Protocol& protocol);
+
+/// A mean loss over some images of a batch. @param logits (n, classes). @param which (n) int64: their places in the
+/// batch.
+using Loss = std::function<Tensor(const Tensor& logits, const Tensor& which)>;
+
+/// What the client computes, before any mechanism, for each parameter in the order of `nets::parameter_names`: the
+/// gradient of the loss, or with local training the weights before less those after. Nothing is mutated.
 ///
 /// @param leaves the network's parameters (`nets::with_gradients`), of any type and on any device.
 /// @param images (B, C, H, W), likewise.
-/// @param dropout the client's randomness, in training mode; an attacker has none, and takes dropout as the identity.
+/// @param randomness the client's: of dropout in training mode, and of the order of the images in each epoch of local
+///   training. An attacker has none: it takes dropout as the identity, and the images in the same order in each epoch.
 /// @param differentiable whether the result can be differentiated again, by the images too.
 [[nodiscard]] std::vector<Tensor> simulate(const Protocol& protocol, const nets::Architecture& architecture,
                                            const nets::Leaves& leaves, const Tensor& images, const Loss& loss,
-                                           std::optional<core::Stream> dropout, bool differentiable);
+                                           std::optional<core::Stream> randomness, bool differentiable);
 
 }  // namespace pellucid::sharing

@@ -25,7 +25,7 @@ void require_memory(const nets::Architecture& architecture, std::int64_t batch_s
 }
 
 Update compute_update(const nets::Network& network, const Tensor& images, const Tensor& labels, Protocol protocol,
-                      std::optional<core::Stream> dropout, std::uint64_t noise) {
+                      std::optional<core::Stream> randomness, std::uint64_t noise) {
   require_memory(network.architecture, images.size(0));
   protocol.batch_size = images.size(0);
   const auto type = protocol.arithmetic == Arithmetic::kFloat64 ? torch::kFloat64 : torch::kFloat32;
@@ -33,16 +33,28 @@ Update compute_update(const nets::Network& network, const Tensor& images, const 
   if (type != torch::kFloat32) exact.state = nets::converted(network.state, type);
   const nets::Leaves leaves = nets::with_gradients(exact);
   const auto device = nets::device_of(network);
-  const auto loss = [labels = labels.to(device)](const Tensor& logits) {
-    return at::cross_entropy_loss(logits, labels);
+  const auto loss = [labels = labels.to(device)](const Tensor& logits, const Tensor& which) {
+    return at::cross_entropy_loss(logits, labels.index_select(0, which));
   };
   const auto gradients =
-      simulate(protocol, network.architecture, leaves, images.to(device, type), loss, dropout, false);
+      simulate(protocol, network.architecture, leaves, images.to(device, type), loss, randomness, false);
   const auto names = nets::parameter_names(network.architecture);
   Update update{.gradient = {}, .protocol = std::move(protocol), .model = nets::fingerprint(network)};
   for (std::size_t i = 0; i < names.size(); ++i) update.gradient[names[i]] = gradients[i].detach().to(torch::kCPU);
   apply(update.protocol.mechanisms, update.gradient, noise);
   return update;
+}
+
+Update as_gradient(Update update) {
+  if (steps(update.protocol) != 1) return update;
+  for (auto& [unused, tensor] : update.gradient) tensor = tensor / update.protocol.local.learning_rate;
+  update.protocol.local = {};
+  return update;
+}
+
+Observation as_gradient(Observation observation) {
+  observation.update = as_gradient(std::move(observation.update));
+  return observation;
 }
 
 std::string digest(const Update& update) { return core::sha256(nets::write_safetensors({.tensors = update.gradient})); }
@@ -59,12 +71,16 @@ std::string describe(const Observation& observation) {
   const auto& protocol = observation.update.protocol;
   const auto mechanisms =
       protocol.mechanisms.empty() ? "" : fmt::format(", changed by {}", to_string(protocol.mechanisms));
-  return fmt::format(
-      "the attacker is given the network ({}), the {} gradient of the mean cross-entropy over {} image{}, "
-      "computed in {} mode{}, and {}",
-      observation.network.architecture.spec.net, to_string(protocol.arithmetic), protocol.batch_size,
-      protocol.batch_size == 1 ? "" : "s", nets::to_string(protocol.mode), mechanisms,
-      observation.labels.empty() ? "no labels" : "the labels");
+  const auto plural = [](std::int64_t n, const char* one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); };
+  const auto shared = protocol.local.epochs == 0
+                          ? fmt::format("{} gradient of the mean cross-entropy over", to_string(protocol.arithmetic))
+                          : fmt::format("change of its {} weights by {} of SGD at {} ({}) over",
+                                        to_string(protocol.arithmetic), plural(protocol.local.epochs, "epoch"),
+                                        protocol.local.learning_rate, plural(steps(protocol), "step"));
+  return fmt::format("the attacker is given the network ({}), the {} {}, computed in {} mode{}, and {}",
+                     observation.network.architecture.spec.net, shared, plural(protocol.batch_size, "image"),
+                     nets::to_string(protocol.mode), mechanisms,
+                     observation.labels.empty() ? "no labels" : "the labels");
 }
 
 }  // namespace pellucid::sharing

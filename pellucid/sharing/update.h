@@ -13,9 +13,11 @@ namespace pellucid::sharing {
 
 /// The update of one client: what its protocol makes of its batch, with the mean cross-entropy as the loss.
 struct Update {
-  nets::TensorMap gradient;  ///< by parameter name, in the client's arithmetic, each of its parameter's shape
-  Protocol protocol;         ///< how it came about
-  std::string model;         ///< fingerprint of the network that it was computed with
+  /// What is shared, by parameter name, in the client's arithmetic, each of its parameter's shape: the gradient, or
+  /// with local training the weights before less those after.
+  nets::TensorMap gradient;
+  Protocol protocol;  ///< how it came about
+  std::string model;  ///< fingerprint of the network that it was computed with
 };
 
 /// Computes the update as a client's framework does, in the protocol's arithmetic: the framework's cross-entropy,
@@ -25,16 +27,19 @@ struct Update {
 /// @param network computes where its tensors lie; what is shared lies on the cpu.
 /// @param images (B, C, H, W) in [0, 1].   @param labels (B) int64.
 /// @param protocol its batch size is set to that of `images`.
-/// @param dropout the client's randomness, in training mode.
+/// @param randomness the client's: see `simulate`.
 /// @param noise seed of the mechanisms that draw.
 /// @throws Error(kData) as `require_memory`.
 [[nodiscard]] Update compute_update(const nets::Network& network, const Tensor& images, const Tensor& labels,
-                                    Protocol protocol = {}, std::optional<core::Stream> dropout = std::nullopt,
+                                    Protocol protocol = {}, std::optional<core::Stream> randomness = std::nullopt,
                                     std::uint64_t noise = 0);
 
 /// @throws Error(kData) if the gradient of a batch of that size needs more memory than is allowed: at the least what
 ///   the layers give for each image, and its gradient.
 void require_memory(const nets::Architecture& architecture, std::int64_t batch_size);
+
+/// The same update as a gradient, where the client trained one step on all images; else itself.
+[[nodiscard]] Update as_gradient(Update update);
 
 /// SHA-256 over the gradient's names and values, in lower-case hexadecimal: which update it is, for whoever holds it.
 [[nodiscard]] std::string digest(const Update& update);
@@ -55,6 +60,9 @@ struct Observation {
   /// image.
   std::int64_t id = 0;
 };
+
+/// The same observation with the update `as_gradient`.
+[[nodiscard]] Observation as_gradient(Observation observation);
 
 /// One sentence that says what the attacker is given.
 [[nodiscard]] std::string describe(const Observation& observation);

@@ -235,6 +235,30 @@ class Update(Pair):
         self.assertNotIn("more iterations", text)
 
 
+class Inspect(Pair):
+    def test_says_which_attacks_apply_and_why_others_do_not(self):
+        text = self.ok("inspect", self.at("u3,5"), "--model", self.model)
+        self.assertRegex(text, r"(?m)^ +ig +yes$")
+        self.assertRegex(text, r"(?m)^ +residual +no: .*got a batch of 2")
+        self.assertRegex(text, r"(?m)^ +shared +\S")
+        found = json.loads(self.ok("inspect", self.at("u3"), "--model", self.model, "--json"))
+        self.assertEqual(found["labels"][1]["strategy"], "idlg")
+        self.assertEqual(len(found["labels"][1]["labels"]), 1)
+        self.assertEqual({a["preset"]: a["applies"] for a in found["attacks"]}["residual"], True)
+        self.refused(3, ["computed with the network"], "inspect", self.at("u3"), "--model", self.fresh)
+
+    def test_of_local_training_names_the_attacks_for_it(self):
+        update = self.path("local.safetensors")
+        self.ok("capture", self.model, "--data", "patterns", "--images", "3,5", "--local-epochs", "2", "--step-images",
+                "1", "--share-labels", "--out", update, *self.QUIET)
+        found = json.loads(self.ok("inspect", update, "--model", self.model, "--json"))
+        self.assertIn("2 epochs of SGD at 0.01 (4 steps)", found["observation"])
+        applies = {a["preset"]: a["applies"] for a in found["attacks"]}
+        self.assertEqual([applies[name] for name in ("unrolled", "surrogate", "residual")], [True, True, False])
+        self.ok(*self.invert(update, "--attack", "surrogate"))
+        self.refused(2, ["got the change of the weights by 4 steps"], *self.invert(update, "--attack", "residual"))
+
+
 class Result(Pair):
     def test_is_computed_as_asked(self):
         self.refused(2, ["precision: got tf32 on the cpu, expected float32 or a CUDA device"],

@@ -24,17 +24,6 @@ nets::Network perceptron() {
   return {.architecture = net, .state = nets::initialise(net, 0)};
 }
 
-// One with a hidden layer that units of a batch leave at zero.
-nets::Network rectified() {
-  constexpr std::int64_t kHidden = 200;
-  nets::Architecture net{.spec = tiny::spec("rectified"), .layers = {}};
-  net.layers = {{nets::Flatten{}, "", {nets::kNetworkInput}},
-                {nets::Linear{tiny::kSide * tiny::kSide, kHidden}, "one", {0}},
-                {nets::Relu{}, "", {1}},
-                {nets::Linear{kHidden, tiny::kClasses}, "two", {2}}};
-  return {.architecture = net, .state = nets::initialise(net, 0)};
-}
-
 std::vector<Kind> kinds() {
   const auto lenet = tiny::balanced_lenet();
   auto batch = tiny::observed(lenet, tiny::images(2), tiny::labels(2));
@@ -42,12 +31,20 @@ std::vector<Kind> kinds() {
   labelled.labels = {0, 1};
   auto shared = tiny::observed_lenet();
   shared.labels = {1};
-  return {{"one image", tiny::observed_lenet()},
+  const auto trained = [&](const sharing::LocalTraining& local) {
+    return sharing::Observation{
+        .network = lenet,
+        .update = sharing::compute_update(lenet, tiny::images(2), tiny::labels(2), {.local = local}),
+        .labels = {0, 1}};
+  };
+  return {{"the change of weights by one step", trained({.epochs = 1})},
+          {"the change of weights by four steps", trained({.epochs = 2, .step_images = 1})},
+          {"one image", tiny::observed_lenet()},
           {"one image with its label", shared},
           {"one image of a perceptron", tiny::observed(perceptron(), tiny::images(1), torch::tensor({1}))},
           {"a batch of two", batch},
           {"a batch of three of a perceptron with ReLU",
-           tiny::observed(rectified(), tiny::images(3), torch::tensor({0, 2, 0}))},
+           tiny::observed(tiny::rectified(200), tiny::images(3), torch::tensor({0, 2, 0}))},
           {"a batch of two with its labels", labelled},
           {"a batch of two in training mode",
            tiny::observed(tiny::normed(), tiny::images(2), torch::tensor({0, 2}), nets::Mode::kTraining)}};
@@ -79,8 +76,8 @@ TEST(Conformance, EveryPresetRunsOnEveryObservationOrSaysWhyNot) {
       attack.precision = Precision::kFloat64;
       const bool apart = solver(attack).takes_apart;
       EXPECT_EQ(trial.labels, apart ? trial.labels : infer_labels(kind.observation, attack.labels));
-      const auto problem = apart ? whole_problem(kind.observation, attack, trial.labels)
-                                 : make_problem(kind.observation, attack, trial.labels);
+      const auto seen = sharing::as_gradient(kind.observation);
+      const auto problem = apart ? whole_problem(seen, attack, trial.labels) : make_problem(seen, attack, trial.labels);
       EXPECT_EQ(trial.matching_loss, DoubleBackward(problem, attack.precision).loss(trial.images.to(torch::kFloat64)));
       attack.precision = preset.attack.precision;
       const auto again = reconstruct(kind.observation, attack, {.threads = 2});
@@ -96,9 +93,33 @@ TEST(Conformance, EveryRowHasASummary) {
   for (const auto& row : solvers()) EXPECT_FALSE(row.summary.empty() || row.source.empty()) << row.name;
 }
 
+double worst_psnr_from(const std::string& name, const sharing::LocalTraining& local) {
+  const auto lenet = tiny::balanced_lenet();
+  const auto observation =
+      sharing::Observation{.network = lenet,
+                           .update = sharing::compute_update(lenet, tiny::images(2), tiny::labels(2), {.local = local}),
+                           .labels = {0, 1}};
+  Attack attack = preset(name).attack;
+  attack.iterations = 300;
+  attack.terms["tv"] = 0;
+  const auto found = reconstruct(observation, attack, {});
+  const Tensor images = found.trials[found.chosen].images;
+  return std::min(tiny::psnr(images[0], tiny::images(2)[0]), tiny::psnr(images[1], tiny::images(2)[1]));
+}
+
+TEST(LocalTraining, GivesItsImagesStepByStep) {
+  EXPECT_GT(worst_psnr_from("unrolled", {.epochs = 2, .step_images = 1, .learning_rate = 0.1}), 25);
+}
+
+// A network between stands for steps that are small; it cannot follow ones that are large.
+TEST(LocalTraining, GivesItsImagesAtANetworkBetween) {
+  EXPECT_GT(worst_psnr_from("surrogate", {.epochs = 3, .learning_rate = 0.01}), 25);
+}
+
 TEST(Disaggregate, FindsEveryImageOfABatchAndItsLabel) {
   const auto labels = torch::tensor({0, 2, 0});
-  const auto trial = run_trial(tiny::observed(rectified(), tiny::images(3), labels), preset("disaggregate").attack, 0);
+  const auto trial =
+      run_trial(tiny::observed(tiny::rectified(200), tiny::images(3), labels), preset("disaggregate").attack, 0);
   ASSERT_EQ(trial.status, Status::kOk) << trial.reason;
   EXPECT_THAT(trial.isolated, testing::Each(true));
   for (std::int64_t i = 0; i < 3; ++i) {
@@ -116,7 +137,7 @@ TEST(Disaggregate, FindsEveryImageOfABatchAndItsLabel) {
 }
 
 TEST(Disaggregate, DescendsWhereNothingIsIsolated) {
-  auto noisy = tiny::observed(rectified(), tiny::images(3), torch::tensor({0, 2, 0}));
+  auto noisy = tiny::observed(tiny::rectified(200), tiny::images(3), torch::tensor({0, 2, 0}));
   sharing::apply({{"gaussian", 0.1}}, noisy.update.gradient, 0);
   const auto trial = run_trial(noisy, preset("disaggregate").attack, 0);
   EXPECT_EQ(trial.status, Status::kOk) << trial.reason;
@@ -127,7 +148,7 @@ TEST(Disaggregate, DescendsWhereNothingIsIsolated) {
 
 // Where the network is so sure that p rounds to 1, the label's derivative is 0, and noise alone is below it.
 TEST(Disaggregate, ReadsTheLabelOfAConfidentImageToo) {
-  const auto network = rectified();
+  const auto network = tiny::rectified(200);
   const auto part = [&](const char* name) { return network.state.at(name).to(torch::kFloat64); };
   const Tensor inputs = tiny::images(2).flatten(1).to(torch::kFloat64);
   const Tensor z = torch::addmm(part("one.bias"), inputs, part("one.weight").t());
@@ -149,7 +170,7 @@ TEST(Disaggregate, SaysWhatItCannotTakeApart) {
     EXPECT_THAT(trial.reason, testing::HasSubstr(why));
   };
   refused(tiny::observed_lenet(), "has no linear layer before a ReLU; use ig");
-  auto many = tiny::observed(rectified(), tiny::images(2), torch::tensor({0, 1}));
+  auto many = tiny::observed(tiny::rectified(200), tiny::images(2), torch::tensor({0, 1}));
   many.update.protocol.batch_size = 200;
   refused(many, "a batch of 200 images, expected fewer than 65, the inputs of one");
 }

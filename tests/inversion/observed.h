@@ -26,6 +26,16 @@ inline sharing::Observation observed_with_margin(double margin) {
   return observed(sharpened(timid, factor), images(1), logits.argmax().view({1}));
 }
 
+/// A network with a hidden layer on the pixels, whose units some images of a batch leave at zero.
+inline nets::Network rectified(std::int64_t hidden) {
+  nets::Architecture net{.spec = spec("rectified"), .layers = {}};
+  net.layers = {{nets::Flatten{}, "", {nets::kNetworkInput}},
+                {nets::Linear{kSide * kSide, hidden}, "one", {0}},
+                {nets::Relu{}, "", {1}},
+                {nets::Linear{hidden, kClasses}, "two", {2}}};
+  return {.architecture = net, .state = nets::initialise(net, 0)};
+}
+
 inline void scale(sharing::Update& update, double factor) {
   for (auto& [name, tensor] : update.gradient) tensor = tensor * factor;
 }

@@ -191,6 +191,20 @@ TEST_F(ObservationFile, IsInTheClientsArithmetic) {
   expect_refusal_of("arithmetic: got \"float8\", expected", "arithmetic", "float8");
 }
 
+TEST_F(ObservationFile, SaysHowItsClientTrained) {
+  auto trained = observation();
+  trained.update = compute_update(network, images, labels, {.local = {.epochs = 2, .step_images = 1}});
+  save_observation(trained, path);
+  const auto read = load_observation(path, network);
+  EXPECT_EQ(read.update.protocol.local.epochs, 2);
+  EXPECT_EQ(read.update.protocol.local.step_images, 1);
+  EXPECT_EQ(read.update.protocol.local.learning_rate, 0.01);
+  EXPECT_THAT(describe(read), testing::HasSubstr("the change of its float32 weights by 2 epochs of SGD at 0.01 (4 "
+                                                 "steps) over 2 images"));
+  expect_refusal_of("local_epochs: got -1, expected a whole number", "local_epochs", -1);
+  expect_refusal_of("learning_rate: got \"fast\", expected a number", "learning_rate", "fast");
+}
+
 TEST_F(ObservationFile, IsReadInAnyFormatOfTheList) {
   for (const auto& format : formats()) EXPECT_FALSE(format.name.empty() || format.summary.empty());
   EXPECT_EQ(formats().front().extension, ".safetensors");

@@ -65,6 +65,48 @@ TEST(ComputeUpdate, IsTheMeanOverTheBatch) {
   }
 }
 
+// SGD by hand, in the order in which the images stand.
+nets::TensorMap trained(nets::Network network, const Tensor& images, const Tensor& labels, const LocalTraining& local) {
+  network.state = nets::converted(network.state, torch::kFloat64);
+  for (std::int64_t epoch = 0; epoch < local.epochs; ++epoch) {
+    for (std::int64_t begin = 0; begin < images.size(0); begin += local.step_images) {
+      const auto some = [&](const Tensor& all) { return all.slice(0, begin, begin + local.step_images); };
+      const auto gradient = exact_gradient(network, some(images), some(labels), nets::Mode::kEvaluation);
+      for (const auto& [name, tensor] : gradient)
+        network.state[name] = network.state[name].detach() - local.learning_rate * tensor;
+    }
+  }
+  return network.state;
+}
+
+TEST(LocalTraining, SharesTheChangeOfTheWeightsByItsSteps) {
+  const nets::Network network = tiny::network(tiny::spec());
+  const Tensor images = tiny::images(3), labels = tiny::labels(3);
+  const Protocol protocol = {.local = {.epochs = 2, .step_images = 2, .learning_rate = 0.5}};
+  const Update update = compute_update(network, images, labels, protocol);
+  EXPECT_EQ(steps(update.protocol), 4) << "the last step of an epoch has one image";
+  EXPECT_EQ(gradients_in(update.protocol), 2);
+  const auto after = trained(network, images, labels, protocol.local);
+  for (const auto& [name, tensor] : update.gradient)
+    EXPECT_LT(relative_error(tensor, network.state.at(name) - after.at(name)), 1e-4) << name;
+  const Update shuffled = compute_update(network, images, labels, protocol, core::Stream(0, "client dropout"));
+  EXPECT_FALSE(torch::equal(shuffled.gradient.at("fc.0.bias"), update.gradient.at("fc.0.bias")));
+  EXPECT_LT(relative_error(shuffled.gradient.at("fc.0.bias"), update.gradient.at("fc.0.bias").to(torch::kFloat64)), 0.5)
+      << "another order of the same images";
+}
+
+TEST(LocalTraining, OfOneStepIsTheGradient) {
+  const nets::Network network = tiny::network(tiny::spec());
+  const Tensor images = tiny::images(3), labels = tiny::labels(3);
+  const Update gradient = compute_update(network, images, labels);
+  const Update one = as_gradient(compute_update(network, images, labels, {.local = {.epochs = 1}}));
+  EXPECT_EQ(one.protocol.local.epochs, 0);
+  for (const auto& [name, tensor] : one.gradient)
+    EXPECT_LT(relative_error(tensor, gradient.gradient.at(name).to(torch::kFloat64)), 1e-3) << name;
+  const Update two = compute_update(network, images, labels, {.local = {.epochs = 2}});
+  EXPECT_EQ(as_gradient(two).protocol.local.epochs, 2) << "no gradient";
+}
+
 TEST(ComputeUpdate, SaysHowItWasComputed) {
   const nets::Network network = tiny::network(tiny::spec());
   const Update update = compute_update(network, tiny::images(2), tiny::labels(2), {.mode = nets::Mode::kTraining});
