@@ -74,10 +74,12 @@ Problem make_problem(const sharing::Observation& observation, const Attack& atta
   return problem;
 }
 
-Problem whole_problem(const sharing::Observation& observation, Attack attack, const std::vector<std::int64_t>& labels) {
-  attack.features = 0;
-  attack.functional = Functional::kLoss;
-  return make_problem(observation, attack, labels);
+Problem whole_problem(const sharing::Observation& observation, const Attack& attack,
+                      const std::vector<std::int64_t>& labels) {
+  Attack whole = attack;
+  whole.features = 0;
+  whole.functional = Functional::kLoss;
+  return make_problem(observation, whole, labels);
 }
 
 Problem on(Problem problem, const torch::Device& device) {

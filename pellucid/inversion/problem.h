@@ -45,7 +45,7 @@ struct Problem {
 
 /// That of the batch's gradient alone: by the functional `loss`, without features, whatever the attack says.
 /// @throws as `make_problem`.
-[[nodiscard]] Problem whole_problem(const sharing::Observation& observation, Attack attack,
+[[nodiscard]] Problem whole_problem(const sharing::Observation& observation, const Attack& attack,
                                     const std::vector<std::int64_t>& labels);
 
 /// The problem with its tensors there.

@@ -17,12 +17,6 @@ namespace {
 constexpr std::int64_t kPack = 4;         // trials in one engine, at most: each adds memory
 constexpr std::int64_t kDevicePack = 64;  // on a device, where more trials keep it busy
 
-// What a reconstruction is judged by: what a solver reads of each image is its own.
-Problem judged(const sharing::Observation& observation, const Attack& attack, const std::vector<std::int64_t>& labels) {
-  return solver(attack).takes_apart ? whole_problem(observation, attack, labels)
-                                    : make_problem(observation, attack, labels);
-}
-
 // Clamps what a solver gave and evaluates it.
 void judge(const sharing::Observation& observation, const Attack& attack, const torch::Device& device,
            std::vector<Trial>& trials) {
@@ -35,10 +29,12 @@ void judge(const sharing::Observation& observation, const Attack& attack, const 
     if (!trial.images.defined()) continue;
     if (trial.labels.empty()) trial.labels = infer_labels(observation, attack.labels);
     if (!reference || trial.labels != labels)
-      reference.emplace(on(judged(observation, attack, labels = trial.labels), device), Precision::kFloat64);
+      reference.emplace(on(solver(attack).judged(observation, attack, labels = trial.labels), device),
+                        Precision::kFloat64);
     trial.images = trial.images.detach().to(torch::kCPU, torch::kFloat32).clamp(0, 1).clone();
     const Tensor pixels = trial.images.to(exact);
     trial.matching_loss = reference->loss(pixels);
+    if (solver(attack).runs_presets) continue;
     const Candidate candidate{.trials = 1, .pixels = pixels, .standardised = units.from_pixels(pixels)};
     trial.prior = evaluate(preferred, candidate).losses.item<double>();
   }
@@ -95,8 +91,9 @@ void check_applies(const sharing::Observation& given, const Attack& attack) {
   if (const auto reason = solver(attack).lacks(observation, attack))
     throw core::Error(core::ErrorKind::kUsage, "{}", *reason);
   const auto any = std::vector<std::int64_t>(static_cast<std::size_t>(observation.update.protocol.batch_size), 0);
-  static_cast<void>(
-      judged(observation, attack, solver(attack).takes_apart ? any : infer_labels(observation, attack.labels)));
+  const auto& row = solver(attack);
+  static_cast<void>(row.judged(observation, attack,
+                               row.takes_apart || row.runs_presets ? any : infer_labels(observation, attack.labels)));
 }
 
 Reconstruction reconstruct(const sharing::Observation& observation, const Attack& attack, const core::Run& run) {

@@ -1,6 +1,7 @@
 #include "pellucid/inversion/solvers.h"
 
 #include "pellucid/inversion/analytic.h"
+#include "pellucid/inversion/best.h"
 #include "pellucid/inversion/disaggregate.h"
 #include "pellucid/inversion/optimise.h"
 #include "pellucid/inversion/surrogate.h"
@@ -17,9 +18,13 @@ const std::vector<Solver>& solvers() {
       {"analytic", "solves for the input of a network whose first layer is linear, exactly; one image",
        "Phong et al. 2017, section 3; Geiping et al. 2020, proposition 3.1", analytic_lacks, analytic},
       {"disaggregate", "takes a batch apart by a linear layer before a ReLU, then descends with each image's features",
-       "SPEAR, Dimitrov et al. 2024, arXiv:2403.03945", disaggregate_lacks, disaggregate, /*takes_apart=*/true},
+       "SPEAR, Dimitrov et al. 2024, arXiv:2403.03945", disaggregate_lacks, disaggregate, whole_problem,
+       /*takes_apart=*/true},
       {"surrogate", "descends on the gradient at a network between the weights before and after local training",
        "SME, Zhu et al. 2023, arXiv:2306.00127", surrogate_lacks, surrogate},
+      {"best", "runs the strongest preset that applies, chosen in a short trial", "Ours", best_lacks, best,
+       judged_by_best,
+       /*takes_apart=*/false, /*runs_presets=*/true},
   };
   return rows;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pellucid/inversion/attack.h"
+#include "pellucid/inversion/problem.h"
 #include "pellucid/inversion/trial.h"
 #include "pellucid/sharing/update.h"
 
@@ -19,10 +20,13 @@ struct Solver {
   /// Restarts first, ..., first + count - 1. Each depends on (observation, attack, its number) alone.
   /// @throws Error(kUsage) or Error(kModel) where it does not apply after all, saying why.
   /// @throws Error(kStopped) if a stop was asked for.
-  /// With its own labels on each trial where `takes_apart`.
   std::vector<Trial> (*solve)(const sharing::Observation& observation, const Attack& attack, std::int64_t first,
                               std::int64_t count, const torch::Device& device);
-  bool takes_apart = false;  ///< reads the labels and the features of each image of a batch itself
+  /// What its results are judged by, and chosen.
+  Problem (*judged)(const sharing::Observation& observation, const Attack& attack,
+                    const std::vector<std::int64_t>& labels) = make_problem;
+  bool takes_apart = false;   ///< takes a batch apart by a linear layer, and reads its labels so
+  bool runs_presets = false;  ///< runs others, each with terms and labels of its own
 };
 
 /// Every solver, the one place that lists them.

@@ -1,4 +1,5 @@
 // Every preset on every kind of observation: it runs, or says why it does not.
+#include "pellucid/inversion/best.h"
 #include "pellucid/inversion/disaggregate.h"
 #include "pellucid/inversion/reconstruct.h"
 
@@ -74,10 +75,12 @@ TEST(Conformance, EveryPresetRunsOnEveryObservationOrSaysWhyNot) {
       EXPECT_EQ(trial.images.size(0), kind.observation.update.protocol.batch_size);
       EXPECT_TRUE(torch::equal(trial.images, trial.images.clamp(0, 1)));
       attack.precision = Precision::kFloat64;
-      const bool apart = solver(attack).takes_apart;
-      EXPECT_EQ(trial.labels, apart ? trial.labels : infer_labels(kind.observation, attack.labels));
+      const auto& row = solver(attack);
+      if (!row.takes_apart && !row.runs_presets) {
+        EXPECT_EQ(trial.labels, infer_labels(kind.observation, attack.labels));
+      }
       const auto seen = sharing::as_gradient(kind.observation);
-      const auto problem = apart ? whole_problem(seen, attack, trial.labels) : make_problem(seen, attack, trial.labels);
+      const auto problem = row.judged(seen, attack, trial.labels);
       EXPECT_EQ(trial.matching_loss, DoubleBackward(problem, attack.precision).loss(trial.images.to(torch::kFloat64)));
       attack.precision = preset.attack.precision;
       const auto again = reconstruct(kind.observation, attack, {.threads = 2});
@@ -173,6 +176,37 @@ TEST(Disaggregate, SaysWhatItCannotTakeApart) {
   auto many = tiny::observed(tiny::rectified(200), tiny::images(2), torch::tensor({0, 1}));
   many.update.protocol.batch_size = 200;
   refused(many, "a batch of 200 images, expected fewer than 65, the inputs of one");
+}
+
+std::vector<std::string> parts(const sharing::Observation& observation) {
+  std::vector<std::string> names;
+  for (const auto& part : parts_of_best(observation, preset("best").attack))
+    names.push_back(fmt::format("{} {}", part.solver, part.functional == Functional::kResidual ? "residual" : "loss"));
+  return names;
+}
+
+TEST(Best, RunsWhatApplies) {
+  using testing::ElementsAre;
+  const auto of = [](const std::string& name) {
+    const auto all = kinds();
+    return parts(std::ranges::find(all, name, &Kind::name)->observation);
+  };
+  EXPECT_THAT(of("one image"), ElementsAre("optimise residual", "optimise residual"));
+  EXPECT_THAT(of("one image of a perceptron"), ElementsAre("analytic residual"));
+  EXPECT_THAT(of("a batch of two"), ElementsAre("optimise loss"));
+  EXPECT_THAT(of("a batch of three of a perceptron with ReLU"), ElementsAre("disaggregate residual"));
+  EXPECT_THAT(of("the change of weights by four steps"), ElementsAre("surrogate loss", "optimise loss"));
+}
+
+// The true class is rounded away, so that the loss's own gradient would choose the wrong one.
+TEST(Best, GoesOnWithTheBetterOfTwoAttacks) {
+  const auto observation = tiny::observed_with_margin(18);
+  Attack attack = preset("best").attack;
+  attack.iterations = 300;
+  attack.restarts = 2;
+  const auto found = reconstruct(observation, attack, {});
+  EXPECT_GT(tiny::psnr(found.trials[found.chosen].images, tiny::images(1)), 20);
+  EXPECT_GT(found.trials[0].prior, 0) << "of the attack that was chosen";
 }
 
 TEST(Analytic, FindsTheInputOfALinearLayerExactly) {

@@ -1,0 +1,93 @@
+#include "pellucid/inversion/best.h"
+
+#include "pellucid/inversion/double_backward.h"
+#include "pellucid/inversion/reconstruct.h"
+
+#include <limits>
+
+namespace pellucid::inversion {
+namespace {
+
+constexpr std::int64_t kProbe = 10;  // a part of the iterations, for each attack, after which one goes on
+
+bool ends_in_linear(const sharing::Observation& observation) {
+  return std::holds_alternative<nets::Linear>(observation.network.architecture.layers.back().op);
+}
+
+bool applies(const Attack& attack, const sharing::Observation& observation) {
+  return !solver(attack).lacks(observation, attack);
+}
+
+}  // namespace
+
+std::vector<Attack> parts_of_best(const sharing::Observation& observation, const Attack& attack) {
+  const auto part = [&](const char* name) {
+    Attack one = preset(name).attack;
+    one.iterations = attack.iterations;
+    one.restarts = attack.restarts;
+    one.labels = attack.labels;
+    one.method = attack.method;
+    one.precision = attack.precision;
+    one.seed = attack.seed;
+    one.keep = Keep::kBest;
+    return one;
+  };
+  const auto& protocol = observation.update.protocol;
+  if (protocol.local.epochs > 0) return {part("surrogate"), part("unrolled")};
+  if (const auto exact = part("analytic"); applies(exact, observation)) return {exact};
+  if (const auto apart = part("disaggregate"); protocol.batch_size > 1 && applies(apart, observation)) return {apart};
+  if (protocol.batch_size > 1 || !ends_in_linear(observation)) return {part("ig")};
+  Attack residual = part("residual"), published = part("ig");
+  published.functional = Functional::kResidual;
+  const auto& layers = observation.network.architecture.layers;
+  if (std::ranges::none_of(layers, [](const auto& l) { return std::holds_alternative<nets::Linear>(l.op); }))
+    residual.features = 0;
+  return {residual, published};
+}
+
+std::optional<std::string> best_lacks(const sharing::Observation& observation, const Attack& attack) {
+  const auto first = parts_of_best(observation, attack).front();
+  return solver(first).lacks(observation, first);
+}
+
+std::vector<Trial> best(const sharing::Observation& observation, const Attack& attack, std::int64_t first,
+                        std::int64_t count, const torch::Device& device) {
+  const auto parts = parts_of_best(observation, attack);
+  const std::int64_t probe = std::max<std::int64_t>(attack.iterations / kProbe, 1);
+  std::vector<Trial> trials;
+  for (std::int64_t t = first; t < first + count; ++t) {
+    Attack chosen = parts.front();
+    double least = std::numeric_limits<double>::infinity();
+    for (const auto& part : parts) {
+      if (parts.size() == 1) break;
+      Attack probing = part;
+      probing.iterations = probe;
+      const auto trial = run_trials(observation, probing, t, 1, device).front();
+      if (!trial.images.defined()) continue;
+      const DoubleBackward common(on(judged_by_best(observation, attack, trial.labels), device), Precision::kFloat64);
+      const double loss = common.loss(trial.images.to(device, torch::kFloat64));
+      if (loss < least) {
+        least = loss;
+        chosen = part;
+      }
+    }
+    if (parts.size() > 1)
+      chosen.iterations =
+          std::max<std::int64_t>(attack.iterations - probe * static_cast<std::int64_t>(parts.size()), 1);
+    trials.push_back(run_trials(observation, chosen, t, 1, device).front());
+  }
+  return trials;
+}
+
+Problem judged_by_best(const sharing::Observation& observation, const Attack& attack,
+                       const std::vector<std::int64_t>& labels) {
+  Attack common = attack;
+  common.objective = Objective::kL2;
+  common.features = 0;
+  const auto& protocol = observation.update.protocol;
+  const bool one = protocol.batch_size == 1 && protocol.local.epochs == 0 && ends_in_linear(observation);
+  common.functional = one ? Functional::kResidual : Functional::kLoss;
+  return make_problem(observation, common, labels);
+}
+
+}  // namespace pellucid::inversion

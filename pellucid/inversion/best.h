@@ -1,0 +1,35 @@
+// The solver that tries what applies and keeps the better result.
+#pragma once
+
+#include "pellucid/inversion/problem.h"
+#include "pellucid/inversion/trial.h"
+
+#include <optional>
+
+namespace pellucid::inversion {
+
+/// The attacks that `best` tries on an observation: the strongest that apply, by what the studies found
+/// (docs/findings.md), each with the iterations, the labels and the arithmetic of `attack`.
+///
+/// - Local training: `surrogate` and `unrolled`.
+/// - A network whose first layer is linear, and one image: `analytic`.
+/// - A batch with a linear layer before a ReLU: `disaggregate`.
+/// - Another batch, or a network that does not end in a linear layer: `ig`.
+/// - One image else: `residual`, and `ig` with the residual read off likewise.
+[[nodiscard]] std::vector<Attack> parts_of_best(const sharing::Observation& observation, const Attack& attack);
+
+/// Why none of them applies.
+[[nodiscard]] std::optional<std::string> best_lacks(const sharing::Observation& observation, const Attack& attack);
+
+/// In each restart: where there are two, each runs for a tenth of the iterations, and that with the lower loss by
+/// `judged_by_best` for those that are left, from the same start.
+[[nodiscard]] std::vector<Trial> best(const sharing::Observation& observation, const Attack& attack, std::int64_t first,
+                                      std::int64_t count, const torch::Device& device);
+
+/// What the results of unlike attacks are compared by: the gradient of the whole batch, without features. Of one image
+/// it is that of <r, logits>, which holds where float32 rounded the true class away.
+/// @throws as `make_problem`.
+[[nodiscard]] Problem judged_by_best(const sharing::Observation& observation, const Attack& attack,
+                                     const std::vector<std::int64_t>& labels);
+
+}  // namespace pellucid::inversion
