@@ -97,6 +97,7 @@ int run(int argc, char** argv) {
   add_capture(app);
   add_inspect(app);
   add_invert(app);
+  add_imprint(app);
   add_study(app);
   add_report(app);
   add_data(app);

@@ -9,6 +9,7 @@ void add_demo(CLI::App& app);
 void add_train(CLI::App& app);
 void add_evade(CLI::App& app);
 void add_capture(CLI::App& app);
+void add_imprint(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_invert(CLI::App& app);
 void add_study(CLI::App& app);

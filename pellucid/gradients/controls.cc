@@ -3,7 +3,6 @@
 #include "pellucid/core/tensor.h"
 #include "pellucid/gradients/read_back.h"
 #include "pellucid/gradients/trained.h"
-#include "pellucid/inversion/solvers.h"
 #include "pellucid/metrics/image.h"
 #include "pellucid/nets/zoo.h"
 #include "pellucid/stats/interval.h"
@@ -75,7 +74,7 @@ std::vector<std::int64_t> images_of(const Setting& on, Datasets& datasets) {
 
 // The network of the positive control: one with a hidden linear layer for an attack that takes batches apart by it.
 std::string easy_net(const inversion::Attack& attack) {
-  return inversion::solver(attack).takes_apart ? "small_cnn" : "lenet";
+  return attack.solver == "disaggregate" ? "small_cnn" : "lenet";
 }
 
 double positive(const Setting& on, Datasets& datasets) {

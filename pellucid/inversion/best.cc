@@ -8,7 +8,7 @@
 namespace pellucid::inversion {
 namespace {
 
-constexpr std::int64_t kProbe = 10;  // a part of the iterations, for each attack, after which one goes on
+constexpr std::int64_t kProbe = 30;  // a short trial takes a part of the iterations
 
 bool ends_in_linear(const sharing::Observation& observation) {
   return std::holds_alternative<nets::Linear>(observation.network.architecture.layers.back().op);
@@ -53,30 +53,23 @@ std::optional<std::string> best_lacks(const sharing::Observation& observation, c
 std::vector<Trial> best(const sharing::Observation& observation, const Attack& attack, std::int64_t first,
                         std::int64_t count, const torch::Device& device) {
   const auto parts = parts_of_best(observation, attack);
+  Attack chosen = parts.front();
   const std::int64_t probe = std::max<std::int64_t>(attack.iterations / kProbe, 1);
-  std::vector<Trial> trials;
-  for (std::int64_t t = first; t < first + count; ++t) {
-    Attack chosen = parts.front();
+  if (parts.size() > 1) {
     double least = std::numeric_limits<double>::infinity();
-    for (const auto& part : parts) {
-      if (parts.size() == 1) break;
-      Attack probing = part;
-      probing.iterations = probe;
-      const auto trial = run_trials(observation, probing, t, 1, device).front();
+    for (Attack part : parts) {
+      part.iterations = probe;
+      const auto trial = run_trials(observation, part, 0, 1, device).front();
       if (!trial.images.defined()) continue;
       const DoubleBackward common(on(judged_by_best(observation, attack, trial.labels), device), Precision::kFloat64);
       const double loss = common.loss(trial.images.to(device, torch::kFloat64));
-      if (loss < least) {
-        least = loss;
-        chosen = part;
-      }
+      if (!(loss < least)) continue;
+      least = loss;
+      chosen = part;
     }
-    if (parts.size() > 1)
-      chosen.iterations =
-          std::max<std::int64_t>(attack.iterations - probe * static_cast<std::int64_t>(parts.size()), 1);
-    trials.push_back(run_trials(observation, chosen, t, 1, device).front());
+    chosen.iterations = std::max<std::int64_t>(attack.iterations - probe, 1);
   }
-  return trials;
+  return run_trials(observation, chosen, first, count, device);
 }
 
 Problem judged_by_best(const sharing::Observation& observation, const Attack& attack,

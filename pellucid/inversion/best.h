@@ -21,8 +21,9 @@ namespace pellucid::inversion {
 /// Why none of them applies.
 [[nodiscard]] std::optional<std::string> best_lacks(const sharing::Observation& observation, const Attack& attack);
 
-/// In each restart: where there are two, each runs for a tenth of the iterations, and that with the lower loss by
-/// `judged_by_best` for those that are left, from the same start.
+/// Where there are two, each runs from the first start for a thirtieth of the iterations, and all restarts are of that
+/// with the lower loss by `judged_by_best`, as much shorter. With two restarts or more that costs no more than one
+/// attack does.
 [[nodiscard]] std::vector<Trial> best(const sharing::Observation& observation, const Attack& attack, std::int64_t first,
                                       std::int64_t count, const torch::Device& device);
 

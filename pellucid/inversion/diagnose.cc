@@ -13,13 +13,13 @@ namespace {
 std::optional<std::string> not_converged(const Trial& trial) {
   constexpr double kAbovePriors = 3, kRounding = 1e-4, kFalling = 0.9;
   const double loss = trial.matching_loss;
-  if (!(loss > kRounding)) return std::nullopt;
+  const auto& along = trial.curve.matching_loss;
+  if (!(loss > kRounding) || along.empty()) return std::nullopt;  // or it did not descend
   if (loss > kAbovePriors * trial.prior) {
     return fmt::format("the matching loss is {:.2g} where the priors cost {:.2g}, and on the true image it is about 0",
                        loss, trial.prior);
   }
-  const auto& along = trial.curve.matching_loss;
-  const auto before = along.empty() ? loss : along[(along.size() - 1) * 9 / 10];
+  const auto before = along[(along.size() - 1) * 9 / 10];
   if (along.size() >= 10 && loss < kFalling * before) {
     return fmt::format("the matching loss fell from {:.2g} to {:.2g} in the last tenth of the iterations", before,
                        loss);

@@ -3,6 +3,7 @@
 #include "pellucid/inversion/analytic.h"
 #include "pellucid/inversion/best.h"
 #include "pellucid/inversion/disaggregate.h"
+#include "pellucid/inversion/imprint.h"
 #include "pellucid/inversion/optimise.h"
 #include "pellucid/inversion/surrogate.h"
 
@@ -19,12 +20,14 @@ const std::vector<Solver>& solvers() {
        "Phong et al. 2017, section 3; Geiping et al. 2020, proposition 3.1", analytic_lacks, analytic},
       {"disaggregate", "takes a batch apart by a linear layer before a ReLU, then descends with each image's features",
        "SPEAR, Dimitrov et al. 2024, arXiv:2403.03945", disaggregate_lacks, disaggregate, whole_problem,
-       /*takes_apart=*/true},
+       /*own_labels=*/true},
       {"surrogate", "descends on the gradient at a network between the weights before and after local training",
        "SME, Zhu et al. 2023, arXiv:2306.00127", surrogate_lacks, surrogate},
+      {"imprint", "reads the bins of a planted layer", "Robbing the Fed, Fowl et al. 2022, arXiv:2110.13057",
+       imprint_lacks, imprint, make_problem, /*own_labels=*/true},
       {"best", "runs the strongest preset that applies, chosen in a short trial", "Ours", best_lacks, best,
        judged_by_best,
-       /*takes_apart=*/false, /*runs_presets=*/true},
+       /*own_labels=*/true, /*runs_presets=*/true},
   };
   return rows;
 }

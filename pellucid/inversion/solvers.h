@@ -25,7 +25,7 @@ struct Solver {
   /// What its results are judged by, and chosen.
   Problem (*judged)(const sharing::Observation& observation, const Attack& attack,
                     const std::vector<std::int64_t>& labels) = make_problem;
-  bool takes_apart = false;   ///< takes a batch apart by a linear layer, and reads its labels so
+  bool own_labels = false;    ///< needs none to begin with: each trial says its own
   bool runs_presets = false;  ///< runs others, each with terms and labels of its own
 };
 

@@ -247,6 +247,18 @@ class Inspect(Pair):
         self.assertEqual({a["preset"]: a["applies"] for a in found["attacks"]}["residual"], True)
         self.refused(3, ["computed with the network"], "inspect", self.at("u3"), "--model", self.fresh)
 
+    def test_warns_of_a_layer_that_sorts_images_and_imprint_reads_them(self):
+        planted, update, truth = self.path("planted"), self.path("update"), self.path("truth")
+        self.ok("imprint", self.model, "--data", "patterns", "--bins", "50", "--out", planted)
+        self.ok("capture", planted, "--data", "patterns", "--images", "3,5,8", "--out", update, "--truth", truth,
+                *self.QUIET)
+        self.assertIn("rows of imprint.bins are alike", self.ok("inspect", update, "--model", planted))
+        result = json.loads(self.ok(*self.invert(update, "--attack", "imprint", "--truth", truth, "--json",
+                                                 model=planted)))
+        self.assertEqual(sum(row["psnr"] > 60 for row in result["images"]), 3)
+        self.refused(2, ["does not sort images into bins"], *self.invert(self.at("u3"), "--attack", "imprint"))
+        self.refused(2, ["the model itself"], "imprint", self.model, "--data", "patterns", "--out", self.model)
+
     def test_of_local_training_names_the_attacks_for_it(self):
         update = self.path("local.safetensors")
         self.ok("capture", self.model, "--data", "patterns", "--images", "3,5", "--local-epochs", "2", "--step-images",

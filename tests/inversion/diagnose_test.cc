@@ -18,6 +18,7 @@ Reconstruction with_loss(double matching_loss, double prior = 0.005) {
   Trial trial;
   trial.matching_loss = matching_loss;
   trial.prior = prior;
+  trial.curve = {.iteration = {0}, .matching_loss = {matching_loss}};
   return {.trials = {trial}};
 }
 
