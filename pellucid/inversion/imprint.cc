@@ -93,6 +93,11 @@ nets::Network imprinted(const nets::Network& network, const std::vector<double>&
   return planted;
 }
 
+bool rows_are_alike(const Tensor& weight) {
+  const Tensor rows = weight.to(torch::kFloat64).flatten(1);
+  return rows.size(0) > 1 && (rows - rows[0]).norm(2, 1).max().item<double>() < kAlike * rows[0].norm().item<double>();
+}
+
 std::optional<std::string> imprint_lacks(const sharing::Observation& observation, const Attack& /*attack*/) {
   const auto& [spec, layers] = observation.network.architecture;
   const auto none = fmt::format(
@@ -103,17 +108,18 @@ std::optional<std::string> imprint_lacks(const sharing::Observation& observation
   const auto* conv = std::get_if<nets::Conv>(&layers[at].op);
   if (conv == nullptr || !conv->bias || conv->out < 2 || conv->kernel != spec.input[1] || conv->padding != 0)
     return none;
-  const Tensor rows = exact(observation.network.state, layers[at].name + ".weight").flatten(1);
-  if (!((rows - rows[0]).norm(2, 1).max().item<double>() < kAlike * rows[0].norm().item<double>())) return none;
+  if (!rows_are_alike(observation.network.state.at(layers[at].name + ".weight"))) return none;
   return std::nullopt;
 }
 
 std::vector<Trial> imprint(const sharing::Observation& observation, const Attack& attack, std::int64_t /*first*/,
                            std::int64_t count, const torch::Device& /*device*/) {
-  const auto& [network, update, unused, id] = observation;
+  const auto& network = observation.network;
+  const auto& update = observation.update;
   const auto& spec = network.architecture.spec;
   const auto& name = network.architecture.layers[first_layer(network.architecture)].name;
-  const auto [bias, order] = exact(network.state, name + ".bias").sort(/*dim=*/0, /*descending=*/true);
+  const auto sorted = exact(network.state, name + ".bias").sort(/*dim=*/0, /*descending=*/true);
+  const Tensor &bias = std::get<0>(sorted), &order = std::get<1>(sorted);
   const auto bins = bias.size(0);
   const Tensor row = exact(network.state, name + ".weight")[0].flatten();
   const auto ordered = [&](const char* part) {

@@ -24,6 +24,9 @@ namespace pellucid::inversion {
 /// @throws Error(kUsage) if images are not square, or there are fewer than 2 edges or they do not ascend.
 [[nodiscard]] nets::Network imprinted(const nets::Network& network, const std::vector<double>& edges);
 
+/// Whether all rows of a layer's weight, (out, ...), are one row, as those of a layer that sorts into bins are.
+[[nodiscard]] bool rows_are_alike(const Tensor& weight);
+
 /// Why `imprint` does not apply: no such layer stands first.
 [[nodiscard]] std::optional<std::string> imprint_lacks(const sharing::Observation& observation, const Attack& attack);
 

@@ -1,6 +1,7 @@
 #include "pellucid/inversion/inspect.h"
 
 #include "pellucid/core/error.h"
+#include "pellucid/inversion/imprint.h"
 #include "pellucid/inversion/isolate.h"
 #include "pellucid/inversion/labels.h"
 
@@ -12,7 +13,6 @@ using core::Json;
 using sharing::Observation;
 
 constexpr std::int64_t kLargest = 4096;  // of a layer's smaller side, whose singular values take longer than a second
-constexpr double kAlike = 1e-4;          // relative difference of rows that are one row
 constexpr double kMostlyZero = 0.5;      // of a weight's values
 
 // What it throws where something does not apply; empty where nothing.
@@ -54,10 +54,9 @@ std::vector<Diagnosis> look_at(const nets::Network& network) {
     if (layer.name.empty()) continue;
     const auto weight = network.state.find(layer.name + ".weight");
     if (weight == network.state.end() || weight->second.dim() < 2) continue;
-    const Tensor rows = weight->second.to(torch::kFloat64).flatten(1);
+    const Tensor& rows = weight->second;
     const double zeros = rows.eq(0).to(torch::kFloat64).mean().item<double>();
-    const Tensor apart = (rows - rows[0]).norm(2, 1);
-    if (rows.size(0) > 2 && zeros < 1 && apart.max().item<double>() < kAlike * rows[0].norm().item<double>()) {
+    if (rows.size(0) > 2 && rows_are_alike(rows)) {
       found.push_back(
           {"equal-rows",
            fmt::format("all {} rows of {} are alike: a layer planted to sort images into bins looks so, and "
