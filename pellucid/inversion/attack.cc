@@ -51,8 +51,7 @@ core::Fields fields(Attack& o) {
                   "disables it",
                   0, 1e6),
       core::field("labels", o.labels,
-                  "where the labels come from: shared by the client, read off the last bias (idlg), "
-                  "or the first that applies (auto)",
+                  help("where the labels come from; auto takes the first that applies", label_strategies()),
                   names(label_strategies(), {"auto"})),
       core::field("iterations", o.iterations, "steps of the optimiser in each restart", 1, 10'000'000),
       core::field("restarts", o.restarts, "independent starts; the lowest matching loss is chosen", 1, 10'000),

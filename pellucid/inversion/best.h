@@ -1,4 +1,4 @@
-// The solver that tries what applies and keeps the better result.
+// The solver that runs the strongest attack that applies, chosen in a short trial where there are two.
 #pragma once
 
 #include "pellucid/inversion/problem.h"

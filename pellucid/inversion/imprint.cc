@@ -31,9 +31,8 @@ Tensor exact(const nets::TensorMap& map, const std::string& name) { return map.a
 std::vector<std::int64_t> labels_of(const sharing::Observation& observation, const Attack& attack,
                                     const Tensor& images) {
   Tensor p = nets::logits(observation.network, images).to(torch::kFloat64).softmax(1);
-  Tensor left = torch::full({p.size(1)}, images.size(0), torch::kInt64);
+  Tensor left = torch::zeros({p.size(1)}, torch::kInt64);
   try {
-    left.zero_();
     for (const auto label : infer_labels(observation, attack.labels)) left[label] += 1;
   } catch (const Error&) {
     left.fill_(images.size(0));
@@ -56,6 +55,8 @@ nets::Network imprinted(const nets::Network& network, const std::vector<double>&
   const std::int64_t channels = spec.input[0], side = spec.input[1], bins = static_cast<std::int64_t>(edges.size());
   if (side != spec.input[2])
     throw Error(ErrorKind::kUsage, "imprint: got images of {}, expected square ones", fmt::join(spec.input, "x"));
+  if (network.state.contains("imprint.bins.weight"))
+    throw Error(ErrorKind::kUsage, "imprint: got a network with such a layer, expected one without");
   if (edges.size() < 2 || !std::ranges::is_sorted(edges, std::less_equal<>()))
     throw Error(ErrorKind::kUsage, "imprint: got {} edges, expected two or more that ascend", edges.size());
 

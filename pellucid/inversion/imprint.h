@@ -21,7 +21,9 @@ namespace pellucid::inversion {
 /// Source: Robbing the Fed, Fowl et al. 2022, arXiv:2110.13057. There the layer is linear; as a convolution as large as
 /// the image it takes any network of images.
 /// @param edges ascending, in [0, 1]: of the mean over all pixels and channels.
-/// @throws Error(kUsage) if images are not square, or there are fewer than 2 edges or they do not ascend.
+/// @throws Error(kUsage) if images are not square, the network has such a layer already, or there are fewer than 2
+/// edges
+///   or they do not ascend.
 [[nodiscard]] nets::Network imprinted(const nets::Network& network, const std::vector<double>& edges);
 
 /// Whether all rows of a layer's weight, (out, ...), are one row, as those of a layer that sorts into bins are.

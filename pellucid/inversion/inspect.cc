@@ -60,7 +60,7 @@ std::vector<Diagnosis> look_at(const nets::Network& network) {
       found.push_back(
           {"equal-rows",
            fmt::format("all {} rows of {} are alike: a layer planted to sort images into bins looks so, and "
-                       "gives them up one by one",
+                       "leaks them one by one",
                        rows.size(0), layer.name)});
     } else if (zeros > kMostlyZero) {
       found.push_back(

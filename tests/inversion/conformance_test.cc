@@ -114,12 +114,12 @@ double worst_psnr_from(const std::string& name, const sharing::LocalTraining& lo
   return std::min(tiny::psnr(images[0], tiny::images(2)[0]), tiny::psnr(images[1], tiny::images(2)[1]));
 }
 
-TEST(LocalTraining, GivesItsImagesStepByStep) {
+TEST(LocalTraining, IsReadStepByStep) {
   EXPECT_GT(worst_psnr_from("unrolled", {.epochs = 2, .step_images = 1, .learning_rate = 0.1}), 25);
 }
 
 // A network between stands for steps that are small; it cannot follow ones that are large.
-TEST(LocalTraining, GivesItsImagesAtANetworkBetween) {
+TEST(LocalTraining, IsReadAtANetworkBetween) {
   EXPECT_GT(worst_psnr_from("surrogate", {.epochs = 3, .learning_rate = 0.01}), 25);
 }
 
@@ -214,7 +214,7 @@ TEST(Best, GoesOnWithTheBetterOfTwoAttacks) {
 }
 
 // Images of different brightness, of which two share a bin.
-TEST(Imprint, GivesTheImagesThatAreAloneInABin) {
+TEST(Imprint, ReadsTheImagesThatAreAloneInABin) {
   Tensor images = tiny::images(4) * 0.2;
   for (std::int64_t i = 0; i < 4; ++i) images[i] += 0.2 * static_cast<double>(i);
   images[3] = images[2].flip({1}) + 1e-3;  // as bright
@@ -240,6 +240,7 @@ TEST(Imprint, GivesTheImagesThatAreAloneInABin) {
     }
   }
   EXPECT_THROW((void)imprinted(lenet, {0.5, 0.2}), core::Error);
+  EXPECT_THROW((void)imprinted(imprinted(lenet, {0, 0.5}), {0, 0.5}), core::Error) << "twice";
 }
 
 TEST(Analytic, FindsTheInputOfALinearLayerExactly) {
