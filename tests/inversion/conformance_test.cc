@@ -211,6 +211,16 @@ TEST(Best, GoesOnWithTheBetterOfTwoAttacks) {
   const auto found = reconstruct(observation, attack, {});
   EXPECT_GT(tiny::psnr(found.trials[found.chosen].images, tiny::images(1)), 15) << "noise, which the prior blurs";
   EXPECT_GT(found.trials[0].prior, 0) << "of the attack that was chosen";
+  const auto loss_of = [&](const Attack& part) {
+    const Trial trial = run_trial(observation, part, 0);
+    const DoubleBackward common(judged_by_best(observation, attack, trial.labels), Precision::kFloat64);
+    return common.loss(trial.images.to(torch::kFloat64));
+  };
+  auto parts = parts_of_best(observation, attack);
+  for (auto& part : parts) part.iterations = 10;
+  Attack ahead = loss_of(parts[0]) < loss_of(parts[1]) ? parts[0] : parts[1];
+  ahead.iterations = 290;
+  EXPECT_TRUE(torch::equal(found.trials[0].images, run_trial(observation, ahead, 0).images));
 }
 
 // Images of different brightness, of which two share a bin.
