@@ -74,6 +74,18 @@ Truth Datasets::batch(const Settings& s, std::int64_t image) {
   return {.images = data::pixels(set, at), .labels = data::labels(set, at)};
 }
 
+const Truth& Datasets::others(const Settings& s) {
+  constexpr std::int64_t kOthers = 999;
+  const auto& set = all_test(s);
+  const std::lock_guard guard(mutex_);
+  Truth& others = others_[s.data + " " + s.data_dir];
+  if (!others.images.defined() && set.size() > kOthers) {
+    const Tensor last = data::sample_order(set, 0).slice(0, -kOthers);
+    others = {.images = data::pixels(set, last), .labels = data::labels(set, last)};
+  }
+  return others;
+}
+
 const Tensor& Datasets::mean_image(const Settings& s) {
   const auto& set = train(s);
   const std::lock_guard guard(mutex_);

@@ -26,6 +26,8 @@ class Datasets {
   /// The client's batch of which that test image is the first: the others are drawn with its number, each once.
   /// @throws Error(kUsage) if there are fewer test images.
   Truth batch(const Settings& settings, std::int64_t image);
+  /// 999 test images, the last of the order in which studies draw them; none where there are fewer than 1,000.
+  const Truth& others(const Settings& settings);
   /// (1, C, H, W) in [0, 1]: the mean of the training images, which is the best guess without any gradient, in squared
   /// error.
   const Tensor& mean_image(const Settings& settings);
@@ -41,6 +43,7 @@ class Datasets {
   std::map<std::string, data::Dataset> sets_;
   std::map<std::string, Tensor> orders_;
   std::map<std::string, Tensor> means_;
+  std::map<std::string, Truth> others_;
   std::mutex identity_mutex_;
   std::map<std::string, std::string> identities_, given_;
   std::string identify(const Settings& settings);

@@ -23,11 +23,13 @@ struct Score {
 /// compared with an original of its own: an update says nothing of the images' order, so they are matched
 /// (`metrics::match`).
 /// @param reconstruction (B, C, H, W) in [0, 1].
+/// @param others images among which a reconstruction has to be recognised; none leaves out the scores that need them.
 /// @return one for each reconstruction, in their order.
 /// @throws Error(kData) if matching needs more memory than is allowed.
-[[nodiscard]] std::vector<Score> score(const nets::Network& network, const Tensor& reconstruction, const Truth& truth);
+[[nodiscard]] std::vector<Score> score(const nets::Network& network, const Tensor& reconstruction, const Truth& truth,
+                                       const Truth& others = {});
 
-/// {"psnr": .., "ssim": .., ...}: those that `score` takes, null where one does not apply.
+/// {"psnr": .., "ssim": .., ...}: those that `score` takes, null where one does not apply, but optional ones left out.
 [[nodiscard]] core::Json to_json(const Score& score);
 
 }  // namespace pellucid::gradients

@@ -41,7 +41,8 @@ double in_common(const std::vector<std::int64_t>& labels, const Tensor& truth) {
 
 }  // namespace
 
-ReadBack read_back(const sharing::Observation& observation, const Truth& truth, const inversion::Attack& attack) {
+ReadBack read_back(const sharing::Observation& observation, const Truth& truth, const inversion::Attack& attack,
+                   const Truth& others) {
   const auto confidence = sharing::confidence(observation.network, truth.images, truth.labels).front();
   const auto reconstruction = inversion::reconstruct(observation, attack, {});
   const auto& chosen = reconstruction.trials[reconstruction.chosen];
@@ -69,12 +70,17 @@ ReadBack read_back(const sharing::Observation& observation, const Truth& truth, 
                   {"label_read", label ? Json(*label) : Json()}};
   if (!chosen.images.defined()) return back;
   put("matching_loss", chosen.matching_loss);
-  const auto scores = score(observation.network, chosen.images, truth);
+  const auto scores = score(observation.network, chosen.images, truth, others);
   const auto first = of_first(scores);
   for (const auto& [key, value] : scores[first].values) put(key, value);
   back.image = chosen.images[static_cast<std::int64_t>(first)];
   if (scores.size() == 1) return back;
   const double percent = 100 / static_cast<double>(scores.size());
+  for (const char* key : {"identified", "identified_in_class"}) {
+    double sum = 0;
+    for (const auto& s : scores) sum += s.values.contains(key) ? s.values.at(key) : NAN;
+    put(key, sum / static_cast<double>(scores.size()));
+  }
   const auto above = std::ranges::count_if(scores, [](const Score& s) { return s.values.at("psnr") > 20; });
   put("above_20", percent * static_cast<double>(above));
   put("labels_right", percent * in_common(chosen.labels, truth.labels));
@@ -90,7 +96,7 @@ ReadBack read_back(const sharing::Observation& observation, const Truth& truth, 
 }
 
 ReadBack read_back(const nets::Network& network, const Truth& truth, std::int64_t index,
-                   const inversion::Attack& attack, const Client& client) {
+                   const inversion::Attack& attack, const Client& client, const Truth& others) {
   const auto number = static_cast<std::uint64_t>(index);
   const core::Stream randomness(0, "client dropout", number);
   sharing::Observation observation{
@@ -102,7 +108,7 @@ ReadBack read_back(const nets::Network& network, const Truth& truth, std::int64_
     const auto* label = truth.labels.data_ptr<std::int64_t>();
     observation.labels.assign(label, label + truth.labels.numel());
   }
-  return read_back(observation, truth, attack);
+  return read_back(observation, truth, attack, others);
 }
 
 }  // namespace pellucid::gradients

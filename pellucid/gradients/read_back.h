@@ -22,14 +22,15 @@ struct Client {
 ///
 /// @param truth the batch; the reading is of its first image, the others are its company.
 /// @param index that image's number: start noise, dropout and mechanisms depend on it.
+/// @param others see `score`.
 /// @return the scores of `score`, "oracle_psnr" (the best restart's, chosen with the truth in hand), "matching_loss",
 ///   "margin", "p_true" and "gradient_norm"; more: "method", "restart", "restarts", "label_read" (null where the last
 ///   layer does not show it), and of a batch "batch": the scores of each reconstruction and whose they are.
 [[nodiscard]] ReadBack read_back(const nets::Network& network, const Truth& truth, std::int64_t index,
-                                 const inversion::Attack& attack, const Client& client = {});
+                                 const inversion::Attack& attack, const Client& client = {}, const Truth& others = {});
 
 /// The same from an observation that was made before. The truth scores; the attack does not see it.
 [[nodiscard]] ReadBack read_back(const sharing::Observation& observation, const Truth& truth,
-                                 const inversion::Attack& attack);
+                                 const inversion::Attack& attack, const Truth& others = {});
 
 }  // namespace pellucid::gradients

@@ -164,7 +164,8 @@ record::Reading System::read(const Json& json, const grid::Subject& subject, con
     trained.settings.logit_scale = s.logit_scale;
     const auto net = network(trained, shared.folder, prepared["fingerprint"]);
     const Truth truth = datasets_.batch(s, item);
-    auto back = read_back(*net, truth, item, s.attack, {.protocol = s.protocol, .share_labels = s.share_labels});
+    auto back = read_back(*net, truth, item, s.attack, {.protocol = s.protocol, .share_labels = s.share_labels},
+                          datasets_.others(s));
     reading = std::move(back.reading);
     const auto label = truth.labels[0].item<std::int64_t>();
     const double guess = pellucid::metrics::psnr(datasets_.mean_image(s)[0], truth.images[0]);

@@ -87,6 +87,25 @@ TEST(Score, ComparesWhatTheNetworkSees) {
   }
 }
 
+TEST(Score, AsksForTheOriginalAmongOthers) {
+  const Truth one{.images = truth().images.slice(0, 0, 1), .labels = torch::tensor({3})};
+  Tensor close = one.images.clone(), far = 1 - one.images;
+  close[0][0][0][0] += 0.5;
+  const auto identified = [&](const Tensor& reconstruction, const std::vector<Tensor>& others,
+                              const std::vector<std::int64_t>& labels) {
+    const auto values =
+        score(network(), reconstruction, one, {.images = torch::cat(others), .labels = torch::tensor(labels)})
+            .front()
+            .values;
+    return std::pair(values.at("identified"), values.at("identified_in_class"));
+  };
+  EXPECT_EQ(identified(one.images, {close, far}, {3, 0}), std::pair(100., 100.));
+  EXPECT_EQ(identified(close, {close, far}, {0, 3}), std::pair(0., 100.)) << "closer to one of another class";
+  EXPECT_EQ(identified(close, {close, far}, {3, 0}), std::pair(0., 0.));
+  EXPECT_EQ(identified(one.images * 0.9, {one.images, far}, {3, 0}), std::pair(100., 100.)) << "the original itself";
+  EXPECT_FALSE(score(network(), close, one).front().values.contains("identified"));
+}
+
 TEST(Score, IsJson) {
   const std::map<std::string, double> values = {{"psnr", 1.0}, {"mse", 2.0}, {"fmse_logits", 4.0}};
   const core::Json json = to_json(Score{.values = values});
