@@ -5,6 +5,7 @@
 #include "pellucid/evasion/fit.h"
 #include "pellucid/gradients/truth.h"
 #include "pellucid/sharing/confidence.h"
+#include "pellucid/sharing/dominance.h"
 #include "pellucid/sharing/formats.h"
 
 #include "cli/network.h"
@@ -37,6 +38,10 @@ struct Capture {
                       "where the data sets lie; none searches $PELLUCID_DATA and the cache folder"),
           core::field("images", images, "the client's batch: numbers of test images, the first is 0", 0, INT64_MAX),
           nets::mode_field("mode", protocol.mode, "how the client evaluates the network"),
+          core::field("clients", protocol.clients,
+                      "clients whose average the server sees, each with as many of the images, in order", 1, 4096),
+          core::field("share_statistics", protocol.share_statistics,
+                      "the client shares the new running statistics of batch norm too, in training mode"),
           sharing::arithmetic_field("arithmetic", protocol.arithmetic, "what the client computes and shares in"),
           sharing::mechanisms_field(
               "mechanisms", protocol.mechanisms,
@@ -81,30 +86,41 @@ struct Capture {
 
     core::Json rows = core::Json::array();
     const auto confidence = sharing::confidence(network, batch.images, batch.labels);
+    const auto dominance = sharing::dominance(network, batch.images, batch.labels);
+    const bool hidden = images.size() == 1 || !(dominance.ratio > 1);
     for (std::size_t i = 0; i < images.size(); ++i) {
       rows.push_back({{"image", images[i]},
                       {"label", label[i]},
                       {"class", test_set.classes.at(static_cast<std::size_t>(label[i]))},
                       {"margin", confidence[i].margin},
-                      {"p_true", confidence[i].p_true}});
+                      {"p_true", confidence[i].p_true},
+                      {"share", dominance.share.empty() ? core::Json() : core::Json(dominance.share[i])}});
     }
     const core::Json result = {{"schema", "pellucid.capture/1"},
                                {"update", out},
                                {"observation", sharing::describe(observation)},
                                {"gradient_norm", norm},
+                               {"d_snr", images.size() == 1 ? core::Json() : core::Json(dominance.ratio)},
+                               {"d_snr_layer", dominance.layer},
                                {"images", rows}};
     if (print_json(common, result)) return;
-    std::vector<std::vector<std::string>> table = {{"image", "label", "class", "logit margin", "1 - p(true)"}};
+    std::vector<std::vector<std::string>> table = {
+        {"image", "label", "class", "logit margin", "1 - p(true)", "share of the gradient, %"}};
     bool rounded = false;
     for (const auto& row : rows) {
       table.push_back({row["image"].dump(), row["label"].dump(), core::printable(row["class"].get<std::string>(), 24),
                        fmt::format("{:.2f}", row["margin"].get<double>()),
-                       fmt::format("{:.2e}", 1 - row["p_true"].get<double>())});
+                       fmt::format("{:.2e}", 1 - row["p_true"].get<double>()),
+                       row["share"].is_null() ? "-" : fmt::format("{:.1f}", 100 * row["share"].get<double>())});
       rounded = rounded || row["margin"].get<double>() > sharing::kWarningMargin;
     }
     print_table(table);
     say("gradient norm {:.3e}; {}\n", norm, result["observation"].get<std::string>());
     if (norm == 0) say("Note: the gradient is zero everywhere: no attack can read anything back from this update.\n");
+    if (!hidden)
+      say("Note: one image's gradient is {:.1f} times those of all others in {} (D-SNR): the batch does not hide it. A "
+          "network that was changed to single images out looks so, and one that is sure of all others.\n",
+          dominance.ratio, dominance.layer);
     if (rounded)
       say("Note: past a margin of {} float32 loses 1 - p(true): a failing attack may be rounding, not privacy.\n",
           sharing::kWarningMargin);

@@ -68,9 +68,9 @@ struct Inspect {
       say("The network has no linear layer.\n");
 
     say("\n{}\n", bold("Attacks"));
-    std::vector<std::vector<std::string>> attacks = {{"attack", "applies"}};
+    std::vector<std::vector<std::string>> attacks = {{"attack", "threat model", "applies"}};
     for (const auto& attack : found.attacks)
-      attacks.push_back({attack.preset, attack.lacks.empty() ? "yes" : "no: " + attack.lacks});
+      attacks.push_back({attack.preset, attack.threat_model, attack.lacks.empty() ? "yes" : "no: " + attack.lacks});
     print_table(attacks, Columns::kText);
 
     say("\n{}\n", bold("Update"));

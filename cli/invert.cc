@@ -11,6 +11,7 @@
 #include "pellucid/inversion/engine/tensor_engine.h"
 #include "pellucid/inversion/labels.h"
 #include "pellucid/inversion/reconstruct.h"
+#include "pellucid/inversion/threat_model.h"
 #include "pellucid/nets/safetensors.h"
 #include "pellucid/sharing/formats.h"
 
@@ -154,6 +155,7 @@ struct Invert {
                               const core::Run& run) const {
     const auto& chosen = reconstruction.trials[reconstruction.chosen];
     const auto read = inversion::label_read(observation);
+    const auto* least = inversion::threat_model(observation, attack);
     const auto& labels = chosen.labels;
     Json images = Json::array();
     for (std::size_t i = 0; i < labels.size(); ++i) {
@@ -165,6 +167,7 @@ struct Invert {
     return {{"schema", "pellucid.inversion/1"},
             {"environment", core::environment(run.threads)},
             {"observation", sharing::describe(observation)},
+            {"threat_model", least == nullptr ? Json() : Json(least->name)},
             {"config", settings.resolved()},
             {"status", inversion::to_string(chosen.status)},
             {"reason", chosen.reason},

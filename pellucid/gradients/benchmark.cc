@@ -10,6 +10,7 @@
 #include "pellucid/inversion/engine/peak.h"
 #include "pellucid/inversion/engine/tensor_engine.h"
 #include "pellucid/inversion/optimise.h"
+#include "pellucid/inversion/terms.h"
 #include "pellucid/nets/zoo.h"
 #include "pellucid/training/gradient.h"
 #include "pellucid/training/optimiser.h"
@@ -213,10 +214,11 @@ void measure_on(const torch::Device& device, const std::string& net, const char*
   const auto seconds = [&](const inversion::Matching& matching, std::int64_t trials, std::int64_t iterations) {
     inversion::Attack descent = inversion::preset(attack).attack;
     descent.iterations = iterations;
+    const auto preferred = inversion::prior(descent, problem, units);
     std::vector<inversion::Trial> results(trials);
     core::synchronise(device);
     const double begin = clock_seconds();
-    inversion::descend(matching, units, images.narrow(0, 0, trials * options.batch), descent, results);
+    inversion::descend(matching, preferred, units, images.narrow(0, 0, trials * options.batch), descent, results);
     core::synchronise(device);
     return clock_seconds() - begin;
   };

@@ -72,6 +72,9 @@ std::vector<std::int64_t> images_of(const Setting& on, Datasets& datasets) {
   return list;
 }
 
+// What a control's client does with its one image: it trains as the study's does, and protects nothing.
+Client alone(const Settings& s) { return {.protocol = {.local = s.protocol.local}}; }
+
 // The network of the positive control: one with a hidden linear layer for an attack that takes batches apart by it.
 std::string easy_net(const inversion::Attack& attack) {
   return attack.solver == "disaggregate" ? "small_cnn" : "lenet";
@@ -84,7 +87,7 @@ double positive(const Setting& on, Datasets& datasets) {
   double best = 0;
   for (const auto index : images_of(on, datasets)) {
     if (best >= kMustReach) break;
-    const auto psnr = read_back(network, truth_of(set, index), index, strong(s.attack)).reading.score("psnr");
+    const auto psnr = read_back(network, truth_of(set, index), index, strong(s.attack), alone(s)).reading.score("psnr");
     best = std::max(best, psnr.value_or(0));
   }
   return best;
@@ -113,10 +116,11 @@ std::vector<double> null_gains(const Setting& on, const std::filesystem::path& t
   std::vector<double> gains;
   for (const auto index : images_of(on, datasets)) {
     const auto truth = truth_of(set, index);
-    sharing::Observation observation{.network = network,
-                                     .update = sharing::compute_update(network, truth.images, truth.labels),
-                                     .labels = {},
-                                     .id = index};
+    sharing::Observation observation{
+        .network = network,
+        .update = sharing::compute_update(network, truth.images, truth.labels, alone(s).protocol),
+        .labels = {},
+        .id = index};
     std::uint64_t number = 0;
     for (auto& [name, tensor] : observation.update.gradient) {
       const Tensor noise =
@@ -209,7 +213,9 @@ std::vector<grid::Control> controls(const grid::Study& study, Datasets& datasets
     const auto training = training_of(s, 0, datasets);
     const Setting on{
         .training = training, .first_image = study.first_item, .images = std::min(study.items, kControlImages)};
-    const Json data = {{"data", datasets.identity(s)}, {"first_image", on.first_image}, {"images", on.images}};
+    Json data = {{"data", datasets.identity(s)}, {"first_image", on.first_image}, {"images", on.images}};
+    auto local = s.protocol.local;
+    if (local.epochs > 0) data["local_training"] = core::to_json(sharing::fields(local));
     const auto add = [&](const std::string& kind, const Json& key, const std::string& attack,
                          const Json& attack_settings, const Json& more) {
       const Json whole = {kind, key};
@@ -233,7 +239,12 @@ std::vector<grid::Control> controls(const grid::Study& study, Datasets& datasets
       list.push_back(std::move(control));
     };
     Json attack = attack_json(s.attack);
-    const Json kind = {s.data, attack["functional"], attack["objective"], easy_net(s.attack)};
+    const Json kind = {s.data,
+                       attack["functional"],
+                       attack["objective"],
+                       easy_net(s.attack),
+                       attack["solver"],
+                       data.value("local_training", Json())};
     add("positive", kind, kind_name(s), attack_json(strong(s.attack)), Json::object());
     add("null", kind, kind_name(s), attack,
         {{"training", training.id},

@@ -98,8 +98,12 @@ std::vector<std::pair<std::string, core::Fields>> tables(Settings& s) {
   core::Fields client = {
       core::field("checkpoint", s.checkpoint, "whose weights: end, epoch N or step N"),
       nets::mode_field("mode", s.protocol.mode, "how the client evaluates the network"),
-      core::field("batch_size", s.protocol.batch_size, "images in the client's batch, whose first is reconstructed", 1,
-                  4096),
+      core::field("batch_size", s.protocol.batch_size,
+                  "images in the client's batch, or of all clients; the first is reconstructed", 1, 4096),
+      core::field("clients", s.protocol.clients,
+                  "clients whose average the server sees, each with as many of the images", 1, 4096),
+      core::field("share_statistics", s.protocol.share_statistics,
+                  "the client shares the new running statistics of batch norm too, in training mode"),
       core::field("share_labels", s.share_labels, "the client shares the labels too"),
       sharing::arithmetic_field("arithmetic", s.protocol.arithmetic, "what the client computes and shares in"),
       sharing::mechanisms_field("mechanisms", s.protocol.mechanisms, "what the client does to its update, in order"),
@@ -168,6 +172,8 @@ Json client_of(const Settings& s) {
                  {"share_labels", s.share_labels},
                  {"arithmetic", sharing::to_string(s.protocol.arithmetic)},
                  {"mechanisms", sharing::to_string(s.protocol.mechanisms)}};
+  if (s.protocol.clients > 1) client["clients"] = s.protocol.clients;
+  if (s.protocol.share_statistics) client["share_statistics"] = true;
   auto local = s.protocol.local;
   if (local.epochs > 0) client.update(core::to_json(sharing::fields(local)));
   return client;

@@ -7,6 +7,7 @@
 #include "pellucid/inversion/solvers.h"
 #include "pellucid/inversion/starts.h"
 #include "pellucid/inversion/terms.h"
+#include "pellucid/inversion/threat_model.h"
 
 namespace pellucid::inversion {
 
@@ -41,6 +42,9 @@ std::string help(const std::string& what, const std::vector<Row>& rows) {
 core::Fields fields(Attack& o) {
   core::Fields list = {
       core::field("solver", o.solver, help("how images are found", solvers()), names(solvers())),
+      core::field("threat_model", o.threat_model,
+                  help("what the attacker has beside the update; an attack that uses more is refused", threat_models()),
+                  names(threat_models(), {"any"})),
       core::field("functional", o.functional, "whose gradient is matched: the loss at the label, or <residual, logits>",
                   core::Choices<Functional>{{"loss", Functional::kLoss}, {"residual", Functional::kResidual}}),
       core::field("objective", o.objective,

@@ -47,7 +47,8 @@ enum class Precision {
 
 /// What an attack does, as data. The defaults are those of the preset `residual`.
 struct Attack {
-  std::string solver = "optimise";  ///< how images are found: a row of `solvers`
+  std::string solver = "optimise";   ///< how images are found: a row of `solvers`
+  std::string threat_model = "any";  ///< who the attacker is, at most: a row of `threat_models`, or any
   // What is matched.
   Functional functional = Functional::kResidual;
   Objective objective = Objective::kL2;

@@ -2,6 +2,7 @@
 
 #include "pellucid/inversion/double_backward.h"
 #include "pellucid/inversion/reconstruct.h"
+#include "pellucid/inversion/surrogate.h"
 
 #include <limits>
 
@@ -29,10 +30,12 @@ std::vector<Attack> parts_of_best(const sharing::Observation& observation, const
     one.method = attack.method;
     one.precision = attack.precision;
     one.seed = attack.seed;
+    one.threat_model = attack.threat_model;
     one.keep = Keep::kBest;
     return one;
   };
   const auto& protocol = observation.update.protocol;
+  if (protocol.local.hidden) return {part("surrogate")};
   if (protocol.local.epochs > 0) return {part("surrogate"), part("unrolled")};
   if (const auto exact = part("analytic"); applies(exact, observation)) return {exact};
   if (const auto apart = part("disaggregate"); protocol.batch_size > 1 && applies(apart, observation)) return {apart};
@@ -78,6 +81,7 @@ Problem judged_by_best(const sharing::Observation& observation, const Attack& at
   common.objective = Objective::kL2;
   common.features = 0;
   const auto& protocol = observation.update.protocol;
+  if (protocol.local.hidden) return judged_by_surrogate(observation, preset("surrogate").attack, labels);
   const bool one = protocol.batch_size == 1 && protocol.local.epochs == 0 && ends_in_linear(observation);
   common.functional = one ? Functional::kResidual : Functional::kLoss;
   return make_problem(observation, common, labels);

@@ -51,7 +51,7 @@ std::vector<Diagnosis> check_labels(const sharing::Observation& observation, Fun
                      observation.update.protocol.batch_size, observation.update.protocol.batch_size == 1 ? "" : "s",
                      negative)}};
   }
-  if (observation.labels.empty()) return {};
+  if (observation.labels.empty() || observation.update.protocol.local.hidden) return {};
   Tensor probability = residual.clone();  // the mean of each class's, if the labels are right
   for (const auto label : observation.labels) probability[label] += 1 / batch;
   const auto least = probability.argmin().item<std::int64_t>(), most = probability.argmax().item<std::int64_t>();

@@ -31,6 +31,8 @@ DoubleBackward::DoubleBackward(const Problem& problem, Precision precision)
   const auto type = precision == Precision::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   leaves_ = nets::with_gradients({.architecture = architecture_, .state = nets::converted(problem.state, type)});
   for (const auto& tensor : problem.observed) observed_.push_back(tensor.to(type));
+  // In evaluation mode the mean of the clients' gradients is that of all images at once.
+  if (protocol_.local.epochs == 0 && protocol_.mode == nets::Mode::kEvaluation) protocol_.clients = 1;
   labels_ = problem.labels.to(type);
   if (problem.residual.defined()) residual_ = problem.residual.to(type);
   if (!problem.features.layer.empty()) {
@@ -64,10 +66,15 @@ Tensor DoubleBackward::distance(const std::vector<Tensor>& gradients) const {
 }
 
 Tensor DoubleBackward::matching_loss(const Tensor& x, bool differentiable) const {
-  auto gradients = sharing::simulate(
+  const auto clients = sharing::simulate(
       protocol_, architecture_, leaves_, x,
       [this](const Tensor& logits, const Tensor& which) { return functional(logits, which); }, std::nullopt,
       differentiable);
+  auto gradients = clients.front().gradient;
+  for (std::size_t i = 0; clients.size() > 1 && i < gradients.size(); ++i) {
+    for (std::size_t k = 1; k < clients.size(); ++k) gradients[i] = gradients[i] + clients[k].gradient[i];
+    gradients[i] = gradients[i] / static_cast<double>(clients.size());
+  }
   if (protocol_.local.epochs > 0) {
     for (auto& change : gradients) change = change * scale_;
   }

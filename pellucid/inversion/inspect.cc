@@ -4,6 +4,7 @@
 #include "pellucid/inversion/imprint.h"
 #include "pellucid/inversion/isolate.h"
 #include "pellucid/inversion/labels.h"
+#include "pellucid/inversion/threat_model.h"
 
 namespace pellucid::inversion {
 namespace {
@@ -97,8 +98,12 @@ Inspection inspect(const Observation& given) {
   }
   for (const auto& strategy : label_strategies()) found.labels.push_back(read_by(strategy, observation));
   for (const auto& preset : presets()) {
-    found.attacks.push_back(
-        {.preset = preset.name, .lacks = refusal([&] { check_applies(observation, preset.attack); })});
+    InspectedAttack attack{.preset = preset.name,
+                           .lacks = refusal([&] { check_applies(observation, preset.attack); }),
+                           .threat_model = {}};
+    const auto* least = attack.lacks.empty() ? threat_model(observation, preset.attack) : nullptr;
+    if (least != nullptr) attack.threat_model = least->name;
+    found.attacks.push_back(std::move(attack));
   }
   return found;
 }
@@ -118,8 +123,12 @@ Json to_json(const Inspection& found) {
     labels.push_back(
         {{"strategy", l.strategy}, {"labels", l.lacks.empty() ? Json(l.labels) : Json()}, {"reason", text(l.lacks)}});
   }
-  for (const auto& a : found.attacks)
-    attacks.push_back({{"preset", a.preset}, {"applies", a.lacks.empty()}, {"reason", text(a.lacks)}});
+  for (const auto& a : found.attacks) {
+    attacks.push_back({{"preset", a.preset},
+                       {"applies", a.lacks.empty()},
+                       {"reason", text(a.lacks)},
+                       {"threat_model", text(a.threat_model)}});
+  }
   return {
       {"norm", found.norm}, {"parameters", parameters},        {"linear_layers", layers},          {"labels", labels},
       {"attacks", attacks}, {"update", to_json(found.update)}, {"network", to_json(found.network)}};

@@ -34,6 +34,7 @@ struct InspectedLabels {
 /// An attack, and why it does not apply.
 struct InspectedAttack {
   std::string preset, lacks;  ///< lacks: empty where it applies
+  std::string threat_model;   ///< the first that has what it uses; empty where it does not apply
 };
 
 struct Inspection {

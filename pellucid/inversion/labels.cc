@@ -22,7 +22,9 @@ std::optional<std::string> not_one_image(const Observation& observation) {
                      observation.update.protocol.batch_size);
 }
 
-std::optional<std::string> not_linear_last(const Observation& observation) {
+std::optional<std::string> not_countable(const Observation& observation) {
+  if (observation.update.protocol.local.hidden)
+    return "ilrg needs the learning rate of local training, which is hidden; take an update whose labels are shared";
   if (std::holds_alternative<nets::Linear>(observation.network.architecture.layers.back().op)) return std::nullopt;
   return fmt::format("not shared, and {} does not end in a linear layer; take an update whose labels are shared",
                      observation.network.architecture.spec.net);
@@ -87,7 +89,7 @@ const std::vector<LabelStrategy>& label_strategies() {
       {"ilrg",
        "how many images have each class, by least squares on the gradients of the last layer; a batch, in order of "
        "class",
-       "iLRG, Ma et al., ICLR 2023; how a sum that is missed is mended is ours", not_linear_last, labels_by_counts},
+       "iLRG, Ma et al., ICLR 2023; how a sum that is missed is mended is ours", not_countable, labels_by_counts},
   };
   return rows;
 }

@@ -36,11 +36,12 @@ std::vector<double> learning_rates(const Attack& attack) {
 // The state of a descent, all of it on the device; an iteration changes it in place and reads nothing back.
 class Descent {
  public:
-  Descent(const Matching& matching, const Units& units, const Tensor& start, const Attack& attack, std::int64_t trials)
+  Descent(const Matching& matching, const Term& preferred, const Units& units, const Tensor& start,
+          const Attack& attack, std::int64_t trials)
       : matching_(matching),
         units_(units),
         attack_(attack),
-        prior_(prior(attack, units)),
+        prior_(preferred),
         step_(named(optimisers(), attack.optimiser).make(start, trials, learning_rates(attack))),
         trials_(trials),
         z_(start.clone()),
@@ -124,7 +125,7 @@ class Descent {
   const Matching& matching_;
   const Units& units_;
   const Attack& attack_;
-  Term prior_;
+  const Term& prior_;
   Step step_;
   std::int64_t trials_;
   Tensor z_, low_, high_, best_images_;
@@ -154,10 +155,10 @@ double learning_rate(const Attack& attack, std::int64_t iteration) {
   return rate;
 }
 
-void descend(const Matching& matching, const Units& units, const Tensor& z, const Attack& attack,
+void descend(const Matching& matching, const Term& preferred, const Units& units, const Tensor& z, const Attack& attack,
              std::span<Trial> trials) {
   const auto device = z.device();
-  Descent descent(matching, units, z, attack, static_cast<std::int64_t>(trials.size()));
+  Descent descent(matching, preferred, units, z, attack, static_cast<std::int64_t>(trials.size()));
   core::Recording iterate(matching.reads_back ? torch::kCPU : device, [&] { descent.iterate(); });
   const std::int64_t look = device.is_cpu() ? 1 : kLook;
   bool alive = true;
@@ -198,7 +199,8 @@ std::vector<Trial> descend_on(const Problem& problem, std::int64_t id, const Att
       torch::TensorOptions(device).dtype(attack.precision == Precision::kFloat64 ? torch::kFloat64 : torch::kFloat32);
   std::vector<Trial> trials(static_cast<std::size_t>(count));
   for (auto& trial : trials) trial.method = matching.method;
-  descend(matching, Units(spec, kind), torch::cat(begin).to(kind), attack, trials);
+  const Units units(spec, kind);
+  descend(matching, prior(attack, problem, units), units, torch::cat(begin).to(kind), attack, trials);
   return trials;
 }
 

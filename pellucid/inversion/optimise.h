@@ -35,10 +35,11 @@ namespace pellucid::inversion {
                                             std::int64_t first, std::int64_t count, const torch::Device& device);
 
 /// The descent of given starts.
+/// @param preferred what is added to the matching loss.
 /// @param z (trials * B, C, H, W), the starts in `units`, of the type and on the device where everything is computed.
 /// @param trials out: what each came to. `images` stays undefined where not even the start could be evaluated.
 /// @throws Error(kStopped) between iterations if a stop was asked for.
-void descend(const Matching& matching, const Units& units, const Tensor& z, const Attack& attack,
+void descend(const Matching& matching, const Term& preferred, const Units& units, const Tensor& z, const Attack& attack,
              std::span<Trial> trials);
 
 }  // namespace pellucid::inversion

@@ -14,6 +14,27 @@ namespace pellucid::inversion {
 using core::Error;
 using core::ErrorKind;
 
+// New running statistics are old ones that moved by the momentum to the batch's, in each of the client's steps.
+nets::TensorMap known_statistics(const sharing::Observation& observation) {
+  const auto& [network, update, unused_labels, unused_id] = observation;
+  const auto& local = update.protocol.local;
+  const auto steps = std::max<std::int64_t>(sharing::steps(update.protocol), 1);
+  nets::TensorMap statistics;
+  for (const auto& layer : network.architecture.layers) {
+    const auto* norm = std::get_if<nets::BatchNorm>(&layer.op);
+    if (norm == nullptr) continue;
+    const double stays = std::pow(1 - norm->momentum, local.hidden ? 1 : static_cast<double>(steps));
+    for (const char* part : {".running_mean", ".running_var"}) {
+      const Tensor before = network.state.at(layer.name + part).to(torch::kFloat64);
+      const auto after = update.statistics.find(layer.name + part);
+      statistics[layer.name + part] = after == update.statistics.end()
+                                          ? before
+                                          : (after->second.to(torch::kFloat64) - stays * before) / (1 - stays);
+    }
+  }
+  return statistics;
+}
+
 Tensor features_weights(const Tensor& targets, double weight) {
   const Tensor squares = targets.square().sum(1).clamp_min(std::numeric_limits<double>::min());
   return weight / static_cast<double>(targets.size(0)) / squares;
@@ -44,11 +65,16 @@ Problem make_problem(const sharing::Observation& observation, const Attack& atta
   for (const auto& name : nets::parameter_names(architecture))
     problem.observed.push_back(scaled(observation.update.gradient.at(name)));
   problem.weights.assign(problem.observed.size(), 1);
+  if (problem.protocol.local.hidden) {
+    throw Error(ErrorKind::kUsage,
+                "the steps of local training are not known, nor their learning rate (hide_schedule); use surrogate");
+  }
   if (problem.protocol.local.epochs > 0 && (attack.functional == Functional::kResidual || attack.features > 0))
     throw Error(ErrorKind::kUsage,
                 "the residual and a layer's input are read off a gradient (got the change of the weights by {} steps); "
                 "use unrolled or surrogate",
                 sharing::steps(problem.protocol));
+  problem.statistics = known_statistics(observation);
   if (attack.functional == Functional::kResidual) {
     if (problem.protocol.batch_size != 1) {
       throw Error(ErrorKind::kUsage, "the residual attack: got a batch of {}, expected one image; use ig",
@@ -87,6 +113,7 @@ Problem on(Problem problem, const torch::Device& device) {
     if (tensor.defined()) tensor = tensor.to(device);
   };
   for (auto& [name, tensor] : problem.state) move(tensor);
+  for (auto& [name, tensor] : problem.statistics) move(tensor);
   for (auto& tensor : problem.observed) move(tensor);
   for (auto* tensor : {&problem.labels, &problem.residual, &problem.features.targets, &problem.features.weights})
     move(*tensor);

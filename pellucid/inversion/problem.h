@@ -29,13 +29,20 @@ struct Problem {
   Tensor labels;                 ///< (B, classes) float64, one-hot; not used by the residual functional
   Tensor residual;               ///< (B, classes) float64, over |g*|; undefined for the loss
   Features features = {};
+  nets::TensorMap statistics = {};  ///< `known_statistics`
 };
 
 /// The weights of features whose matching loss is `weight` times the mean of |h - h*|^2 / |h*|^2 over the images that
 /// are known. @param targets (n, in). @return (n)
 [[nodiscard]] Tensor features_weights(const Tensor& targets, double weight);
 
+/// The mean and variance of the client's batch at each batch norm, as far as they are known: inferred from the new
+/// running statistics where it shares them, else the network's own. Float64, under the names of the running ones; empty
+/// without batch norm. After several steps, their mean over the steps, the later weighing more.
+[[nodiscard]] nets::TensorMap known_statistics(const sharing::Observation& observation);
+
 /// @param labels of the batch; not used by the residual functional.
+/// @throws Error(kUsage) if the client trained on a schedule that is hidden.
 /// @throws Error(kUsage) if the residual functional or the features are asked for but the batch is not one image.
 /// @throws Error(kUsage) if they are asked for but the network does not end in a linear layer, or has none.
 /// @throws Error(kModel) if the observed gradient is zero everywhere or not finite: nothing can be matched.

@@ -6,6 +6,7 @@
 #include "pellucid/inversion/engine/tensor_engine.h"
 #include "pellucid/inversion/labels.h"
 #include "pellucid/inversion/terms.h"
+#include "pellucid/inversion/threat_model.h"
 
 #include <algorithm>
 #include <cmath>
@@ -22,15 +23,17 @@ void judge(const sharing::Observation& observation, const Attack& attack, const 
            std::vector<Trial>& trials) {
   const auto exact = torch::TensorOptions(device).dtype(torch::kFloat64);
   const Units units(observation.network.architecture.spec, exact);
-  const Term preferred = prior(attack, units);
+  Term preferred;
   std::vector<std::int64_t> labels;
   std::optional<DoubleBackward> reference;
   for (auto& trial : trials) {
     if (!trial.images.defined()) continue;
     if (trial.labels.empty()) trial.labels = infer_labels(observation, attack.labels);
-    if (!reference || trial.labels != labels)
-      reference.emplace(on(solver(attack).judged(observation, attack, labels = trial.labels), device),
-                        Precision::kFloat64);
+    if (!reference || trial.labels != labels) {
+      const auto problem = on(solver(attack).judged(observation, attack, labels = trial.labels), device);
+      reference.emplace(problem, Precision::kFloat64);
+      preferred = prior(attack, problem, units);
+    }
     trial.images = trial.images.detach().to(torch::kCPU, torch::kFloat32).clamp(0, 1).clone();
     const Tensor pixels = trial.images.to(exact);
     trial.matching_loss = reference->loss(pixels);
@@ -57,6 +60,7 @@ std::vector<Trial> run_trials(const sharing::Observation& given, const Attack& a
   try {
     if (const auto reason = solver(attack).lacks(observation, attack))
       throw core::Error(core::ErrorKind::kUsage, "{}", *reason);
+    check_threat_model(observation, attack);
     auto trials = solver(attack).solve(observation, attack, first, count, device);
     judge(observation, attack, device, trials);
     return trials;
@@ -90,6 +94,7 @@ void check_applies(const sharing::Observation& given, const Attack& attack) {
   sharing::require_memory(observation.network.architecture, observation.update.protocol.batch_size);
   if (const auto reason = solver(attack).lacks(observation, attack))
     throw core::Error(core::ErrorKind::kUsage, "{}", *reason);
+  check_threat_model(observation, attack);
   const auto any = std::vector<std::int64_t>(static_cast<std::size_t>(observation.update.protocol.batch_size), 0);
   const auto& row = solver(attack);
   static_cast<void>(row.judged(observation, attack, row.own_labels ? any : infer_labels(observation, attack.labels)));
@@ -100,8 +105,9 @@ Reconstruction reconstruct(const sharing::Observation& observation, const Attack
   const torch::Device device(run.device);
   check_precision(attack.precision, device);
   const std::int64_t streams = device.is_cpu() ? std::max(run.threads, 1) : 1;  // a device is kept busy by one
-  const std::int64_t pack =
+  std::int64_t pack =
       std::clamp<std::int64_t>((attack.restarts + streams - 1) / streams, 1, device.is_cpu() ? kPack : kDevicePack);
+  if (compares_restarts(attack)) pack = attack.restarts;
   std::vector<Trial> trials(attack.restarts);
   std::mutex mutex;
   std::int64_t done = 0;

@@ -3,6 +3,7 @@
 
 #include "pellucid/inversion/attack.h"
 #include "pellucid/inversion/problem.h"
+#include "pellucid/inversion/threat_model.h"
 #include "pellucid/inversion/trial.h"
 #include "pellucid/sharing/update.h"
 
@@ -25,8 +26,9 @@ struct Solver {
   /// What its results are judged by, and chosen.
   Problem (*judged)(const sharing::Observation& observation, const Attack& attack,
                     const std::vector<std::int64_t>& labels) = make_problem;
-  bool own_labels = false;    ///< needs none to begin with: each trial says its own
-  bool runs_presets = false;  ///< runs others, each with terms and labels of its own
+  bool own_labels = false;       ///< needs none to begin with: each trial says its own
+  bool runs_presets = false;     ///< runs others, each with terms and labels of its own
+  std::vector<Means> uses = {};  ///< beyond the basics
 };
 
 /// Every solver, the one place that lists them.

@@ -2,7 +2,6 @@
 
 #include "pellucid/inversion/labels.h"
 #include "pellucid/inversion/optimise.h"
-#include "pellucid/inversion/problem.h"
 
 #include <array>
 
@@ -24,25 +23,39 @@ sharing::Observation between(const sharing::Observation& observation, double sha
 
 }  // namespace
 
-std::optional<std::string> surrogate_lacks(const sharing::Observation& observation, const Attack& /*attack*/) {
-  if (observation.update.protocol.local.epochs > 0) return std::nullopt;
+std::optional<std::string> surrogate_lacks(const sharing::Observation& observation, const Attack& attack) {
+  const auto& local = observation.update.protocol.local;
+  if (local.hidden && attack.objective == Objective::kL2)
+    return "surrogate: objective: got l2 with an unknown learning rate, expected cosine, which does not need it";
+  if (local.epochs > 0) return std::nullopt;
   return "surrogate: is for the change of weights by several steps (got a gradient); use ig";
 }
 
 std::vector<Trial> surrogate(const sharing::Observation& observation, const Attack& attack, std::int64_t first,
                              std::int64_t count, const torch::Device& device) {
-  constexpr auto kShares = std::to_array({0.5, 0.25, 0.75});
+  constexpr auto kTimes = std::to_array({1.0, 0.5, 1.5});
+  const bool hidden = observation.update.protocol.local.hidden;
+  const auto steps = static_cast<double>(sharing::steps(observation.update.protocol));
+  const double mean = hidden ? 0.5 : (steps - 1) / (2 * steps);
   std::vector<Trial> trials;
   for (std::int64_t t = first; t < first + count; ++t) {
-    const double share = kShares[static_cast<std::size_t>(t) % kShares.size()];
+    const double share = mean * kTimes[static_cast<std::size_t>(t) % kTimes.size()];
     const auto at = between(observation, share);
-    const auto labels = infer_labels(at, attack.labels);
-    auto trial = descend_on(make_problem(at, attack, labels), at.id, attack, t, 1, device).front();
+    const auto labels = infer_labels(hidden ? observation : at, attack.labels);
+    auto problem = make_problem(at, attack, labels);
+    problem.statistics = known_statistics(observation);
+    auto trial = descend_on(problem, at.id, attack, t, 1, device).front();
     trial.labels = labels;
     trial.method += fmt::format("; at {:.0f} % of the way", 100 * share);
     trials.push_back(std::move(trial));
   }
   return trials;
+}
+
+Problem judged_by_surrogate(const sharing::Observation& observation, const Attack& attack,
+                            const std::vector<std::int64_t>& labels) {
+  return make_problem(observation.update.protocol.local.hidden ? between(observation, 0.5) : observation, attack,
+                      labels);
 }
 
 }  // namespace pellucid::inversion

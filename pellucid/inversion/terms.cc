@@ -1,9 +1,23 @@
 #include "pellucid/inversion/terms.h"
 
+#include <algorithm>
+
 namespace pellucid::inversion {
 
-Term total_variation(const Units& units, double weight);  // terms/total_variation.cc
-Term mean_pixel(const Units& units, double weight);       // terms/mean_pixel.cc
+// terms/*.cc
+Term total_variation(const Problem& problem, const Units& units, double weight);
+Term mean_pixel(const Problem& problem, const Units& units, double weight);
+Term batch_norm(const Problem& problem, const Units& units, double weight);
+Term group(const Problem& problem, const Units& units, double weight);
+
+namespace {
+
+double weight_of(const Attack& attack, const TermEntry& row) {
+  const auto weight = attack.terms.find(row.name);
+  return weight == attack.terms.end() ? 0 : weight->second;
+}
+
+}  // namespace
 
 const std::vector<TermEntry>& terms() {
   static const std::vector<TermEntry> rows = {
@@ -11,19 +25,35 @@ const std::vector<TermEntry>& terms() {
        "Rudin, Osher and Fatemi 1992; in this use Geiping et al. 2020, arXiv:2003.14053", total_variation},
       {"l1", "weight of the mean pixel, which keeps pixels black of which the gradient says nothing",
        "a norm of the image as a prior: Yin et al. 2021, arXiv:2104.07586, there the squared one", mean_pixel},
+      {"batch_norm",
+       "weight of the distance of the images' statistics at each batch norm from the client's, where it shares them, "
+       "or else from the network's own",
+       "Yin et al. 2020, arXiv:1912.08795, equation 4; in this use Yin et al. 2021, arXiv:2104.07586",
+       batch_norm,
+       /*compares_restarts=*/false,
+       {Means::kStatistics}},
+      {"group",
+       "weight of the squared distance from the restarts' mean, to which they are registered by shifts of up to 2 "
+       "pixels",
+       "Yin et al. 2021, arXiv:2104.07586, section 3.4, there registered by optical flow", group,
+       /*compares_restarts=*/true},
   };
   return rows;
 }
 
-Term prior(const Attack& attack, const Units& units) {
+Term prior(const Attack& attack, const Problem& problem, const Units& units) {
   std::vector<Term> parts;
   for (const auto& row : terms()) {
-    const auto weight = attack.terms.find(row.name);
-    if (weight != attack.terms.end() && weight->second > 0) parts.push_back(row.make(units, weight->second));
+    if (const double weight = weight_of(attack, row); weight > 0) parts.push_back(row.make(problem, units, weight));
   }
   return [parts](const Candidate& candidate, Evaluated& sum) {
     for (const auto& part : parts) part(candidate, sum);
   };
+}
+
+bool compares_restarts(const Attack& attack) {
+  return std::ranges::any_of(terms(),
+                             [&](const TermEntry& row) { return row.compares_restarts && weight_of(attack, row) > 0; });
 }
 
 Evaluated evaluate(const Term& term, const Candidate& candidate) {

@@ -3,6 +3,8 @@
 
 #include "pellucid/inversion/attack.h"
 #include "pellucid/inversion/candidate.h"
+#include "pellucid/inversion/problem.h"
+#include "pellucid/inversion/threat_model.h"
 
 #include <string>
 #include <vector>
@@ -14,14 +16,19 @@ struct TermEntry {
   std::string name;     ///< the setting that holds its weight
   std::string summary;  ///< one sentence; 0 leaves it out
   std::string source;
-  Term (*make)(const Units& units, double weight);
+  Term (*make)(const Problem& problem, const Units& units, double weight);
+  bool compares_restarts = false;  ///< which then run in one engine
+  std::vector<Means> uses = {};    ///< beyond the basics
 };
 
 /// Every term, the one place that lists them. A new one is a file in terms/ and a row.
 [[nodiscard]] const std::vector<TermEntry>& terms();
 
 /// The terms to which the attack gives a weight, summed.
-[[nodiscard]] Term prior(const Attack& attack, const Units& units);
+[[nodiscard]] Term prior(const Attack& attack, const Problem& problem, const Units& units);
+
+/// Whether one of them compares the restarts.
+[[nodiscard]] bool compares_restarts(const Attack& attack);
 
 /// What a term adds to where nothing has been added yet.
 [[nodiscard]] Evaluated evaluate(const Term& term, const Candidate& candidate);

@@ -19,6 +19,7 @@ struct Evaluation {
   std::optional<core::Stream> dropout;
   const Part& part;
   TensorMap running = {};
+  TensorMap* statistics = nullptr;  // of the batch, where they are asked for
 
   // The layer at hand.
   const Layer* layer = nullptr;
@@ -72,6 +73,11 @@ struct Evaluation {
           "{}: batch norm in training mode: got one value a channel, a batch of one image at 1 x 1, expected two or "
           "more: one has no variance",
           layer->name);
+    }
+    if (statistics != nullptr) {
+      const Tensor values = in[0].transpose(0, 1).flatten(1);
+      (*statistics)[layer->name + ".running_mean"] = values.mean(1);
+      (*statistics)[layer->name + ".running_var"] = values.var(1, /*unbiased=*/values.size(1) > 1);
     }
     if (training && part.sum) return normalised_together(norm);
     Tensor mean = get(".running_mean"), variance = get(".running_var");
@@ -155,14 +161,15 @@ core::Field mode_field(std::string name, Mode& value, std::string help) {
                      {{"evaluation", Mode::kEvaluation}, {"training", Mode::kTraining}});
 }
 
-Output evaluate(const Architecture& architecture, const TensorMap& state, const Tensor& images, Mode mode,
-                std::optional<core::Stream> dropout, const Part& part) {
+namespace {
+
+// What the last layer gives.
+Tensor run(Evaluation& evaluation, const Architecture& architecture, const Tensor& images) {
   const auto& expected = architecture.spec.input;
   if (images.dim() != 4 || images.sizes().slice(1) != at::IntArrayRef(expected)) {
     throw core::Error(core::ErrorKind::kUsage, "{}: images: got shape [{}], expected [B, {}]", architecture.spec.net,
                       fmt::join(images.sizes(), ", "), fmt::join(expected, ", "));
   }
-  Evaluation evaluation{.state = state, .mode = mode, .dropout = dropout, .part = part};
   const auto last = last_uses(architecture);
   std::vector<Tensor> outputs(architecture.layers.size());
   for (std::size_t i = 0; i < outputs.size(); ++i) {
@@ -175,7 +182,24 @@ Output evaluate(const Architecture& architecture, const TensorMap& state, const 
       if (source != kNetworkInput && last[source] == i) outputs[source].reset();
     }
   }
-  return {.logits = outputs.back(), .features = evaluation.in[0], .running = std::move(evaluation.running)};
+  return outputs.back();
+}
+
+}  // namespace
+
+Output evaluate(const Architecture& architecture, const TensorMap& state, const Tensor& images, Mode mode,
+                std::optional<core::Stream> dropout, const Part& part) {
+  Evaluation evaluation{.state = state, .mode = mode, .dropout = dropout, .part = part};
+  const Tensor logits = run(evaluation, architecture, images);
+  return {.logits = logits, .features = evaluation.in[0], .running = std::move(evaluation.running)};
+}
+
+TensorMap batch_statistics(const Architecture& architecture, const TensorMap& state, const Tensor& images, Mode mode) {
+  TensorMap statistics;
+  const Part whole;
+  Evaluation evaluation{.state = state, .mode = mode, .dropout = {}, .part = whole, .statistics = &statistics};
+  run(evaluation, architecture, images);
+  return statistics;
 }
 
 Tensor logits(const Network& network, const Tensor& images) {

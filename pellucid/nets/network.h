@@ -54,6 +54,14 @@ struct Part {
                               Mode mode = Mode::kEvaluation, std::optional<core::Stream> dropout = std::nullopt,
                               const Part& part = {});
 
+/// The mean and the unbiased variance, over the batch, of what each batch norm takes: (channels) each, under the names
+/// of its running statistics. Differentiable by the images.
+///
+/// @param images (B, C, H, W) in [0, 1].   @param mode how the layers before it are evaluated.
+/// @throws as `evaluate`.
+[[nodiscard]] TensorMap batch_statistics(const Architecture& architecture, const TensorMap& state, const Tensor& images,
+                                         Mode mode);
+
 /// The logits of `evaluate` in evaluation mode.
 [[nodiscard]] Tensor logits(const Network& network, const Tensor& images);
 

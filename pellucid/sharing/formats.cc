@@ -16,26 +16,27 @@ constexpr const char* kSchema = "pellucid.update/2";
 // With "id", the test image's number, which nobody reads any more.
 constexpr const char* kEarlierSchema = "pellucid.update/1";
 
-// Checks that the file's tensors are exactly the network's parameters.
-void check_gradient(const nets::SafeTensorsFile& file, const nets::Architecture& architecture, Arithmetic arithmetic) {
-  const auto expected = arithmetic == Arithmetic::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  std::size_t parameters = 0;
+// Checks that the file's tensors are exactly the network's parameters, and its statistics where they are shared.
+void check_tensors(const nets::SafeTensorsFile& file, const nets::Architecture& architecture,
+                   const Protocol& protocol) {
+  const auto expected = protocol.arithmetic == Arithmetic::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  std::size_t count = 0;
   for (const auto& entry : nets::entries(architecture)) {
-    if (entry.kind != nets::Entry::Kind::kParameter) continue;
-    ++parameters;
+    const bool gradient = entry.kind == nets::Entry::Kind::kParameter;
+    if (!gradient && !(protocol.share_statistics && entry.kind == nets::Entry::Kind::kStatistic)) continue;
+    ++count;
+    const auto what = fmt::format("the {} \"{}\"", gradient ? "gradient of" : "statistic", entry.name);
     const auto found = file.tensors().find(entry.name);
-    if (found == file.tensors().end())
-      throw Error(ErrorKind::kModel, "{}: the gradient of \"{}\" is missing", file.name(), entry.name);
+    if (found == file.tensors().end()) throw Error(ErrorKind::kModel, "{}: {} is missing", file.name(), what);
     const auto& [type, shape, begin, end] = found->second;
     if (shape != entry.shape || type != expected) {
-      throw Error(ErrorKind::kModel, "{}: the gradient of \"{}\": got {} [{}], expected {} [{}]", file.name(),
-                  entry.name, torch::toString(type), fmt::join(shape, ", "), torch::toString(expected),
-                  fmt::join(entry.shape, ", "));
+      throw Error(ErrorKind::kModel, "{}: {}: got {} [{}], expected {} [{}]", file.name(), what, torch::toString(type),
+                  fmt::join(shape, ", "), torch::toString(expected), fmt::join(entry.shape, ", "));
     }
   }
-  if (file.tensors().size() != parameters) {
-    throw Error(ErrorKind::kModel, "{}: got {} gradients, expected {}: one for each parameter of {}", file.name(),
-                file.tensors().size(), parameters, architecture.spec.net);
+  if (file.tensors().size() != count) {
+    throw Error(ErrorKind::kModel, "{}: got {} tensors, expected {}: one for each parameter{} of {}", file.name(),
+                file.tensors().size(), count, protocol.share_statistics ? " and statistic" : "", architecture.spec.net);
   }
 }
 
@@ -74,7 +75,10 @@ Observation parse_given(const Json& given, const nets::Network& network) {
       throw Error(ErrorKind::kModel, "{}", error.what());
     }
   }
-  for (const auto& field : fields(protocol.local)) {
+  core::Fields more = fields(protocol.local);
+  more.push_back(core::field("clients", protocol.clients, "", 1, 4096));
+  more.push_back(core::field("share_statistics", protocol.share_statistics, ""));
+  for (const auto& field : more) {
     if (!given.contains(field.name)) continue;
     try {
       core::assign({field}, {{field.name, given.at(field.name)}}, "");
@@ -82,6 +86,8 @@ Observation parse_given(const Json& given, const nets::Network& network) {
       throw fail(field.name, given.at(field.name), field.expected);
     }
   }
+  if (protocol.batch_size % protocol.clients != 0)
+    throw fail("clients", protocol.clients, fmt::format("a number that divides the {} images", protocol.batch_size));
   if (!get("model").is_string()) throw fail("model", get("model"), "the network's fingerprint");
   update.model = get("model");
 
@@ -138,8 +144,12 @@ void save_observation(const Observation& observation, const std::filesystem::pat
   if (protocol.arithmetic != Arithmetic::kFloat32) given["arithmetic"] = to_string(protocol.arithmetic);
   auto local = protocol.local;
   if (local.epochs > 0) given.update(core::to_json(fields(local)));
+  if (protocol.clients > 1) given["clients"] = protocol.clients;
+  if (protocol.share_statistics) given["share_statistics"] = true;
   if (!protocol.mechanisms.empty()) given["mechanisms"] = to_string(protocol.mechanisms);
-  nets::save_safetensors({.tensors = observation.update.gradient,
+  nets::TensorMap tensors = observation.update.gradient;
+  for (const auto& [name, tensor] : observation.update.statistics) tensors[name] = tensor;
+  nets::save_safetensors({.tensors = std::move(tensors),
                           .metadata = {{"schema", kSchema},
                                        {"observation", given.dump(-1, ' ', false, Json::error_handler_t::replace)},
                                        {"threat_model", describe(observation)}}},
@@ -171,14 +181,20 @@ Observation load_observation(const nets::SafeTensorsFile& file, const nets::Netw
     throw Error(ErrorKind::kModel, "{}: computed with the network {}, not with the one given, {:.12}", name,
                 core::printable(update.model.substr(0, 12)), fingerprint);
   }
-  check_gradient(file, network.architecture, update.protocol.arithmetic);
-  for (const auto& [parameter, unused] : file.tensors()) update.gradient[parameter] = file.read(parameter);
+  check_tensors(file, network.architecture, update.protocol);
+  for (const auto& entry : nets::entries(network.architecture)) {
+    if (!file.tensors().contains(entry.name)) continue;
+    const bool gradient = entry.kind == nets::Entry::Kind::kParameter;
+    (gradient ? update.gradient : update.statistics)[entry.name] = file.read(entry.name);
+  }
   file.verify();
-  for (const auto& [parameter, tensor] : update.gradient) {
-    if (torch::isfinite(tensor).all().item<bool>()) continue;
-    throw Error(ErrorKind::kModel,
-                "{}: the gradient of \"{}\": got values that are not finite: no image can be read back from them", name,
-                parameter);
+  for (const auto* shared : {&update.gradient, &update.statistics}) {
+    for (const auto& [entry, tensor] : *shared) {
+      if (torch::isfinite(tensor).all().item<bool>()) continue;
+      throw Error(ErrorKind::kModel,
+                  "{}: the {} \"{}\": got values that are not finite: no image can be read back from them", name,
+                  shared == &update.gradient ? "gradient of" : "statistic", entry);
+    }
   }
   observation.id = static_cast<std::int64_t>(std::stoull(digest(update).substr(0, 15), nullptr, 16));
   return observation;

@@ -1,5 +1,6 @@
 #include "pellucid/sharing/update.h"
 
+#include "pellucid/core/error.h"
 #include "pellucid/core/memory.h"
 #include "pellucid/core/text.h"
 #include "pellucid/nets/safetensors.h"
@@ -24,6 +25,28 @@ void require_memory(const nets::Architecture& architecture, std::int64_t batch_s
                                    architecture.spec.net, fmt::join(architecture.spec.input, "x")));
 }
 
+namespace {
+
+// Adds one client's part of an average.
+void add_share(nets::TensorMap& sum, const nets::TensorMap& one, std::size_t clients) {
+  for (const auto& [name, tensor] : one) {
+    const Tensor share = clients == 1 ? tensor : tensor / static_cast<double>(clients);
+    const auto at = sum.try_emplace(name, share);
+    if (!at.second) at.first->second = at.first->second + share;
+  }
+}
+
+// Means and variances, without the counters.
+nets::TensorMap statistics_of(const nets::TensorMap& running) {
+  nets::TensorMap statistics;
+  for (const auto& [name, tensor] : running) {
+    if (tensor.is_floating_point()) statistics[name] = tensor.detach().to(torch::kCPU);
+  }
+  return statistics;
+}
+
+}  // namespace
+
 Update compute_update(const nets::Network& network, const Tensor& images, const Tensor& labels, Protocol protocol,
                       std::optional<core::Stream> randomness, std::uint64_t noise) {
   require_memory(network.architecture, images.size(0));
@@ -36,17 +59,31 @@ Update compute_update(const nets::Network& network, const Tensor& images, const 
   const auto loss = [labels = labels.to(device)](const Tensor& logits, const Tensor& which) {
     return at::cross_entropy_loss(logits, labels.index_select(0, which));
   };
-  const auto gradients =
+  const auto clients =
       simulate(protocol, network.architecture, leaves, images.to(device, type), loss, randomness, false);
   const auto names = nets::parameter_names(network.architecture);
-  Update update{.gradient = {}, .protocol = std::move(protocol), .model = nets::fingerprint(network)};
-  for (std::size_t i = 0; i < names.size(); ++i) update.gradient[names[i]] = gradients[i].detach().to(torch::kCPU);
-  apply(update.protocol.mechanisms, update.gradient, noise);
+  Update update{.gradient = {}, .statistics = {}, .protocol = std::move(protocol), .model = nets::fingerprint(network)};
+  for (std::size_t k = 0; k < clients.size(); ++k) {
+    nets::TensorMap shared;
+    for (std::size_t i = 0; i < names.size(); ++i) shared[names[i]] = clients[k].gradient[i].detach().to(torch::kCPU);
+    apply(update.protocol.mechanisms, shared, k == 0 ? noise : core::Stream(noise, "noise of a client", k).bits());
+    add_share(update.gradient, shared, clients.size());
+    if (update.protocol.share_statistics)
+      add_share(update.statistics, statistics_of(clients[k].running), clients.size());
+  }
+  if (update.protocol.share_statistics && update.statistics.empty()) {
+    throw core::Error(core::ErrorKind::kUsage,
+                      "share_statistics: got {} in {} mode, expected a network with batch norm in training mode: only "
+                      "there are new ones",
+                      network.architecture.spec.net, nets::to_string(update.protocol.mode));
+  }
+  auto& local = update.protocol.local;
+  if (local.hidden) local = {.epochs = std::min<std::int64_t>(local.epochs, 1), .hidden = true};
   return update;
 }
 
 Update as_gradient(Update update) {
-  if (steps(update.protocol) != 1) return update;
+  if (steps(update.protocol) != 1 || update.protocol.local.hidden) return update;
   for (auto& [unused, tensor] : update.gradient) tensor = tensor / update.protocol.local.learning_rate;
   update.protocol.local = {};
   return update;
@@ -57,7 +94,11 @@ Observation as_gradient(Observation observation) {
   return observation;
 }
 
-std::string digest(const Update& update) { return core::sha256(nets::write_safetensors({.tensors = update.gradient})); }
+std::string digest(const Update& update) {
+  nets::TensorMap shared = update.gradient;
+  shared.insert(update.statistics.begin(), update.statistics.end());
+  return core::sha256(nets::write_safetensors({.tensors = shared}));
+}
 
 double gradient_norm(const Update& update) {
   double sum = 0;
@@ -72,14 +113,21 @@ std::string describe(const Observation& observation) {
   const auto mechanisms =
       protocol.mechanisms.empty() ? "" : fmt::format(", changed by {}", to_string(protocol.mechanisms));
   const auto plural = [](std::int64_t n, const char* one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); };
-  const auto shared = protocol.local.epochs == 0
-                          ? fmt::format("{} gradient of the mean cross-entropy over", to_string(protocol.arithmetic))
-                          : fmt::format("change of its {} weights by {} of SGD at {} ({}) over",
-                                        to_string(protocol.arithmetic), plural(protocol.local.epochs, "epoch"),
-                                        protocol.local.learning_rate, plural(steps(protocol), "step"));
-  return fmt::format("the attacker is given the network ({}), the {} {}, computed in {} mode{}, and {}",
-                     observation.network.architecture.spec.net, shared, plural(protocol.batch_size, "image"),
-                     nets::to_string(protocol.mode), mechanisms,
+  const auto& local = protocol.local;
+  std::string shared = to_string(protocol.arithmetic);
+  if (local.epochs == 0)
+    shared += " gradient of the mean cross-entropy";
+  else if (local.hidden)
+    shared = fmt::format("change of its {} weights by SGD at an unknown rate, in unknown steps,", shared);
+  else
+    shared = fmt::format("change of its {} weights by {} of SGD at {} ({})", shared, plural(local.epochs, "epoch"),
+                         local.learning_rate, plural(steps(protocol), "step"));
+  const auto images = protocol.clients == 1
+                          ? plural(protocol.batch_size, "image")
+                          : fmt::format("{} images of {} clients, on average", protocol.batch_size, protocol.clients);
+  return fmt::format("the attacker is given the network ({}), the {} over {}, computed in {} mode{}{}, and {}",
+                     observation.network.architecture.spec.net, shared, images, nets::to_string(protocol.mode),
+                     mechanisms, observation.update.statistics.empty() ? "" : ", the new statistics of batch norm",
                      observation.labels.empty() ? "no labels" : "the labels");
 }
 

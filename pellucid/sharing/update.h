@@ -16,6 +16,9 @@ struct Update {
   /// What is shared, by parameter name, in the client's arithmetic, each of its parameter's shape: the gradient, or
   /// with local training the weights before less those after.
   nets::TensorMap gradient;
+  /// Where the protocol says so, the new running statistics of batch norm, under their names, averaged over the
+  /// clients.
+  nets::TensorMap statistics = {};
   Protocol protocol;  ///< how it came about
   std::string model;  ///< fingerprint of the network that it was computed with
 };
@@ -26,9 +29,11 @@ struct Update {
 ///
 /// @param network computes where its tensors lie; what is shared lies on the cpu.
 /// @param images (B, C, H, W) in [0, 1].   @param labels (B) int64.
-/// @param protocol its batch size is set to that of `images`.
+/// @param protocol its batch size is set to that of `images`; of several clients each takes an equal share of them.
 /// @param randomness the client's: see `simulate`.
 /// @param noise seed of the mechanisms that draw.
+/// @throws Error(kUsage) as `require_equal_shares`.
+/// @throws Error(kUsage) if statistics are to be shared that are not new: without batch norm, or in evaluation mode.
 /// @throws Error(kData) as `require_memory`.
 [[nodiscard]] Update compute_update(const nets::Network& network, const Tensor& images, const Tensor& labels,
                                     Protocol protocol = {}, std::optional<core::Stream> randomness = std::nullopt,
@@ -38,10 +43,11 @@ struct Update {
 ///   the layers give for each image, and its gradient.
 void require_memory(const nets::Architecture& architecture, std::int64_t batch_size);
 
-/// The same update as a gradient, where the client trained one step on all images; else itself.
+/// The same update as a gradient, where each client trained one step on all its images at a known rate; else itself.
 [[nodiscard]] Update as_gradient(Update update);
 
-/// SHA-256 over the gradient's names and values, in lower-case hexadecimal: which update it is, for whoever holds it.
+/// SHA-256 over the names and values of all that is shared, in lower-case hexadecimal: which update it is, for whoever
+/// holds it.
 [[nodiscard]] std::string digest(const Update& update);
 
 /// The Euclidean norm of the whole gradient, in float64 and scaled before squaring.

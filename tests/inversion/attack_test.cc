@@ -51,6 +51,7 @@ TEST(Presets, AreTextsWithASummaryAndASource) {
 
 TEST(Attack, ComesBackFromItsJson) {
   Attack from{.solver = "analytic",
+              .threat_model = "C",
               .functional = Functional::kLoss,
               .objective = Objective::kCosine,
               .features = 2,

@@ -3,6 +3,7 @@
 #include "pellucid/inversion/disaggregate.h"
 #include "pellucid/inversion/imprint.h"
 #include "pellucid/inversion/reconstruct.h"
+#include "pellucid/inversion/threat_model.h"
 
 #include "tests/inversion/observed.h"
 #include <gmock/gmock.h>
@@ -96,6 +97,40 @@ TEST(Conformance, EveryPresetRunsOnEveryObservationOrSaysWhyNot) {
   EXPECT_EQ(ran.size(), presets().size());  // each applies to something here
 }
 
+std::string least(const std::string& preset_name, const std::string& kind, const std::string& term = "tv") {
+  Attack attack = preset(preset_name).attack;
+  attack.terms[term] = 1;
+  const auto all = kinds();
+  return threat_model(std::ranges::find(all, kind, &Kind::name)->observation, attack)->name;
+}
+
+TEST(ThreatModel, IsTheFirstThatHasWhatTheAttackUses) {
+  EXPECT_EQ(least("ig", "a batch of two"), "B");
+  EXPECT_EQ(least("unrolled", "the change of weights by four steps"), "C");
+  EXPECT_EQ(least("best", "the change of weights by four steps"), "C");
+  EXPECT_EQ(least("ig", "a batch of two in training mode", "batch_norm"), "E");
+  EXPECT_EQ(least("imprint", "a batch of two from a network with a layer of bins"), "G");
+}
+
+TEST(ThreatModel, RefusesAnAttackThatUsesMore) {
+  const auto status = [](const std::string& name) {
+    Attack attack = preset("imprint").attack;
+    attack.threat_model = name;
+    const auto all = kinds();
+    const auto& observation = all.front().observation;
+    const auto trial = run_trial(observation, attack, 0);
+    if (trial.status != Status::kNotApplicable) return std::string("ok");
+    EXPECT_THROW(check_applies(observation, attack), core::Error);
+    return trial.reason;
+  };
+  EXPECT_EQ(status("any"), "ok");
+  EXPECT_EQ(status("G"), "ok");
+  EXPECT_EQ(status("H"), "ok");
+  EXPECT_THAT(status("B"), testing::HasSubstr("threat model B (informed eavesdropper): the attack uses data like the "
+                                              "clients', expected G (data-enhanced manipulator)"));
+  EXPECT_THAT(status("E"), testing::HasSubstr("the attack uses a changed network"));
+}
+
 TEST(Conformance, EveryRowHasASummary) {
   for (const auto& row : solvers()) EXPECT_FALSE(row.summary.empty() || row.source.empty()) << row.name;
 }
@@ -121,6 +156,29 @@ TEST(LocalTraining, IsReadStepByStep) {
 // A network between stands for steps that are small; it cannot follow ones that are large.
 TEST(LocalTraining, IsReadAtANetworkBetween) {
   EXPECT_GT(worst_psnr_from("surrogate", {.epochs = 3, .learning_rate = 0.01}), 25);
+}
+
+// The direction of the gradient at a network between does not depend on the rate.
+TEST(LocalTraining, IsReadWithoutItsSchedule) {
+  const auto lenet = tiny::balanced_lenet();
+  const sharing::LocalTraining local = {.epochs = 3, .learning_rate = 0.01, .hidden = true};
+  EXPECT_GT(worst_psnr_from("surrogate", local), 25);
+  const sharing::Observation observation{
+      .network = lenet,
+      .update = sharing::compute_update(lenet, tiny::images(2), tiny::labels(2), {.local = local}),
+      .labels = {}};
+  const auto refused = [&](const char* name, Objective objective, const char* why) {
+    Attack attack = preset(name).attack;
+    attack.objective = objective;
+    const auto trial = run_trial(observation, attack, 0);
+    EXPECT_EQ(trial.status, Status::kNotApplicable);
+    EXPECT_THAT(trial.reason, testing::HasSubstr(why));
+  };
+  refused("surrogate", Objective::kL2, "objective: got l2 with an unknown learning rate, expected cosine");
+  refused("surrogate", Objective::kCosine, "ilrg needs the learning rate of local training, which is hidden");
+  auto labelled = observation;
+  labelled.labels = {0, 1};
+  EXPECT_THAT(run_trial(labelled, preset("unrolled").attack, 0).reason, testing::HasSubstr("use surrogate"));
 }
 
 TEST(Disaggregate, FindsEveryImageOfABatchAndItsLabel) {

@@ -32,6 +32,8 @@ TEST(Inspect, SaysWhatABatchShows) {
   EXPECT_EQ(lacks(found, "ig"), "");
   EXPECT_THAT(lacks(found, "residual"), testing::HasSubstr("got a batch of 5"));
   EXPECT_THAT(lacks(found, "surrogate"), testing::HasSubstr("got a gradient"));
+  EXPECT_EQ(std::ranges::find(found.attacks, "ig", &InspectedAttack::preset)->threat_model, "B");
+  EXPECT_EQ(std::ranges::find(found.attacks, "residual", &InspectedAttack::preset)->threat_model, "");
   EXPECT_THAT(found.update, testing::IsEmpty());
   EXPECT_THAT(found.network, testing::IsEmpty());
   double squares = 0;

@@ -205,6 +205,40 @@ TEST_F(ObservationFile, SaysHowItsClientTrained) {
   expect_refusal_of("learning_rate: got \"fast\", expected a number", "learning_rate", "fast");
 }
 
+TEST_F(ObservationFile, HoldsNothingOfAHiddenSchedule) {
+  auto trained = observation();
+  trained.update =
+      compute_update(network, images, labels, {.local = {.epochs = 3, .learning_rate = 0.125, .hidden = true}});
+  save_observation(trained, path);
+  const auto read = load_observation(path, network);
+  EXPECT_TRUE(read.update.protocol.local.hidden);
+  EXPECT_EQ(read.update.protocol.local.epochs, 1);
+  for (const auto& [unused, text] : nets::read_safetensors(path).metadata)
+    EXPECT_THAT(text, testing::Not(testing::HasSubstr("0.125")));
+  EXPECT_THAT(describe(read), testing::HasSubstr("by SGD at an unknown rate, in unknown steps, over 2 images"));
+}
+
+TEST_F(ObservationFile, HoldsTheAverageOfClientsAndTheirStatistics) {
+  const auto normed = tiny::normed();
+  Observation both{.network = normed, .update = {}, .labels = {}};
+  both.update = compute_update(normed, tiny::images(4), tiny::labels(4),
+                               {.clients = 2, .mode = nets::Mode::kTraining, .share_statistics = true});
+  save_observation(both, path);
+  const auto read = load_observation(path, normed);
+  EXPECT_EQ(read.update.protocol.clients, 2);
+  EXPECT_TRUE(tiny::same_bits(read.update.gradient, both.update.gradient));
+  EXPECT_TRUE(tiny::same_bits(read.update.statistics, both.update.statistics));
+  EXPECT_EQ(digest(read.update), digest(both.update));
+  EXPECT_THAT(describe(read), testing::HasSubstr("over 4 images of 2 clients, on average, computed in training mode, "
+                                                 "the new statistics of batch norm, and no labels"));
+  auto file = nets::read_safetensors(path);
+  file.tensors.erase("bn.running_var");
+  core::write_file(path, nets::write_safetensors(file));
+  core::expect_error([&] { (void)load_observation(path, normed); }, ErrorKind::kModel,
+                     "the statistic \"bn.running_var\" is missing");
+  expect_refusal_of("clients: got 3, expected a number that divides the 2 images", "clients", 3);
+}
+
 TEST_F(ObservationFile, IsReadInAnyFormatOfTheList) {
   for (const auto& format : formats()) EXPECT_FALSE(format.name.empty() || format.summary.empty());
   EXPECT_EQ(formats().front().extension, ".safetensors");
@@ -256,7 +290,7 @@ TEST_F(ObservationFile, RefusesMetadataThatAreNoObservation) {
 
 TEST_F(ObservationFile, RefusesGradientsThatAreNotTheNetworks) {
   expect_refusal("the gradient of \"fc.0.bias\" is missing", [](auto& file) { file.tensors.erase("fc.0.bias"); });
-  expect_refusal("got 9 gradients, expected 8", [](auto& file) { file.tensors["images"] = torch::zeros({1}); });
+  expect_refusal("got 9 tensors, expected 8", [](auto& file) { file.tensors["images"] = torch::zeros({1}); });
   expect_refusal("the gradient of \"fc.0.bias\": got Float [5], expected Float [4]",
                  [](auto& file) { file.tensors["fc.0.bias"] = torch::zeros({5}); });
   expect_refusal("the gradient of \"fc.0.bias\": got Double [4]",

@@ -1,5 +1,6 @@
 #include "pellucid/sharing/update.h"
 
+#include "tests/core/expect_error.h"
 #include "tests/evasion/tiny.h"
 #include <gtest/gtest.h>
 
@@ -105,6 +106,73 @@ TEST(LocalTraining, OfOneStepIsTheGradient) {
     EXPECT_LT(relative_error(tensor, gradient.gradient.at(name).to(torch::kFloat64)), 1e-3) << name;
   const Update two = compute_update(network, images, labels, {.local = {.epochs = 2}});
   EXPECT_EQ(as_gradient(two).protocol.local.epochs, 2) << "no gradient";
+}
+
+TEST(LocalTraining, OnAHiddenScheduleSaysNoMoreThanThatItWas) {
+  const nets::Network network = tiny::network(tiny::spec());
+  const Protocol protocol = {.local = {.epochs = 3, .step_images = 1, .learning_rate = 0.5}};
+  Protocol hidden = protocol;
+  hidden.local.hidden = true;
+  const Update open = compute_update(network, tiny::images(2), tiny::labels(2), protocol),
+               update = compute_update(network, tiny::images(2), tiny::labels(2), hidden);
+  EXPECT_TRUE(tiny::same_bits(update.gradient, open.gradient));
+  const LocalTraining unknown;
+  EXPECT_EQ(update.protocol.local.epochs, 1);
+  EXPECT_EQ(update.protocol.local.step_images, unknown.step_images);
+  EXPECT_EQ(update.protocol.local.learning_rate, unknown.learning_rate);
+  EXPECT_EQ(as_gradient(update).protocol.local.epochs, 1) << "no gradient of a known size";
+  EXPECT_EQ(gradients_in(update.protocol), 1);
+}
+
+// What a server that averages would have: each client alone, on its part.
+TEST(Clients, ShareTheMeanOfTheirUpdates) {
+  const nets::Network network = tiny::normed();
+  const Tensor images = tiny::images(4), labels = tiny::labels(4);
+  const auto part = [&](const Tensor& all, std::int64_t k) { return all.slice(0, 2 * k, 2 * k + 2); };
+  Protocol protocol = {.local = {.epochs = 2, .step_images = 1, .learning_rate = 0.1},
+                       .mode = nets::Mode::kTraining,
+                       .share_statistics = true};
+  const Update first = compute_update(network, part(images, 0), part(labels, 0), protocol),
+               second = compute_update(network, part(images, 1), part(labels, 1), protocol);
+  protocol.clients = 2;
+  const Update both = compute_update(network, images, labels, protocol);
+  EXPECT_EQ(steps(both.protocol), 4) << "of each";
+  for (const auto& [name, tensor] : both.gradient) {
+    const Tensor mean = (first.gradient.at(name) + second.gradient.at(name)).to(torch::kFloat64) / 2;
+    EXPECT_LT((tensor - mean).abs().max().item<double>(), 1e-6) << name;
+  }
+  for (const auto& [name, tensor] : both.statistics) {
+    const Tensor mean = (first.statistics.at(name) + second.statistics.at(name)) / 2;
+    EXPECT_LT((tensor - mean).abs().max().item<double>(), 1e-6) << name;
+  }
+  EXPECT_EQ(both.statistics.size(), 2u);
+}
+
+TEST(Clients, ProtectThemselvesEachByItself) {
+  const nets::Network network = tiny::network(tiny::spec());
+  const auto noise = [&](std::int64_t clients) {
+    const Protocol with = {.clients = clients, .mechanisms = {{"gaussian", 1}}}, without = {.clients = clients};
+    const auto bias = [&](const Protocol& protocol) {
+      return compute_update(network, tiny::images(4), tiny::labels(4), protocol).gradient.at("body.0.weight");
+    };
+    return (bias(with) - bias(without)).std().item<double>();
+  };
+  EXPECT_NEAR(noise(1), 1, 0.1);
+  EXPECT_NEAR(noise(4), 0.5, 0.05);
+  core::expect_error([&] { (void)noise(3); }, core::ErrorKind::kUsage,
+                     "clients: got 3 with 4 images in all, expected as many for each");
+}
+
+TEST(ComputeUpdate, SharesStatisticsOnlyWhereTheyAreNew) {
+  const auto refused = [](const nets::Network& network, nets::Mode mode) {
+    core::expect_error(
+        [&] {
+          (void)compute_update(network, tiny::images(2), tiny::labels(2), {.mode = mode, .share_statistics = true});
+        },
+        core::ErrorKind::kUsage, "share_statistics: got " + network.architecture.spec.net);
+  };
+  refused(tiny::normed(), nets::Mode::kEvaluation);
+  refused(tiny::network(tiny::spec()), nets::Mode::kTraining);
 }
 
 TEST(ComputeUpdate, SaysHowItWasComputed) {

@@ -3,7 +3,7 @@
 
 namespace pellucid::inversion {
 
-Term mean_pixel(const Units& units, double weight) {
+Term mean_pixel(const Problem& /*problem*/, const Units& units, double weight) {
   return [deviation = units.deviation(), weight](const Candidate& candidate, Evaluated& sum) {
     const Tensor& x = candidate.pixels;
     sum.losses.add_(weight * x.reshape({candidate.trials, -1}).abs().mean(1).to(torch::kFloat64));

@@ -3,7 +3,7 @@
 
 namespace pellucid::inversion {
 
-Term total_variation(const Units& /*units*/, double weight) {
+Term total_variation(const Problem& /*problem*/, const Units& /*units*/, double weight) {
   return [weight](const Candidate& candidate, Evaluated& sum) {
     const Tensor& z = candidate.standardised;
     const auto each = [&](const Tensor& t) { return t.reshape({candidate.trials, -1}); };
