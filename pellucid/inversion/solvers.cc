@@ -5,6 +5,7 @@
 #include "pellucid/inversion/disaggregate.h"
 #include "pellucid/inversion/imprint.h"
 #include "pellucid/inversion/optimise.h"
+#include "pellucid/inversion/r_gap.h"
 #include "pellucid/inversion/surrogate.h"
 
 #include <algorithm>
@@ -18,6 +19,8 @@ const std::vector<Solver>& solvers() {
        [](const sharing::Observation&, const Attack&) { return std::optional<std::string>(); }, optimise},
       {"analytic", "solves for the input of a network whose first layer is linear, exactly; one image",
        "Phong et al. 2017, section 3; Geiping et al. 2020, proposition 3.1", analytic_lacks, analytic},
+      {"r-gap", "solves for the input of each layer, from the last to the first; one image",
+       "R-GAP, Zhu and Blaschko 2021, arXiv:2010.07733", r_gap_lacks, r_gap},
       {"disaggregate", "takes a batch apart by a linear layer before a ReLU, then descends with each image's features",
        "SPEAR, Dimitrov et al. 2024, arXiv:2403.03945", disaggregate_lacks, disaggregate, whole_problem,
        /*own_labels=*/true},

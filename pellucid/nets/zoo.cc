@@ -68,6 +68,25 @@ void lenet(Architecture& net) {
   b.add(Linear{b.features(), b.classes(), Init::kUniformHalf}, "fc.0");
 }
 
+void cnn6(Architecture& net) {
+  Builder b{net};
+  int number = 0;
+  auto conv_leaky = [&](std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride) {
+    b.add(Conv{.in = in, .out = out, .kernel = kernel, .stride = stride, .padding = kernel / 2, .bias = false},
+          fmt::format("body.{}.layer", number++));
+    b.add(LeakyRelu{0.2});
+  };
+  conv_leaky(b.channels(), 12, 4, 2);
+  conv_leaky(12, 36, 3, 2);
+  conv_leaky(36, 36, 3, 1);
+  conv_leaky(36, 36, 3, 1);
+  conv_leaky(36, 64, 3, 2);
+  conv_leaky(64, 128, 3, 1);
+  b.add(Flatten{});
+  // As published it has one output and no bias.
+  b.add(Linear{b.features(), b.classes()}, "body.6.layer");
+}
+
 void convnet(Architecture& net) {
   constexpr std::int64_t kWidth = 64;
   Builder b{net};
@@ -234,6 +253,8 @@ const std::vector<ZooEntry>& zoo() {
        "Zhang et al. 2019 (TRADES), models/small_cnn.py", grey, small_cnn},
       {"lenet", "three sigmoid convolutions and one linear layer, the classic target of gradient inversion",
        "Zhu et al. 2019 (Deep Leakage from Gradients), models/vision.py", grey, lenet},
+      {"cnn6", "six convolutions with leaky ReLU, without bias, and one linear layer: each layer can be inverted",
+       "Zhu and Blaschko 2021 (R-GAP), models/CNN6.py", colour, cnn6},
       {"convnet", "eight convolutions with batch norm, width 64",
        "Geiping et al. 2020 (Inverting Gradients), ConvNet64", colour, convnet},
       {"preact_resnet18",

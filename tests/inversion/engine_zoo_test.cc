@@ -51,7 +51,7 @@ TEST_P(EngineZoo, EqualsDoubleBackwardByTensors) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, EngineZoo,
-                         testing::Values("small_cnn", "lenet", "convnet", "preact_resnet18", "preact_resnet8",
+                         testing::Values("small_cnn", "lenet", "cnn6", "convnet", "preact_resnet18", "preact_resnet8",
                                          "resnet18", "wide_resnet34_10"));
 
 // Weights of real trainings: the pretrained pair, and what lies in the folder $PELLUCID_WEIGHTS if there is one.

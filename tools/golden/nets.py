@@ -54,6 +54,22 @@ class LeNet(nn.Module):
         return self.fc(self.body(x).flatten(1))
 
 
+class Cnn6(nn.Module):
+    """Zhu and Blaschko 2021 (R-GAP), with an output for each class and a bias there."""
+
+    def __init__(self):
+        super().__init__()
+        widths, kernels, strides = [3, 12, 36, 36, 36, 64, 128], [4, 3, 3, 3, 3, 3], [2, 2, 1, 1, 2, 1]
+        blocks = [OrderedDict(layer=nn.Conv2d(widths[i], widths[i + 1], kernels[i], stride=strides[i],
+                                              padding=kernels[i] // 2, bias=False), act=nn.LeakyReLU(0.2))
+                  for i in range(6)]
+        blocks.append(OrderedDict(flatten=nn.Flatten(), layer=nn.Linear(128 * 5 * 5, 10)))
+        self.body = nn.Sequential(*[nn.Sequential(block) for block in blocks])
+
+    def forward(self, x):
+        return self.body(x)
+
+
 class ConvNet(nn.Module):
     """Geiping et al. 2020 (Inverting Gradients), ConvNet64."""
 
@@ -215,7 +231,7 @@ class WideResNet34x10(nn.Module):
 
 
 NETS = {
-    "small_cnn": SmallCnn, "lenet": LeNet, "convnet": ConvNet,
+    "small_cnn": SmallCnn, "lenet": LeNet, "cnn6": Cnn6, "convnet": ConvNet,
     "resnet18": ResNet18, "preact_resnet18": PreActResNet18, "preact_resnet8": PreActResNet8,
     "wide_resnet34_10": WideResNet34x10,
 }
@@ -306,6 +322,7 @@ def main():
     cases = [
         case("small_cnn", GREY),
         case("lenet", GREY),
+        case("cnn6", COLOUR),
         case("convnet", COLOUR, training=True),
         case("resnet18", COLOUR, mean=[0.4914, 0.4822, 0.4465], deviation=[0.2023, 0.1994, 0.201]),
         case("preact_resnet18", COLOUR, training=True),
