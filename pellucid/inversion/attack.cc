@@ -36,6 +36,18 @@ std::string help(const std::string& what, const std::vector<Row>& rows) {
   return fmt::format("{}: {}", what, fmt::join(each, ", "));
 }
 
+// The weight of a term, looked up by its name on each use: where an attack is assigned, the map's values move.
+core::Field term_field(Attack& o, const TermEntry& term) {
+  const auto now = [&o, name = term.name, help = term.summary + "; 0 disables it"] {
+    return core::field(name, o.terms[name], help, 0, 1e6);
+  };
+  core::Field field = now();
+  field.get = [now] { return now().get(); };
+  field.set = [now](const core::Json& value) { return now().set(value); };
+  field.set_text = [now](const std::string& text) { return now().set_text(text); };
+  return field;
+}
+
 }  // namespace
 
 core::Fields fields(Attack& o) {
@@ -56,8 +68,7 @@ core::Fields fields(Attack& o) {
       core::field("iterations", o.iterations, "steps of the optimiser in each restart", 1, 10'000'000),
       core::field("restarts", o.restarts, "independent starts; the lowest matching loss is chosen", 1, 10'000),
   };
-  for (const auto& term : terms())
-    list.push_back(core::field(term.name, o.terms[term.name], term.summary + "; 0 disables it", 0, 1e6));
+  for (const auto& term : terms()) list.push_back(term_field(o, term));
   const core::Fields rest = {
       core::field("learning_rate", o.learning_rate, "learning rate of the optimiser, in the network's normalised units",
                   0, 1e6),

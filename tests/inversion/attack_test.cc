@@ -76,5 +76,17 @@ TEST(Attack, ComesBackFromItsJson) {
   for (const auto& [key, value] : defaults.items()) EXPECT_NE(changed.at(key), value) << key << " is not tried";
 }
 
+TEST(Attack, KeepsItsFieldsWhereItIsAssigned) {
+  for (const auto& preset : presets()) {
+    Attack attack;
+    const auto list = fields(attack);
+    attack = preset.attack;
+    EXPECT_EQ(core::to_json(list), settings_of(preset.attack)) << preset.name;
+    attack.terms = {};
+    core::assign(list, {{"tv", 0.5}}, "test");
+    EXPECT_EQ(attack.terms.at("tv"), 0.5);
+  }
+}
+
 }  // namespace
 }  // namespace pellucid::inversion
