@@ -48,6 +48,19 @@ core::Field term_field(Attack& o, const TermEntry& term) {
   return field;
 }
 
+// A switch with a third position: off, on or soft.
+core::Field sign_field(Sign& sign) {
+  core::Field field =
+      core::field("sign", sign, "feed the optimiser the gradient's sign; =soft: tanh(s g) / s, s falling from 1 to 0",
+                  core::Choices<Sign>{{"false", Sign::kNone}, {"true", Sign::kHard}, {"soft", Sign::kSoft}});
+  field.is_switch = true;
+  field.get = [&sign] { return sign == Sign::kSoft ? core::Json("soft") : core::Json(sign == Sign::kHard); };
+  field.set = [set_text = field.set_text](const core::Json& json) {
+    return set_text(json.is_string() ? json.get<std::string>() : json.dump());
+  };
+  return field;
+}
+
 }  // namespace
 
 core::Fields fields(Attack& o) {
@@ -76,7 +89,7 @@ core::Fields fields(Attack& o) {
                   "how the learning rate falls: not at all, to a tenth after 3/8, 5/8 and 7/8, or along a cosine",
                   core::Choices<Decay>{{"none", Decay::kNone}, {"step", Decay::kStep}, {"cosine", Decay::kCosine}}),
       core::field("optimiser", o.optimiser, "what steps along the gradient", names(optimisers())),
-      core::field("sign", o.sign, "feed the optimiser the sign of the gradient"),
+      sign_field(o.sign),
       core::field("box", o.box, "clamp the pixels to [0, 1] after each step"),
       core::field("start", o.start, help("where a restart begins", starts()), names(starts())),
       core::field("keep", o.keep, "which iterate is the result",

@@ -26,6 +26,12 @@ enum class Decay {
   kStep,    ///< to a tenth after 3/8, 5/8 and 7/8 of them, as published with `ig`
   kCosine,  ///< (1 + cos(pi t / n)) / 2, and a thousandth at the end
 };
+/// What becomes of the gradient before the optimiser takes it.
+enum class Sign {
+  kNone,  ///< nothing
+  kHard,  ///< its sign
+  kSoft,  ///< tanh(s g) / s, where s falls from 1 to 0 over the iterations: nearly its sign at first, itself at the end
+};
 /// What computes the matching loss and its gradient.
 enum class Method {
   kEngine,  ///< engine/engine.h on the cpu, engine/tensor_engine.h elsewhere; or double backward, and the result says
@@ -63,8 +69,8 @@ struct Attack {
   std::string optimiser = "adam";  ///< a row of `optimisers`
   double learning_rate = 0.1;      ///< in the network's normalised units
   Decay decay = Decay::kCosine;
-  bool sign = true;  ///< the optimiser is fed the sign of the gradient
-  bool box = true;   ///< pixels are clamped to [0, 1] after each step
+  Sign sign = Sign::kHard;
+  bool box = true;  ///< pixels are clamped to [0, 1] after each step
   Keep keep = Keep::kBest;
   Method method = Method::kEngine;
   Precision precision = Precision::kFloat32;  ///< of the attacker's arithmetic

@@ -54,6 +54,7 @@ class Descent {
       points.push_back(i % stride_ == 0 ? i / stride_ : points_of_curve());
     points_ = torch::tensor(points, torch::kInt64).to(start.device());
     iteration_ = torch::zeros({1}, points_.options());
+    hardness_ = torch::linspace(1, 0, attack.iterations + 1, start.options());
     best_ = torch::full({trials}, std::numeric_limits<double>::infinity(), losses);
     best_loss_ = torch::full({trials}, std::numeric_limits<double>::quiet_NaN(), losses);
     best_prior_ = torch::zeros({trials}, losses);
@@ -66,7 +67,7 @@ class Descent {
   // Evaluates where the trials stand, and steps.
   void iterate() {
     const Tensor gradient = judge();
-    step_(z_, attack_.sign ? gradient.sign() : gradient, iteration_);
+    step_(z_, taken(gradient), iteration_);
     if (attack_.box) z_.copy_(torch::min(torch::max(z_, low_), high_));
     iteration_.add_(1);
   }
@@ -119,6 +120,13 @@ class Descent {
   }
 
  private:
+  // What the optimiser takes of a gradient.
+  [[nodiscard]] Tensor taken(const Tensor& gradient) const {
+    if (attack_.sign == Sign::kNone) return gradient;
+    if (attack_.sign == Sign::kHard) return gradient.sign();
+    const Tensor s = hardness_.index_select(0, iteration_);
+    return (gradient * s).tanh() / s;
+  }
   [[nodiscard]] std::int64_t points_of_curve() const { return attack_.iterations / stride_ + 1; }
 
   const Matching& matching_;
@@ -131,6 +139,7 @@ class Descent {
   std::int64_t stride_;
   Tensor points_;     // of each iteration: its point of the curve
   Tensor iteration_;  // (1)
+  Tensor hardness_;   // of each iteration: s of the soft sign
   Tensor best_, best_loss_,
       best_prior_;  // (trials): the lowest objective, and its parts, the matching loss and the priors
   Tensor curve_, alive_, ended_, taken_;

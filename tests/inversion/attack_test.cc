@@ -15,7 +15,8 @@ TEST(Presets, HoldThePublishedAttack) {
   EXPECT_EQ(ig.restarts, 1);
   EXPECT_EQ(ig.terms.at("tv"), 1e-4);
   EXPECT_EQ(ig.learning_rate, 0.1);
-  EXPECT_TRUE(ig.sign && ig.box);
+  EXPECT_EQ(ig.sign, Sign::kHard);
+  EXPECT_TRUE(ig.box);
   EXPECT_EQ(ig.decay, Decay::kStep);
   EXPECT_EQ(ig.features, 0);
   EXPECT_EQ(ig.terms.at("l1"), 0);
@@ -62,7 +63,7 @@ TEST(Attack, ComesBackFromItsJson) {
               .optimiser = "sgd",
               .learning_rate = 0.25,
               .decay = Decay::kNone,
-              .sign = false,
+              .sign = Sign::kSoft,
               .box = false,
               .keep = Keep::kLast,
               .method = Method::kDoubleBackward,

@@ -174,7 +174,7 @@ TEST(RunTrial, StepsAsTheOptimiserSays) {
   auto options = short_run();
   options.iterations = 1;
   options.optimiser = "sgd";
-  options.sign = false;
+  options.sign = Sign::kNone;
   options.decay = Decay::kNone;
   options.learning_rate = 0.5;
   options.keep = Keep::kLast;
