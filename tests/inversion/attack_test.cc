@@ -47,7 +47,7 @@ TEST(Presets, AreTextsWithASummaryAndASource) {
   refused("summary = 's'", "presets/mine.toml: got no summary or no source");
   refused("summary = 's'\nsource = 'p'\n[attack]\nrestart = 3", "restarts");
   refused("summary = 's'\nsource = 'p'\nrestarts = 3", "presets/mine.toml");
-  refused("summary = 's'\nsource = 'p'\n[attack]\nstart = 'gray'", "expected normal, uniform, grey or zero");
+  refused("summary = 's'\nsource = 'p'\n[attack]\nstart = 'gray'", "expected normal, uniform, grey, zero, mean or patterned");
 }
 
 TEST(Attack, ComesBackFromItsJson) {

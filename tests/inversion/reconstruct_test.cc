@@ -4,6 +4,7 @@
 #include "pellucid/inversion/analytic.h"
 #include "pellucid/inversion/double_backward.h"
 #include "pellucid/inversion/optimise.h"
+#include "pellucid/inversion/starts.h"
 
 #include "tests/core/expect_error.h"
 #include "tests/inversion/observed.h"
@@ -97,6 +98,19 @@ TEST(RunTrial, BeginsWhereItIsTold) {
   EXPECT_TRUE(torch::allclose(start_of(observation, "uniform", 5), core::uniform(stream, {1, 1, 8, 8}), 0, 1e-6));
   const Tensor normal = (core::normal(stream, {1, 1, 8, 8}) * 0.2 + 0.4).clamp(0, 1);
   EXPECT_TRUE(torch::allclose(start_of(observation, "normal", 5), normal, 0, 1e-6));
+  EXPECT_TRUE(torch::allclose(start_of(observation, "mean"), torch::full({1, 1, 8, 8}, 0.4), 0, 1e-6));
+  const Tensor tile = (core::normal(stream, {1, 1, 4, 4}) * 0.2 + 0.4).clamp(0, 1);
+  EXPECT_TRUE(torch::allclose(start_of(observation, "patterned", 5), tile.repeat({1, 1, 2, 2}), 0, 1e-6));
+}
+
+TEST(Starts, AreOfAnyShape) {
+  const Units units(nets::Spec{.net = "any", .input = {3, 7, 10}, .classes = 2});
+  for (const auto& row : starts()) {
+    const std::vector<std::int64_t> shape = {2, 3, 7, 10};
+    const Tensor images = row.draw(core::Stream(0, "start"), shape, units);
+    EXPECT_EQ(images.sizes(), shape) << row.name;
+    if (row.name == "patterned") EXPECT_FALSE(torch::equal(images[0], images[1])) << "a tile for each image";
+  }
 }
 
 TEST(RunTrial, StepsInTheNetworksUnits) {
