@@ -113,6 +113,15 @@ core::Fields fields(Attack& o) {
   return list;
 }
 
+core::Json determinants(Attack attack) {
+  static const core::Json kLater = {{"opponent_tv", 0.0}, {"l2", 0.0}};  // and what they are where they are off
+  core::Json json = core::to_json(fields(attack));
+  for (const auto& [key, off] : kLater.items()) {
+    if (json[key] == off) json.erase(key);
+  }
+  return json;
+}
+
 Preset parse_preset(const std::string& name, std::string_view toml) {
   Preset preset{.name = name, .summary = {}, .source = {}, .attack = {}};
   const auto where = fmt::format("presets/{}.toml", name);

@@ -80,6 +80,10 @@ struct Attack {
 /// Every setting of an attack; the fields point into it.
 [[nodiscard]] core::Fields fields(Attack& attack);
 
+/// The settings by which a result is kept. Those that came after the first results were kept are left out where they
+/// are off, so that these keep their names.
+[[nodiscard]] core::Json determinants(Attack attack);
+
 /// A named attack: a file in presets/, embedded when built.
 struct Preset {
   std::string name;

@@ -47,7 +47,8 @@ TEST(Presets, AreTextsWithASummaryAndASource) {
   refused("summary = 's'", "presets/mine.toml: got no summary or no source");
   refused("summary = 's'\nsource = 'p'\n[attack]\nrestart = 3", "restarts");
   refused("summary = 's'\nsource = 'p'\nrestarts = 3", "presets/mine.toml");
-  refused("summary = 's'\nsource = 'p'\n[attack]\nstart = 'gray'", "expected normal, uniform, grey, zero, mean or patterned");
+  refused("summary = 's'\nsource = 'p'\n[attack]\nstart = 'gray'",
+          "expected normal, uniform, grey, zero, mean or patterned");
 }
 
 TEST(Attack, ComesBackFromItsJson) {
@@ -87,6 +88,19 @@ TEST(Attack, KeepsItsFieldsWhereItIsAssigned) {
     core::assign(list, {{"tv", 0.5}}, "test");
     EXPECT_EQ(attack.terms.at("tv"), 0.5);
   }
+}
+
+TEST(Attack, KeepsItsNameWhereLaterSettingsAreOff) {
+  Attack attack;
+  std::vector<std::string> keys;
+  const auto before = determinants(attack);
+  for (const auto& [key, value] : before.items()) keys.push_back(key);
+  EXPECT_EQ(keys, (std::vector<std::string>{"solver", "functional", "objective", "features", "labels", "iterations",
+                                            "restarts", "tv", "l1", "learning_rate", "decay", "optimiser", "sign",
+                                            "box", "start", "keep", "method", "precision", "seed"}));
+  EXPECT_EQ(before.at("sign"), true);
+  attack.terms["l2"] = 1;
+  EXPECT_EQ(determinants(attack).at("l2"), 1);
 }
 
 }  // namespace
