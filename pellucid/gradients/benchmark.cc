@@ -216,7 +216,7 @@ void measure_on(const torch::Device& device, const std::string& net, const char*
     std::vector<inversion::Trial> results(trials);
     core::synchronise(device);
     const double begin = clock_seconds();
-    inversion::descend(matching, units, images.narrow(0, 0, trials * options.batch), descent, results);
+    inversion::descend(matching, units, {.z = images.narrow(0, 0, trials * options.batch)}, descent, results);
     core::synchronise(device);
     return clock_seconds() - begin;
   };

@@ -88,6 +88,10 @@ core::Fields fields(Attack& o) {
       core::field("decay", o.decay,
                   "how the learning rate falls: not at all, to a tenth after 3/8, 5/8 and 7/8, or along a cosine",
                   core::Choices<Decay>{{"none", Decay::kNone}, {"step", Decay::kStep}, {"cosine", Decay::kCosine}}),
+      core::field("warm_up", o.warm_up, "iterations over which the learning rate rises from 0, in a line", 0,
+                  10'000'000),
+      core::field("langevin", o.langevin,
+                  "Langevin noise: so many learning rates times normal noise join the gradient; 0 disables it", 0, 1e6),
       core::field("optimiser", o.optimiser, "what steps along the gradient", names(optimisers())),
       sign_field(o.sign),
       core::field("box", o.box, "clamp the pixels to [0, 1] after each step"),
@@ -107,14 +111,15 @@ core::Fields fields(Attack& o) {
                                            {"tf32", Precision::kTf32},
                                            {"mixed", Precision::kMixed},
                                            {"float64", Precision::kFloat64}}),
-      core::field("seed", o.seed, "seed of the start noise"),
+      core::field("seed", o.seed, "seed of the starts and of the noise"),
   };
   list.insert(list.end(), rest.begin(), rest.end());
   return list;
 }
 
 core::Json determinants(Attack attack) {
-  static const core::Json kLater = {{"opponent_tv", 0.0}, {"l2", 0.0}};  // and what they are where they are off
+  // Each and what it is where it is off.
+  static const core::Json kLater = {{"opponent_tv", 0.0}, {"l2", 0.0}, {"warm_up", 0}, {"langevin", 0.0}};
   core::Json json = core::to_json(fields(attack));
   for (const auto& [key, off] : kLater.items()) {
     if (json[key] == off) json.erase(key);

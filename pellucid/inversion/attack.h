@@ -69,12 +69,15 @@ struct Attack {
   std::string optimiser = "adam";  ///< a row of `optimisers`
   double learning_rate = 0.1;      ///< in the network's normalised units
   Decay decay = Decay::kCosine;
+  std::int64_t warm_up = 0;  ///< iterations over which the learning rate rises from 0
+  /// Langevin noise: so many learning rates times standard normal noise join the gradient of each iteration.
+  double langevin = 0;
   Sign sign = Sign::kHard;
   bool box = true;  ///< pixels are clamped to [0, 1] after each step
   Keep keep = Keep::kBest;
   Method method = Method::kEngine;
   Precision precision = Precision::kFloat32;  ///< of the attacker's arithmetic
-  std::uint64_t seed = 0;                     ///< of the start noise
+  std::uint64_t seed = 0;                     ///< of the starts and of the noise
 };
 
 /// Every setting of an attack; the fields point into it.

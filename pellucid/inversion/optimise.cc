@@ -55,6 +55,10 @@ class Descent {
     points_ = torch::tensor(points, torch::kInt64).to(start.device());
     iteration_ = torch::zeros({1}, points_.options());
     hardness_ = torch::linspace(1, 0, attack.iterations + 1, start.options());
+    if (attack.langevin > 0) {
+      noise_ = torch::zeros_like(start);
+      loudness_ = attack.langevin * torch::tensor(learning_rates(attack), torch::kFloat64).to(start.options());
+    }
     best_ = torch::full({trials}, std::numeric_limits<double>::infinity(), losses);
     best_loss_ = torch::full({trials}, std::numeric_limits<double>::quiet_NaN(), losses);
     best_prior_ = torch::zeros({trials}, losses);
@@ -64,9 +68,13 @@ class Descent {
     taken_ = torch::zeros_like(alive_);
   }
 
+  // The noise of the next iteration; to be set before it, from the host. @pre the attack has `langevin`.
+  void set_noise(const Tensor& noise) { noise_.copy_(noise); }
+
   // Evaluates where the trials stand, and steps.
   void iterate() {
-    const Tensor gradient = judge();
+    Tensor gradient = judge();
+    if (noise_.defined()) gradient = gradient + noise_ * loudness_.index_select(0, iteration_);
     step_(z_, taken(gradient), iteration_);
     if (attack_.box) z_.copy_(torch::min(torch::max(z_, low_), high_));
     iteration_.add_(1);
@@ -140,6 +148,8 @@ class Descent {
   Tensor points_;     // of each iteration: its point of the curve
   Tensor iteration_;  // (1)
   Tensor hardness_;   // of each iteration: s of the soft sign
+  Tensor noise_;      // of the iteration at hand
+  Tensor loudness_;   // of each iteration: what the noise is multiplied by
   Tensor best_, best_loss_,
       best_prior_;  // (trials): the lowest objective, and its parts, the matching loss and the priors
   Tensor curve_, alive_, ended_, taken_;
@@ -150,6 +160,7 @@ class Descent {
 double learning_rate(const Attack& attack, std::int64_t iteration) {
   double rate = attack.learning_rate;
   const auto n = static_cast<double>(attack.iterations), i = static_cast<double>(iteration);
+  if (iteration < attack.warm_up) rate *= i / static_cast<double>(attack.warm_up);
   switch (attack.decay) {
     case Decay::kNone: break;
     case Decay::kCosine: return rate * ((1 + std::cos(std::numbers::pi * i / n)) / 2 + kLastRate);
@@ -163,15 +174,19 @@ double learning_rate(const Attack& attack, std::int64_t iteration) {
   return rate;
 }
 
-void descend(const Matching& matching, const Units& units, const Tensor& z, const Attack& attack,
+void descend(const Matching& matching, const Units& units, const Beginning& begin, const Attack& attack,
              std::span<Trial> trials) {
-  const auto device = z.device();
-  Descent descent(matching, units, z, attack, static_cast<std::int64_t>(trials.size()));
+  const auto device = begin.z.device();
+  Descent descent(matching, units, begin.z, attack, static_cast<std::int64_t>(trials.size()));
   core::Recording iterate(matching.reads_back ? torch::kCPU : device, [&] { descent.iterate(); });
   const std::int64_t look = device.is_cpu() ? 1 : kLook;
   bool alive = true;
   for (std::int64_t i = 0; i < attack.iterations && alive; ++i) {
     core::throw_if_stopped();
+    if (attack.langevin > 0) {
+      iterate.wait();  // the device may still be at the last one's
+      descent.set_noise(begin.noise(i));
+    }
     iterate();
     if ((i + 1) % look == 0) {
       iterate.wait();
@@ -197,17 +212,25 @@ std::vector<Trial> descend_on(const Problem& problem, std::int64_t id, const Att
   const Matching matching = make_matching(problem, attack, count, device);
   const auto& spec = problem.architecture.spec;
   const std::vector<std::int64_t> shape = {problem.protocol.batch_size, spec.input[0], spec.input[1], spec.input[2]};
-  const auto purpose = fmt::format("inversion start {}", id);
-  std::vector<Tensor> begin;
-  for (std::int64_t t = first; t < first + count; ++t) {
-    const core::Stream stream(attack.seed, purpose, static_cast<std::uint64_t>(t));
-    begin.push_back(named(starts(), attack.start).draw(stream, shape, Units(spec)));
-  }
+  // Drawn for each restart by itself: draw(a stream) of each, one after the other.
+  const auto each = [&](const std::string& purpose, const auto& draw) {
+    std::vector<Tensor> drawn;
+    for (std::int64_t t = first; t < first + count; ++t)
+      drawn.push_back(draw(core::Stream(attack.seed, purpose, static_cast<std::uint64_t>(t))));
+    return torch::cat(drawn);
+  };
   const auto kind =
       torch::TensorOptions(device).dtype(attack.precision == Precision::kFloat64 ? torch::kFloat64 : torch::kFloat32);
   std::vector<Trial> trials(static_cast<std::size_t>(count));
   for (auto& trial : trials) trial.method = matching.method;
-  descend(matching, Units(spec, kind), torch::cat(begin).to(kind), attack, trials);
+  const Tensor z = each(fmt::format("inversion start {}", id), [&](const core::Stream& stream) {
+    return named(starts(), attack.start).draw(stream, shape, Units(spec));
+  });
+  const auto noise = [&](std::int64_t iteration) {
+    return each(fmt::format("inversion noise {} {}", id, iteration),
+                [&](const core::Stream& stream) { return core::normal(stream, shape); });
+  };
+  descend(matching, Units(spec, kind), {.z = z.to(kind), .noise = noise}, attack, trials);
   return trials;
 }
 

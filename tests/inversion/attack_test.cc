@@ -64,6 +64,8 @@ TEST(Attack, ComesBackFromItsJson) {
               .optimiser = "sgd",
               .learning_rate = 0.25,
               .decay = Decay::kNone,
+              .warm_up = 5,
+              .langevin = 0.5,
               .sign = Sign::kSoft,
               .box = false,
               .keep = Keep::kLast,

@@ -70,6 +70,15 @@ TEST(LearningRate, FallsAlongACosineToAThousandth) {
   EXPECT_NEAR(learning_rate(options, 1000), 2e-3, 1e-12);
 }
 
+TEST(LearningRate, RisesInALineFirst) {
+  Attack options;
+  options.learning_rate = 2;
+  options.decay = Decay::kNone;
+  options.warm_up = 4;
+  for (const auto& [iteration, rate] : std::vector<std::pair<std::int64_t, double>>{{0, 0}, {1, 0.5}, {3, 1.5}, {4, 2}})
+    EXPECT_EQ(learning_rate(options, iteration), rate) << iteration;
+}
+
 TEST(RunTrial, DependsOnObservationOptionsAndRestartAlone) {
   const auto observation = tiny::observed_lenet();
   auto options = short_run();
@@ -109,7 +118,7 @@ TEST(Starts, AreOfAnyShape) {
     const std::vector<std::int64_t> shape = {2, 3, 7, 10};
     const Tensor images = row.draw(core::Stream(0, "start"), shape, units);
     EXPECT_EQ(images.sizes(), shape) << row.name;
-    if (row.name == "patterned") EXPECT_FALSE(torch::equal(images[0], images[1])) << "a tile for each image";
+    EXPECT_EQ(torch::equal(images[0], images[1]), row.name == "zero" || row.name == "mean") << row.name;
   }
 }
 
@@ -198,6 +207,51 @@ TEST(RunTrial, StepsAsTheOptimiserSays) {
   EXPECT_LT(
       (run_trial(observation, options, 0).images - (start - 0.5 * gradient).clamp(0, 1)).abs().max().item<float>(),
       1e-5f);
+}
+
+// By hand, from double backward.
+TEST(RunTrial, SoftensTheSignAlongTheWay) {
+  const auto observation = tiny::observed_lenet();
+  auto options = short_run();
+  options.iterations = 4;
+  options.optimiser = "sgd";
+  options.sign = Sign::kSoft;
+  options.decay = Decay::kNone;
+  options.learning_rate = 0.02;
+  options.keep = Keep::kLast;
+  options.features = 3000;  // so that gradients are large, where the soft sign differs from the gradient
+  options.terms = {};
+  Tensor x = start_of(observation, "grey"), unsigned_x = x;
+  const auto reference = tiny::reference(observation, options, {1});
+  for (int i = 0; i < 4; ++i) {
+    const double s = 1 - i / 4.0;
+    x = (x - 0.02 * (s * reference(x).gradient).tanh() / s).clamp(0, 1);
+    unsigned_x = (unsigned_x - 0.02 * reference(unsigned_x).gradient).clamp(0, 1);
+  }
+  const Tensor images = run_trial(observation, options, 0).images;
+  EXPECT_LT((images - x).abs().max().item<float>(), 1e-4f);
+  EXPECT_GT((images - unsigned_x).abs().max().item<float>(), 1e-3f);
+}
+
+TEST(RunTrial, AddsLangevinNoiseOfItsIterationAndRestartAlone) {
+  const auto observation = tiny::observed_lenet();
+  auto options = short_run();
+  options.iterations = 3;
+  options.optimiser = "sgd";
+  options.sign = Sign::kNone;
+  options.decay = Decay::kNone;
+  options.learning_rate = 0.5;
+  options.langevin = 0.1;
+  options.keep = Keep::kLast;
+  options.terms = {};
+  const auto reference = tiny::reference(observation, options, {1});
+  Tensor x = start_of(observation, "grey", 2);
+  for (int i = 0; i < 3; ++i) {
+    const Tensor noise = core::normal(core::Stream(0, fmt::format("inversion noise 0 {}", i), 2), x.sizes());
+    x = (x - 0.5 * (reference(x).gradient + 0.5 * 0.1 * noise)).clamp(0, 1);
+  }
+  EXPECT_LT((run_trial(observation, options, 2).images - x).abs().max().item<float>(), 1e-5f);
+  EXPECT_TRUE(torch::allclose(run_trials(observation, options, 0, 3)[2].images, x, 0, 1e-5)) << "in company";
 }
 
 TEST(RunTrial, SmoothsByTheTotalVariation) {
