@@ -68,9 +68,14 @@ core::Fields fields(Attack& o) {
       core::field("solver", o.solver, help("how images are found", solvers()), names(solvers())),
       core::field("functional", o.functional, "whose gradient is matched: the loss at the label, or <residual, logits>",
                   core::Choices<Functional>{{"loss", Functional::kLoss}, {"residual", Functional::kResidual}}),
-      core::field("objective", o.objective,
-                  "how two gradients are compared: cosine distance, or squared distance over |g*|^2",
-                  core::Choices<Objective>{{"cosine", Objective::kCosine}, {"l2", Objective::kL2}}),
+      core::field(
+          "objective", o.objective,
+          "how two gradients are compared: cosine distance, their angle, squared distance over |g*|^2, or sum of "
+          "absolute differences over that of g*",
+          core::Choices<Objective>{{"cosine", Objective::kCosine},
+                                   {"angular", Objective::kAngular},
+                                   {"l2", Objective::kL2},
+                                   {"l1", Objective::kL1}}),
       core::field("features", o.features,
                   "weight of the distance from the first linear layer's input, read off its gradient; one image; 0 "
                   "disables it",

@@ -17,9 +17,15 @@ enum class Functional {
 };
 /// How far a gradient g is from the observed g*.
 enum class Objective {
-  kCosine,  ///< 1 - <g, g*> / (|g| |g*|) over all parameters together
-  kL2,      ///< |g - g*|^2 / |g*|^2
+  kCosine,   ///< 1 - <g, g*> / (|g| |g*|) over all parameters together
+  kAngular,  ///< the angle between them, arccos of the cosine
+  kL2,       ///< |g - g*|^2 / |g*|^2
+  kL1,       ///< sum |g - g*| / sum |g*|; by double backward alone
 };
+/// Whether an objective compares directions alone, so that the gradient may be given any size.
+[[nodiscard]] constexpr bool any_size(Objective objective) {
+  return objective == Objective::kCosine || objective == Objective::kAngular;
+}
 /// How the learning rate falls over n iterations.
 enum class Decay {
   kNone,

@@ -12,6 +12,13 @@ Tensor inner(const std::vector<Tensor>& a, const std::vector<Tensor>& b, const s
   return sum;
 }
 
+// The sum of the absolute values over all tensors together, each with its weight.
+Tensor size(const std::vector<Tensor>& tensors, const std::vector<double>& weights) {
+  Tensor sum = weights[0] * tensors[0].abs().sum();
+  for (std::size_t i = 1; i < tensors.size(); ++i) sum = sum + weights[i] * tensors[i].abs().sum();
+  return sum;
+}
+
 // The largest absolute value over all tensors together, as a constant.
 Tensor largest(const std::vector<Tensor>& tensors) {
   std::vector<Tensor> each;
@@ -51,15 +58,18 @@ Tensor DoubleBackward::functional(const Tensor& logits, const Tensor& which) con
 }
 
 Tensor DoubleBackward::distance(const std::vector<Tensor>& gradients) const {
-  if (objective_ == Objective::kCosine) {
+  if (any_size(objective_)) {
     const Tensor unit = largest(gradients);
     std::vector<Tensor> scaled;
     for (const auto& gradient : gradients) scaled.push_back(gradient / unit);
-    return 1 - inner(scaled, observed_, weights_) /
-                   (inner(scaled, scaled, weights_).sqrt() * inner(observed_, observed_, weights_).sqrt());
+    const Tensor cosine = inner(scaled, observed_, weights_) /
+                          (inner(scaled, scaled, weights_).sqrt() * inner(observed_, observed_, weights_).sqrt());
+    if (objective_ == Objective::kCosine) return 1 - cosine;
+    return torch::atan2((1 - cosine.square()).clamp_min(kLeastSine2).sqrt(), cosine);
   }
   std::vector<Tensor> difference;
   for (std::size_t i = 0; i < gradients.size(); ++i) difference.push_back(gradients[i] - observed_[i]);
+  if (objective_ == Objective::kL1) return size(difference, weights_) / size(observed_, weights_);
   return inner(difference, difference, weights_);
 }
 

@@ -287,6 +287,8 @@ TEST(RunTrial, SaysWhatComputedIt) {
   options.method = Method::kEngine;
   options.precision = Precision::kFloat64;
   EXPECT_EQ(run_trial(observation, options, 0).method, "double backward, float64: the engine has no float64");
+  options.objective = Objective::kL1;
+  EXPECT_EQ(run_trial(observation, options, 0).method, "double backward, float64: the engines have no l1");
 }
 
 TEST(RunTrial, FallsBackWhereTheEngineLacksALayer) {

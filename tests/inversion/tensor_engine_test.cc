@@ -27,7 +27,7 @@ TEST(TensorEngine, EqualsDoubleBackwardForEveryObjective) {
                                  nets::Relu{}, nets::Flatten{}, nets::Linear{8, 7}, nets::Relu{}, nets::Linear{7, 5}}),
               4);
   for (const auto functional : {Functional::kLoss, Functional::kResidual}) {
-    for (const auto objective : {Objective::kCosine, Objective::kL2}) {
+    for (const auto objective : {Objective::kCosine, Objective::kAngular, Objective::kL2}) {
       for (const std::vector<double>& weights : {std::vector<double>{}, {1, 0, 3, 0.5}}) {
         expect_tensor_agreement(
             {.net = net, .trials = 3, .functional = functional, .objective = objective, .weights = weights},
@@ -138,6 +138,8 @@ TEST(TensorEngine, SaysWhatItLacks) {
   const Problem problem = problem_of({.net = tiny::balanced_lenet()});
   core::expect_error([&] { TensorEngine(problem, 1, Precision::kTf32); }, ErrorKind::kUsage,
                      "got tf32 on the cpu, expected float32 or a CUDA device");
+  const Problem absolute = problem_of({.net = tiny::balanced_lenet(), .objective = Objective::kL1});
+  core::expect_error([&] { TensorEngine(absolute, 1, Precision::kFloat32); }, ErrorKind::kUsage, "got l1");
 }
 
 TEST(TensorEngine, DescendsAsTheEngineDoes) {

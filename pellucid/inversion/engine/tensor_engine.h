@@ -35,6 +35,7 @@ class TensorEngine {
   /// @param trials independent trial images (or batches of them), at least 1.
   /// @param device where it computes.
   /// @throws Error(kUsage) if `lacks` names a reason.
+  /// @throws Error(kUsage) if the objective is kL1.
   /// @throws Error(kUsage) as `check_precision`.
   TensorEngine(const Problem& problem, std::int64_t trials, Precision precision,
                const torch::Device& device = torch::kCPU);

@@ -39,7 +39,7 @@ Head::Head(const Plan& plan, const Problem& problem, Value& logits)
     : plan_(plan),
       logits_(logits),
       residual_(problem.functional == Functional::kResidual),
-      any_size_(problem.objective == Objective::kCosine),
+      any_size_(any_size(problem.objective)),
       scale_(problem.scale),
       labels_(plan.constant(as_flattened(residual_ ? problem.residual : problem.labels, logits.pixels))
                   .repeat({plan.trials, 1})) {

@@ -36,6 +36,7 @@ class Plan {
   std::int64_t trials, batch;
   bool training;  ///< batch norm takes the batch's statistics
   bool l2;        ///< the objective: then v = 2 (g - g*)
+  bool angular;   ///< likewise
   torch::TensorOptions like;
   torch::ScalarType low;  ///< of the products' factors in all but the forward sweep
   Tensor alpha, beta;     ///< v = alpha g* + beta g of each trial, (trials, 1, 1)
