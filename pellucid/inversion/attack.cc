@@ -76,6 +76,11 @@ core::Fields fields(Attack& o) {
                                    {"angular", Objective::kAngular},
                                    {"l2", Objective::kL2},
                                    {"l1", Objective::kL1}}),
+      core::field("layers", o.layers,
+                  "how much each parameter counts in that, from the images on: all the same, falling in a line, or by "
+                  "a factor of e",
+                  core::Choices<Layers>{
+                      {"equal", Layers::kEqual}, {"linear", Layers::kLinear}, {"exponential", Layers::kExponential}}),
       core::field("features", o.features,
                   "weight of the distance from the first linear layer's input, read off its gradient; one image; 0 "
                   "disables it",
@@ -124,7 +129,8 @@ core::Fields fields(Attack& o) {
 
 core::Json determinants(Attack attack) {
   // Each and what it is where it is off.
-  static const core::Json kLater = {{"opponent_tv", 0.0}, {"l2", 0.0}, {"warm_up", 0}, {"langevin", 0.0}};
+  static const core::Json kLater = {
+      {"opponent_tv", 0.0}, {"l2", 0.0}, {"warm_up", 0}, {"langevin", 0.0}, {"layers", "equal"}};
   core::Json json = core::to_json(fields(attack));
   for (const auto& [key, off] : kLater.items()) {
     if (json[key] == off) json.erase(key);

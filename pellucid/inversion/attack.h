@@ -26,6 +26,12 @@ enum class Objective {
 [[nodiscard]] constexpr bool any_size(Objective objective) {
   return objective == Objective::kCosine || objective == Objective::kAngular;
 }
+/// How much each of n parameters, from the images on, counts in the distance.
+enum class Layers {
+  kEqual,
+  kLinear,       ///< n/n, (n - 1)/n, ..., 1/n
+  kExponential,  ///< 1, e^-1, ..., e^-(n - 1)
+};
 /// How the learning rate falls over n iterations.
 enum class Decay {
   kNone,
@@ -63,6 +69,7 @@ struct Attack {
   // What is matched.
   Functional functional = Functional::kResidual;
   Objective objective = Objective::kL2;
+  Layers layers = Layers::kEqual;
   /// Weight of |h - h*|^2 / |h*|^2, h* the first linear layer's input read off its gradient; one image only.
   double features = 1;
   std::string labels = "auto";  ///< where they come from: a row of `label_strategies`, or the first that applies

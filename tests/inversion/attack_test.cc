@@ -55,6 +55,7 @@ TEST(Attack, ComesBackFromItsJson) {
   Attack from{.solver = "analytic",
               .functional = Functional::kLoss,
               .objective = Objective::kCosine,
+              .layers = Layers::kLinear,
               .features = 2,
               .labels = "idlg",
               .terms = {},

@@ -46,18 +46,26 @@ Tensor flat_observed(const sharing::Observation& observation) {
 TEST(DoubleBackward, IsTheDistanceOfTheGradients) {
   const auto observation = tiny::observed_lenet();
   const Tensor observed = flat_observed(observation);
-  for (const auto& options : every_kind()) {
+  for (auto options : every_kind()) {
+    options.layers = Layers::kLinear;
     const Tensor gradient = flat_gradient(observation.network, [&](const nets::TensorMap& state) {
       const Tensor logits = nets::evaluate(observation.network.architecture, state, exact(kTrial)).logits;
       if (options.functional == Functional::kLoss) return -logits.log_softmax(1)[0][1];
       return (exact(residual_at_logits(observation)) * logits[0]).sum();
     });
-    const Tensor cosine = gradient.dot(observed) / (gradient.norm() * observed.norm());
+    std::vector<Tensor> weights;
+    for (const auto& name : nets::parameter_names(observation.network.architecture)) {
+      const auto size = observation.update.gradient.at(name).numel();
+      weights.push_back(torch::full({size}, (8.0 - static_cast<double>(weights.size())) / 8, torch::kFloat64));
+    }
+    const Tensor w = torch::cat(weights), difference = gradient - observed;
+    const Tensor cosine =
+        (w * gradient).dot(observed) / ((w * gradient).dot(gradient) * (w * observed).dot(observed)).sqrt();
     const std::map<Objective, Tensor> expected = {
         {Objective::kCosine, 1 - cosine},
         {Objective::kAngular, cosine.arccos()},
-        {Objective::kL2, (gradient - observed).square().sum() / observed.square().sum()},
-        {Objective::kL1, (gradient - observed).abs().sum() / observed.abs().sum()}};
+        {Objective::kL2, (w * difference).dot(difference) / observed.square().sum()},
+        {Objective::kL1, w.dot(difference.abs()) / w.dot(observed.abs())}};
     const DoubleBackward matching = tiny::reference(observation, options, {1});
     EXPECT_NEAR(matching(exact(kTrial)).matching_loss, expected.at(options.objective).item<double>(), 1e-10);
   }
@@ -130,6 +138,23 @@ TEST(DoubleBackward, FollowsAGradientWhoseSquareUnderflows) {
               1e-2 * expected.gradient.norm().item<double>());
     EXPECT_GT(expected.gradient.norm().item<double>(), 0);
     EXPECT_LE(options.objective == Objective::kCosine ? matched.matching_loss : 0, 2);
+  }
+}
+
+TEST(MakeProblem, WeighsTheParametersFromTheImagesOn) {
+  const auto observation = tiny::observed_lenet();
+  const auto weights = [&](Layers layers) {
+    Attack attack = with(Functional::kLoss, Objective::kCosine);
+    attack.layers = layers;
+    return make_problem(observation, attack, {1}).weights;
+  };
+  const auto equal = weights(Layers::kEqual), linear = weights(Layers::kLinear),
+             exponential = weights(Layers::kExponential);
+  ASSERT_EQ(equal.size(), 8u);  // four layers' weights and biases
+  EXPECT_EQ(equal, std::vector<double>(8, 1));
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_DOUBLE_EQ(linear[i], (8 - i) / 8.0);
+    EXPECT_DOUBLE_EQ(exponential[i], std::exp(-i));
   }
 }
 
