@@ -250,8 +250,8 @@ void measure_on(const torch::Device& device, const std::string& net, const char*
   add("double backward, float32",
       {.method = {},
        .at =
-           [=](const Tensor& pixels) {
-             const auto matched = (*matching)(pixels);
+           [=](const Tensor& pixels, const Tensor& labels) {
+             const auto matched = (*matching)(pixels, labels);
              return inversion::Evaluated{torch::tensor({matched.matching_loss}, torch::kFloat64).to(device),
                                          matched.gradient};
            },
@@ -263,8 +263,10 @@ void measure_on(const torch::Device& device, const std::string& net, const char*
   for (const auto& [name, precision] : precisions) {
     const auto engine = std::make_shared<inversion::TensorEngine>(problem, count, precision, device);
     const Tensor gradient = engine->evaluate(images).gradient.narrow(0, 0, options.batch).to(torch::kFloat64);
-    add(name, {.method = {}, .at = [=](const Tensor& pixels) { return engine->evaluate(pixels); }}, gradient, count,
-        60);
+    add(name,
+        {.method = {},
+         .at = [=](const Tensor& pixels, const Tensor& labels) { return engine->evaluate(pixels, labels); }},
+        gradient, count, 60);
   }
 }
 

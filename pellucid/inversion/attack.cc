@@ -86,8 +86,10 @@ core::Fields fields(Attack& o) {
                   "disables it",
                   0, 1e6),
       core::field("labels", o.labels,
-                  help("where the labels come from; auto takes the first that applies", label_strategies()),
-                  names(label_strategies(), {"auto"})),
+                  help("where the labels come from; auto takes the first that applies, joint has the descent find them "
+                       "with the images",
+                       label_strategies()),
+                  names(label_strategies(), {"auto", kJointLabels})),
       core::field("iterations", o.iterations, "steps of the optimiser in each restart", 1, 10'000'000),
       core::field("restarts", o.restarts, "independent starts; the lowest matching loss is chosen", 1, 10'000),
   };

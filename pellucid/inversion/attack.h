@@ -72,7 +72,8 @@ struct Attack {
   Layers layers = Layers::kEqual;
   /// Weight of |h - h*|^2 / |h*|^2, h* the first linear layer's input read off its gradient; one image only.
   double features = 1;
-  std::string labels = "auto";  ///< where they come from: a row of `label_strategies`, or the first that applies
+  /// Where they come from: a row of `label_strategies`, or the first that applies, or the descent ("joint").
+  std::string labels = "auto";
   /// The weight of what is preferred beside the matching loss, by `TermEntry::name`; 0 or absent: none.
   std::map<std::string, double> terms = {{"tv", 1e-2}, {"l1", 1e-3}};
   // How the solver "optimise" descends.

@@ -51,9 +51,9 @@ DoubleBackward::DoubleBackward(const Problem& problem, Precision precision)
   }
 }
 
-Tensor DoubleBackward::functional(const Tensor& logits, const Tensor& which) const {
+Tensor DoubleBackward::functional(const Tensor& logits, const Tensor& labels) const {
   if (functional_ == Functional::kResidual) return (residual_ * logits).sum();
-  const Tensor loss = at::cross_entropy_loss(logits, labels_.index_select(0, which));
+  const Tensor loss = at::cross_entropy_loss(logits, labels);
   return protocol_.local.epochs == 0 ? loss * scale_ : loss;
 }
 
@@ -73,11 +73,11 @@ Tensor DoubleBackward::distance(const std::vector<Tensor>& gradients) const {
   return inner(difference, difference, weights_);
 }
 
-Tensor DoubleBackward::matching_loss(const Tensor& x, bool differentiable) const {
+Tensor DoubleBackward::matching_loss(const Tensor& x, const Tensor& labels, bool differentiable) const {
   auto gradients = sharing::simulate(
       protocol_, architecture_, leaves_, x,
-      [this](const Tensor& logits, const Tensor& which) { return functional(logits, which); }, std::nullopt,
-      differentiable);
+      [&](const Tensor& logits, const Tensor& which) { return functional(logits, labels.index_select(0, which)); },
+      std::nullopt, differentiable);
   if (protocol_.local.epochs > 0) {
     for (auto& change : gradients) change = change * scale_;
   }
@@ -89,11 +89,18 @@ Tensor DoubleBackward::matching_loss(const Tensor& x, bool differentiable) const
   return loss;
 }
 
-Matched DoubleBackward::operator()(const Tensor& images) const {
-  const Tensor x = images.detach().requires_grad_(true), loss = matching_loss(x, true);
-  return {.matching_loss = loss.item<double>(), .gradient = torch::autograd::grad({loss}, {x})[0]};
+Matched DoubleBackward::operator()(const Tensor& images, const Tensor& labels) const {
+  std::vector<Tensor> leaves = {images.detach().requires_grad_(true)};
+  if (labels.defined()) leaves.push_back(labels.detach().requires_grad_(true));
+  const Tensor loss = matching_loss(leaves.front(), labels.defined() ? leaves.back() : labels_, true);
+  const auto gradients = torch::autograd::grad({loss}, leaves);
+  return {.matching_loss = loss.item<double>(),
+          .gradient = gradients.front(),
+          .by_labels = labels.defined() ? gradients.back() : Tensor()};
 }
 
-double DoubleBackward::loss(const Tensor& images) const { return matching_loss(images.detach(), false).item<double>(); }
+double DoubleBackward::loss(const Tensor& images) const {
+  return matching_loss(images.detach(), labels_, false).item<double>();
+}
 
 }  // namespace pellucid::inversion

@@ -5,6 +5,7 @@
 #include "pellucid/core/tensor.h"
 #include "pellucid/inversion/labels.h"
 #include "pellucid/inversion/optimisers.h"
+#include "pellucid/inversion/solvers.h"
 #include "pellucid/inversion/starts.h"
 #include "pellucid/inversion/terms.h"
 
@@ -36,34 +37,40 @@ std::vector<double> learning_rates(const Attack& attack) {
 // The state of a descent, all of it on the device; an iteration changes it in place and reads nothing back.
 class Descent {
  public:
-  Descent(const Matching& matching, const Units& units, const Tensor& start, const Attack& attack, std::int64_t trials)
+  Descent(const Matching& matching, const Units& units, const Beginning& begin, const Attack& attack,
+          std::int64_t trials)
       : matching_(matching),
         units_(units),
         attack_(attack),
         prior_(prior(attack, units)),
-        step_(named(optimisers(), attack.optimiser).make(start, trials, learning_rates(attack))),
         trials_(trials),
-        z_(start.clone()),
-        low_(units.from_pixels(torch::zeros_like(start))),
-        high_(units.from_pixels(torch::ones_like(start))),
-        best_images_(torch::zeros_like(start)),
+        z_(begin.z.clone()),
+        labels_(begin.labels),
+        step_(named(optimisers(), attack.optimiser).make(moved(z_, labels_), trials, learning_rates(attack))),
+        low_(units.from_pixels(torch::zeros_like(z_))),
+        high_(units.from_pixels(torch::ones_like(z_))),
+        best_images_(torch::zeros_like(z_)),
         stride_(std::max<std::int64_t>(1, (attack.iterations + kCurvePoints - 1) / kCurvePoints)) {
-    const auto losses = start.options().dtype(torch::kFloat64);
+    if (labels_.defined()) {
+      labels_ = labels_.clone();
+      best_labels_ = torch::zeros_like(labels_);
+    }
+    const auto losses = z_.options().dtype(torch::kFloat64);
     std::vector<std::int64_t> points;
     for (std::int64_t i = 0; i <= attack.iterations; ++i)
       points.push_back(i % stride_ == 0 ? i / stride_ : points_of_curve());
-    points_ = torch::tensor(points, torch::kInt64).to(start.device());
+    points_ = torch::tensor(points, torch::kInt64).to(z_.device());
     iteration_ = torch::zeros({1}, points_.options());
-    hardness_ = torch::linspace(1, 0, attack.iterations + 1, start.options());
+    hardness_ = torch::linspace(1, 0, attack.iterations + 1, z_.options());
     if (attack.langevin > 0) {
-      noise_ = torch::zeros_like(start);
-      loudness_ = attack.langevin * torch::tensor(learning_rates(attack), torch::kFloat64).to(start.options());
+      noise_ = torch::zeros_like(z_);
+      loudness_ = attack.langevin * torch::tensor(learning_rates(attack), torch::kFloat64).to(z_.options());
     }
     best_ = torch::full({trials}, std::numeric_limits<double>::infinity(), losses);
     best_loss_ = torch::full({trials}, std::numeric_limits<double>::quiet_NaN(), losses);
     best_prior_ = torch::zeros({trials}, losses);
     curve_ = torch::zeros({points_of_curve() + 1, trials}, losses);  // the last row takes what is between the points
-    alive_ = torch::ones({trials}, start.options().dtype(torch::kBool));
+    alive_ = torch::ones({trials}, z_.options().dtype(torch::kBool));
     ended_ = torch::full({trials}, attack.iterations + 1, points_.options());
     taken_ = torch::zeros_like(alive_);
   }
@@ -73,20 +80,26 @@ class Descent {
 
   // Evaluates where the trials stand, and steps.
   void iterate() {
-    Tensor gradient = judge();
+    auto [gradient, by_labels] = judge();
     if (noise_.defined()) gradient = gradient + noise_ * loudness_.index_select(0, iteration_);
-    step_(z_, taken(gradient), iteration_);
+    Tensor all = moved(z_, labels_);
+    step_(all, fed(moved(gradient, by_labels)), iteration_);
+    if (labels_.defined()) {
+      z_.copy_(all.slice(1, 0, z_.numel() / trials_).reshape_as(z_));
+      labels_.copy_(all.slice(1, z_.numel() / trials_).reshape_as(labels_));
+    }
     if (attack_.box) z_.copy_(torch::min(torch::max(z_, low_), high_));
     iteration_.add_(1);
   }
 
   // Evaluates where the trials stand: notes the losses, keeps what is better. @return the gradient of the objective by
-  // z.
-  Tensor judge() {
-    const Tensor pixels = units_.to_pixels(z_);
-    const auto [losses, matched] = matching_.at(pixels);
+  // z, and by the values of which joint labels are the softmax.
+  std::pair<Tensor, Tensor> judge() {
+    const Tensor pixels = units_.to_pixels(z_), labels = labels_.defined() ? labels_.softmax(1) : Tensor();
+    const auto matched = matching_.at(pixels, labels);
+    const Tensor& losses = matched.losses;
     const auto preferred = evaluate(prior_, {.trials = trials_, .pixels = pixels, .standardised = z_});
-    const Tensor gradient = matched * units_.deviation() + preferred.gradient;
+    const Tensor gradient = matched.gradient * units_.deviation() + preferred.gradient;
     const Tensor objective = losses + preferred.losses;
     const Tensor finite =
         torch::isfinite(objective).logical_and(torch::isfinite(gradient).reshape({trials_, -1}).all(1));
@@ -98,9 +111,11 @@ class Descent {
     best_.copy_(torch::where(better, objective, best_));
     best_loss_.copy_(torch::where(better, losses, best_loss_));
     best_prior_.copy_(torch::where(better, preferred.losses, best_prior_));
-    const auto each = [&](const Tensor& images) { return images.view({trials_, -1}); };
+    const auto each = [&](const Tensor& values) { return values.view({trials_, -1}); };
     each(best_images_).copy_(torch::where(better.unsqueeze(1), each(pixels), each(best_images_)));
-    return gradient;
+    if (!labels_.defined()) return {gradient, Tensor()};
+    each(best_labels_).copy_(torch::where(better.unsqueeze(1), each(labels), each(best_labels_)));
+    return {gradient, labels * (matched.by_labels - (labels * matched.by_labels).sum(1, true))};
   }
 
   [[nodiscard]] bool any_alive() const { return alive_.any().item<bool>(); }
@@ -124,12 +139,20 @@ class Descent {
       trial.matching_loss = losses[t].item<double>();
       trial.prior = priors[t].item<double>();
       trial.images = best_images_.narrow(0, t * batch, batch);
+      if (!labels_.defined()) continue;
+      for (const auto& of_image : best_labels_.narrow(0, t * batch, batch).unbind(0))
+        trial.labels.push_back(of_image.argmax().item<std::int64_t>());
     }
   }
 
  private:
-  // What the optimiser takes of a gradient.
-  [[nodiscard]] Tensor taken(const Tensor& gradient) const {
+  // What the optimiser moves: the images, (trials * B, C, H, W), or beside them each trial's labels, (trials, values).
+  [[nodiscard]] Tensor moved(const Tensor& images, const Tensor& labels) const {
+    if (!labels.defined()) return images;
+    return torch::cat({images.reshape({trials_, -1}), labels.reshape({trials_, -1})}, 1);
+  }
+  // What the optimiser is fed of a gradient.
+  [[nodiscard]] Tensor fed(const Tensor& gradient) const {
     if (attack_.sign == Sign::kNone) return gradient;
     if (attack_.sign == Sign::kHard) return gradient.sign();
     const Tensor s = hardness_.index_select(0, iteration_);
@@ -141,9 +164,10 @@ class Descent {
   const Units& units_;
   const Attack& attack_;
   Term prior_;
-  Step step_;
   std::int64_t trials_;
-  Tensor z_, low_, high_, best_images_;
+  Tensor z_, labels_;  // where the trials stand; the labels as `Beginning` has them
+  Step step_;
+  Tensor low_, high_, best_images_, best_labels_;
   std::int64_t stride_;
   Tensor points_;     // of each iteration: its point of the curve
   Tensor iteration_;  // (1)
@@ -177,7 +201,7 @@ double learning_rate(const Attack& attack, std::int64_t iteration) {
 void descend(const Matching& matching, const Units& units, const Beginning& begin, const Attack& attack,
              std::span<Trial> trials) {
   const auto device = begin.z.device();
-  Descent descent(matching, units, begin.z, attack, static_cast<std::int64_t>(trials.size()));
+  Descent descent(matching, units, begin, attack, static_cast<std::int64_t>(trials.size()));
   core::Recording iterate(matching.reads_back ? torch::kCPU : device, [&] { descent.iterate(); });
   const std::int64_t look = device.is_cpu() ? 1 : kLook;
   bool alive = true;
@@ -200,8 +224,14 @@ void descend(const Matching& matching, const Units& units, const Beginning& begi
 
 std::vector<Trial> optimise(const sharing::Observation& observation, const Attack& attack, std::int64_t first,
                             std::int64_t count, const torch::Device& device) {
-  return descend_on(make_problem(observation, attack, infer_labels(observation, attack.labels)), observation.id, attack,
-                    first, count, device);
+  const auto labels = finds_labels(attack) ? std::vector<std::int64_t>(observation.update.protocol.batch_size, 0)
+                                           : infer_labels(observation, attack.labels);
+  return descend_on(make_problem(observation, attack, labels), observation.id, attack, first, count, device);
+}
+
+std::optional<std::string> optimise_lacks(const sharing::Observation& /*observation*/, const Attack& attack) {
+  if (attack.labels != kJointLabels || attack.functional == Functional::kLoss) return std::nullopt;
+  return "labels: joint are found through the loss (got the functional residual); expected functional = loss";
 }
 
 std::vector<Trial> descend_on(const Problem& problem, std::int64_t id, const Attack& attack, std::int64_t first,
@@ -230,7 +260,12 @@ std::vector<Trial> descend_on(const Problem& problem, std::int64_t id, const Att
     return each(fmt::format("inversion noise {} {}", id, iteration),
                 [&](const core::Stream& stream) { return core::normal(stream, shape); });
   };
-  descend(matching, Units(spec, kind), {.z = z.to(kind), .noise = noise}, attack, trials);
+  Tensor labels;
+  if (attack.labels == kJointLabels && problem.functional == Functional::kLoss)
+    labels = each(fmt::format("inversion labels {}", id), [&](const core::Stream& stream) {
+               return core::normal(stream, {shape.front(), spec.classes});
+             }).to(kind);
+  descend(matching, Units(spec, kind), {.z = z.to(kind), .noise = noise, .labels = labels}, attack, trials);
   return trials;
 }
 

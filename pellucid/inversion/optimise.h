@@ -9,6 +9,7 @@
 #include "pellucid/sharing/update.h"
 
 #include <functional>
+#include <optional>
 #include <span>
 
 namespace pellucid::inversion {
@@ -18,9 +19,13 @@ namespace pellucid::inversion {
 /// the first.
 [[nodiscard]] double learning_rate(const Attack& attack, std::int64_t iteration);
 
+/// Joint labels are found through the loss alone.
+[[nodiscard]] std::optional<std::string> optimise_lacks(const sharing::Observation& observation, const Attack& attack);
+
 /// The descent, in the network's normalised units z = (x - mean)/deviation (pixels where it normalises nothing):
 /// objective = matching loss + the terms; its gradient, with Langevin noise where that is asked for, or the sign of it,
-/// goes to the optimiser; the learning rate falls as `decay` says; pixels are clamped to [0, 1] after each step.
+/// goes to the optimiser; the learning rate falls as `decay` says; pixels are clamped to [0, 1] after each step. Joint
+/// labels are the softmax of values that descend with the images; a trial's labels are then the likeliest ones.
 ///
 /// Source: Geiping et al. 2020, arXiv:2003.14053, section 4, and its published code for schedule and signs; for
 /// warm-up, soft sign and Langevin noise its later code, breaching (the noise after Yin et al. 2021, arXiv:2104.07586).
@@ -42,6 +47,8 @@ struct Beginning {
   Tensor z;  ///< (trials * B, C, H, W) in `units`, of the type and on the device where everything is computed
   /// Standard normal of an iteration, in z's shape, on the cpu; asked for where the attack has `langevin` noise.
   std::function<Tensor(std::int64_t iteration)> noise = {};
+  /// (trials * B, classes), of which joint labels are the softmax; undefined: the labels are the problem's.
+  Tensor labels = {};
 };
 
 /// The descent of given starts.

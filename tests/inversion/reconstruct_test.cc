@@ -359,6 +359,62 @@ TEST(RunTrial, SaysWhereItDoesNotApply) {
   EXPECT_THAT(reason(batch, short_run()), testing::HasSubstr("got a batch of 2, expected one image"));
 }
 
+TEST(Reconstruct, FindsTheLabelsWithTheImages) {
+  auto attack = preset("dlg").attack;
+  attack.iterations = 150;
+  attack.restarts = 4;
+  for (std::int64_t label = 0; label < tiny::kClasses; ++label) {
+    auto observation = tiny::observed(tiny::balanced_lenet(), tiny::images(1), torch::tensor({label}));
+    observation.labels = {(label + 1) % tiny::kClasses};  // it does not look at them
+    for (const auto method : {Method::kEngine, Method::kTensor, Method::kDoubleBackward}) {
+      if (method != Method::kEngine && label != 2) continue;
+      attack.method = method;
+      const auto found = reconstruct(observation, attack, {});
+      const Trial& chosen = found.trials[found.chosen];
+      EXPECT_EQ(chosen.labels, std::vector<std::int64_t>{label});
+      EXPECT_GT(tiny::psnr(chosen.images, tiny::images(1)), 40) << chosen.method;
+    }
+  }
+}
+
+TEST(RunTrial, DescendsToTheLabelsOfEachTrialAlone) {
+  auto attack = preset("dlg").attack;
+  attack.iterations = 20;
+  const auto observation = tiny::observed(tiny::balanced_lenet(), tiny::images(2), torch::tensor({0, 2}));
+  const auto together = run_trials(observation, attack, 0, 3);
+  for (std::int64_t t = 0; t < 3; ++t) {
+    const Trial alone = run_trial(observation, attack, t);
+    EXPECT_TRUE(torch::allclose(together[t].images, alone.images, 0, 1e-3)) << t;
+    EXPECT_EQ(together[t].labels, alone.labels);
+    EXPECT_EQ(alone.labels.size(), 2u);
+  }
+}
+
+TEST(RunTrial, BeginsAtLabelsOfTheRestart) {
+  auto attack = preset("dlg").attack;
+  attack.iterations = 1;
+  attack.start = "zero";
+  const auto observation = tiny::observed_lenet();
+  const auto reference = tiny::reference(observation, attack, {0});
+  for (std::uint64_t t = 0; t < 2; ++t) {
+    const Tensor labels = core::normal(core::Stream(0, "inversion labels 0", t), {1, tiny::kClasses}).softmax(1);
+    const double expected = reference(torch::zeros({1, 1, 8, 8}), labels).matching_loss;
+    EXPECT_NEAR(run_trial(observation, attack, t).curve.matching_loss.front() / expected, 1, 1e-4);
+  }
+}
+
+TEST(RunTrial, RefusesJointLabelsWithoutALoss) {
+  for (const char* name : {"surrogate", "analytic"}) {
+    auto other = preset(name).attack;
+    other.labels = kJointLabels;
+    EXPECT_THROW(check_applies(tiny::observed_lenet(), other), core::Error) << name;
+  }
+  auto attack = short_run();
+  attack.labels = kJointLabels;
+  EXPECT_EQ(run_trial(tiny::observed_lenet(), attack, 0).reason,
+            "labels: joint are found through the loss (got the functional residual); expected functional = loss");
+}
+
 TEST(RunTrial, ReadsABatchWhoseLabelsWereShared) {
   auto batch = tiny::observed(tiny::balanced_lenet(), tiny::images(2), tiny::labels(2));
   batch.labels = {0, 1};

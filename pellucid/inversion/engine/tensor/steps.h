@@ -147,10 +147,12 @@ class Head {
  public:
   Head(const Plan& plan, const Problem& problem, Value& logits);
 
+  /// @param labels of every trial, (images, classes) in PyTorch's order.
+  void set_labels(const Tensor& labels);
   /// The derivative of the functional by the logits.
   void backward();
-  /// How that derivative moves with the logits.
-  void tangent();
+  /// How that derivative moves with the logits. @return the gradient of the distance by the labels, where asked for.
+  Tensor tangent(bool by_labels);
 
  private:
   const Plan& plan_;
