@@ -415,6 +415,39 @@ TEST(RunTrial, RefusesJointLabelsWithoutALoss) {
             "labels: joint are found through the loss (got the functional residual); expected functional = loss");
 }
 
+// Untrained and convolutional, with ReLUs.
+nets::Network small_convolutional() {
+  nets::Architecture net{.spec = tiny::spec("convolutional"), .layers = {}};
+  net.layers = {{nets::Conv{.in = 1, .out = 8, .kernel = 3, .padding = 1}, "one", {nets::kNetworkInput}},
+                {nets::Relu{}, "", {0}},
+                {nets::Conv{.in = 8, .out = 8, .kernel = 3, .padding = 1}, "two", {1}},
+                {nets::Relu{}, "", {2}},
+                {nets::Flatten{}, "", {3}},
+                {nets::Linear{8 * tiny::kSide * tiny::kSide, tiny::kClasses}, "three", {4}}};
+  return {.architecture = net, .state = nets::initialise(net, 0)};
+}
+
+// What each published attack must win: a smooth image, from an untrained network. (The colour total variation of
+// ig-modern is far too strong for the cosine of a lenet.)
+TEST(Reconstruct, ReadsASmoothImageByEachPublishedDescent) {
+  const Tensor place = torch::arange(tiny::kSide) - 3.2;
+  const Tensor blob = 0.1 + 0.8 * (-(place.square().unsqueeze(1) + place.square()) / 8).exp().view({1, 1, 8, 8});
+  const nets::Network lenet = tiny::balanced_lenet(), convolutional = small_convolutional();
+  const std::vector<std::tuple<const char*, const nets::Network*, double>> cases = {{"dlg", &lenet, 40},
+                                                                                    {"idlg", &lenet, 40},
+                                                                                    {"ig", &lenet, 30},
+                                                                                    {"ig-modern", &convolutional, 18},
+                                                                                    {"see-through", &lenet, 25}};
+  EXPECT_LT(tiny::psnr(blob.mean().expand_as(blob), blob), 14) << "what a guess has";
+  for (const auto& [name, network, least] : cases) {
+    auto attack = preset(name).attack;
+    attack.iterations = 300;
+    attack.restarts = 2;
+    const auto found = reconstruct(tiny::observed(*network, blob, torch::tensor({1})), attack, {});
+    EXPECT_GT(tiny::psnr(found.trials[found.chosen].images, blob), least) << name;
+  }
+}
+
 TEST(RunTrial, ReadsABatchWhoseLabelsWereShared) {
   auto batch = tiny::observed(tiny::balanced_lenet(), tiny::images(2), tiny::labels(2));
   batch.labels = {0, 1};
