@@ -69,7 +69,7 @@ void Settings::show_defaults() const {
   for (const auto& [option, field, name] : shown_) {
     const std::string value = shown(field->get());
     std::string text = field->help;
-    if (field->is_switch) {
+    if (field->is_switch && (value == "true" || value == "false")) {
       text += value == "true" ? fmt::format(" [on; --no-{} disables it]", name) : " [off]";
     } else {
       text += fmt::format(" [{}]", value.empty() ? "none" : value);

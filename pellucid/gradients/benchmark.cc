@@ -218,7 +218,8 @@ void measure_on(const torch::Device& device, const std::string& net, const char*
     std::vector<inversion::Trial> results(trials);
     core::synchronise(device);
     const double begin = clock_seconds();
-    inversion::descend(matching, preferred, units, images.narrow(0, 0, trials * options.batch), descent, results);
+    inversion::descend(matching, preferred, units, {.z = images.narrow(0, 0, trials * options.batch)}, descent,
+                       results);
     core::synchronise(device);
     return clock_seconds() - begin;
   };
@@ -252,8 +253,8 @@ void measure_on(const torch::Device& device, const std::string& net, const char*
   add("double backward, float32",
       {.method = {},
        .at =
-           [=](const Tensor& pixels) {
-             const auto matched = (*matching)(pixels);
+           [=](const Tensor& pixels, const Tensor& labels) {
+             const auto matched = (*matching)(pixels, labels);
              return inversion::Evaluated{torch::tensor({matched.matching_loss}, torch::kFloat64).to(device),
                                          matched.gradient};
            },
@@ -265,8 +266,10 @@ void measure_on(const torch::Device& device, const std::string& net, const char*
   for (const auto& [name, precision] : precisions) {
     const auto engine = std::make_shared<inversion::TensorEngine>(problem, count, precision, device);
     const Tensor gradient = engine->evaluate(images).gradient.narrow(0, 0, options.batch).to(torch::kFloat64);
-    add(name, {.method = {}, .at = [=](const Tensor& pixels) { return engine->evaluate(pixels); }}, gradient, count,
-        60);
+    add(name,
+        {.method = {},
+         .at = [=](const Tensor& pixels, const Tensor& labels) { return engine->evaluate(pixels, labels); }},
+        gradient, count, 60);
   }
 }
 

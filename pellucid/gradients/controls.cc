@@ -22,11 +22,9 @@ constexpr double kMustReach = 30;           // dB, the positive control
 constexpr double kMustIsolate = 90;         // percent of the images, where that is what a study tests
 constexpr std::int64_t kControlImages = 4;  // at most
 
-Json attack_json(inversion::Attack options) { return core::to_json(inversion::fields(options)); }
-
 // "residual (residual, l2)": a preset with what makes it another kind of attack.
 std::string kind_name(const Settings& settings) {
-  const Json attack = attack_json(settings.attack);
+  const Json attack = inversion::determinants(settings.attack);
   return fmt::format("{} ({}, {})", settings.preset, attack["functional"].get<std::string>(),
                      attack["objective"].get<std::string>());
 }
@@ -238,14 +236,14 @@ std::vector<grid::Control> controls(const grid::Study& study, Datasets& datasets
       };
       list.push_back(std::move(control));
     };
-    Json attack = attack_json(s.attack);
+    Json attack = inversion::determinants(s.attack);
     const Json kind = {s.data,
                        attack["functional"],
                        attack["objective"],
                        easy_net(s.attack),
                        attack["solver"],
                        data.value("local_training", Json())};
-    add("positive", kind, kind_name(s), attack_json(strong(s.attack)), Json::object());
+    add("positive", kind, kind_name(s), inversion::determinants(strong(s.attack)), Json::object());
     add("null", kind, kind_name(s), attack,
         {{"training", training.id},
          {"checkpoint", training.settings.checkpoint},

@@ -133,12 +133,9 @@ bool System::is_prepared(const Json& result) const { return is_measured(result);
 
 Json System::determinants(const Json& json, const grid::Subject& /*subject*/, const Json& prepared) {
   Settings s = settings(json);
-  return {{"network", prepared["fingerprint"]},
-          {"logit_scale", s.logit_scale},
-          {"client", client_of(s)},
-          {"attack", core::to_json(inversion::fields(s.attack))},
-          {"data", datasets_.identity(s)},
-          {"train_images", s.train_images}};
+  return {
+      {"network", prepared["fingerprint"]},          {"logit_scale", s.logit_scale},  {"client", client_of(s)},
+      {"attack", inversion::determinants(s.attack)}, {"data", datasets_.identity(s)}, {"train_images", s.train_images}};
 }
 
 std::shared_ptr<const nets::Network> System::network(const Training& t, const fs::path& folder,

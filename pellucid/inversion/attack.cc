@@ -37,6 +37,31 @@ std::string help(const std::string& what, const std::vector<Row>& rows) {
   return fmt::format("{}: {}", what, fmt::join(each, ", "));
 }
 
+// The weight of a term, looked up by its name on each use: where an attack is assigned, the map's values move.
+core::Field term_field(Attack& o, const TermEntry& term) {
+  const auto now = [&o, name = term.name, help = term.summary + "; 0 disables it"] {
+    return core::field(name, o.terms[name], help, 0, 1e6);
+  };
+  core::Field field = now();
+  field.get = [now] { return now().get(); };
+  field.set = [now](const core::Json& value) { return now().set(value); };
+  field.set_text = [now](const std::string& text) { return now().set_text(text); };
+  return field;
+}
+
+// A switch with a third position: off, on or soft.
+core::Field sign_field(Sign& sign) {
+  core::Field field =
+      core::field("sign", sign, "feed the optimiser the gradient's sign; =soft: tanh(s g) / s, s falling from 1 to 0",
+                  core::Choices<Sign>{{"false", Sign::kNone}, {"true", Sign::kHard}, {"soft", Sign::kSoft}});
+  field.is_switch = true;
+  field.get = [&sign] { return sign == Sign::kSoft ? core::Json("soft") : core::Json(sign == Sign::kHard); };
+  field.set = [set_text = field.set_text](const core::Json& json) {
+    return set_text(json.is_string() ? json.get<std::string>() : json.dump());
+  };
+  return field;
+}
+
 }  // namespace
 
 core::Fields fields(Attack& o) {
@@ -47,29 +72,44 @@ core::Fields fields(Attack& o) {
                   names(threat_models(), {"any"})),
       core::field("functional", o.functional, "whose gradient is matched: the loss at the label, or <residual, logits>",
                   core::Choices<Functional>{{"loss", Functional::kLoss}, {"residual", Functional::kResidual}}),
-      core::field("objective", o.objective,
-                  "how two gradients are compared: cosine distance, or squared distance over |g*|^2",
-                  core::Choices<Objective>{{"cosine", Objective::kCosine}, {"l2", Objective::kL2}}),
+      core::field(
+          "objective", o.objective,
+          "how two gradients are compared: cosine distance, their angle, squared distance over |g*|^2, or sum of "
+          "absolute differences over that of g*",
+          core::Choices<Objective>{{"cosine", Objective::kCosine},
+                                   {"angular", Objective::kAngular},
+                                   {"l2", Objective::kL2},
+                                   {"l1", Objective::kL1}}),
+      core::field("layers", o.layers,
+                  "how much each parameter counts in that, from the images on: all the same, falling in a line, or by "
+                  "a factor of e",
+                  core::Choices<Layers>{
+                      {"equal", Layers::kEqual}, {"linear", Layers::kLinear}, {"exponential", Layers::kExponential}}),
       core::field("features", o.features,
                   "weight of the distance from the first linear layer's input, read off its gradient; one image; 0 "
                   "disables it",
                   0, 1e6),
       core::field("labels", o.labels,
-                  help("where the labels come from; auto takes the first that applies", label_strategies()),
-                  names(label_strategies(), {"auto"})),
+                  help("where the labels come from; auto takes the first that applies, joint has the descent find them "
+                       "with the images",
+                       label_strategies()),
+                  names(label_strategies(), {"auto", kJointLabels})),
       core::field("iterations", o.iterations, "steps of the optimiser in each restart", 1, 10'000'000),
       core::field("restarts", o.restarts, "independent starts; the lowest matching loss is chosen", 1, 10'000),
   };
-  for (const auto& term : terms())
-    list.push_back(core::field(term.name, o.terms[term.name], term.summary + "; 0 disables it", 0, 1e6));
+  for (const auto& term : terms()) list.push_back(term_field(o, term));
   const core::Fields rest = {
       core::field("learning_rate", o.learning_rate, "learning rate of the optimiser, in the network's normalised units",
                   0, 1e6),
       core::field("decay", o.decay,
                   "how the learning rate falls: not at all, to a tenth after 3/8, 5/8 and 7/8, or along a cosine",
                   core::Choices<Decay>{{"none", Decay::kNone}, {"step", Decay::kStep}, {"cosine", Decay::kCosine}}),
+      core::field("warm_up", o.warm_up, "iterations over which the learning rate rises from 0, in a line", 0,
+                  10'000'000),
+      core::field("langevin", o.langevin,
+                  "Langevin noise: so many learning rates times normal noise join the gradient; 0 disables it", 0, 1e6),
       core::field("optimiser", o.optimiser, "what steps along the gradient", names(optimisers())),
-      core::field("sign", o.sign, "feed the optimiser the sign of the gradient"),
+      sign_field(o.sign),
       core::field("box", o.box, "clamp the pixels to [0, 1] after each step"),
       core::field("start", o.start, help("where a restart begins", starts()), names(starts())),
       core::field("keep", o.keep, "which iterate is the result",
@@ -87,10 +127,22 @@ core::Fields fields(Attack& o) {
                                            {"tf32", Precision::kTf32},
                                            {"mixed", Precision::kMixed},
                                            {"float64", Precision::kFloat64}}),
-      core::field("seed", o.seed, "seed of the start noise"),
+      core::field("seed", o.seed, "seed of the starts and of the noise"),
   };
   list.insert(list.end(), rest.begin(), rest.end());
   return list;
+}
+
+core::Json determinants(Attack attack) {
+  // Each and what it is where it is off.
+  static const core::Json kLater = {
+      {"threat_model", "any"}, {"opponent_tv", 0.0}, {"l2", 0.0},       {"batch_norm", 0.0},
+      {"group", 0.0},          {"warm_up", 0},       {"langevin", 0.0}, {"layers", "equal"}};
+  core::Json json = core::to_json(fields(attack));
+  for (const auto& [key, off] : kLater.items()) {
+    if (json[key] == off) json.erase(key);
+  }
+  return json;
 }
 
 Preset parse_preset(const std::string& name, std::string_view toml) {

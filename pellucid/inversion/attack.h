@@ -17,14 +17,32 @@ enum class Functional {
 };
 /// How far a gradient g is from the observed g*.
 enum class Objective {
-  kCosine,  ///< 1 - <g, g*> / (|g| |g*|) over all parameters together
-  kL2,      ///< |g - g*|^2 / |g*|^2
+  kCosine,   ///< 1 - <g, g*> / (|g| |g*|) over all parameters together
+  kAngular,  ///< the angle between them, arccos of the cosine
+  kL2,       ///< |g - g*|^2 / |g*|^2
+  kL1,       ///< sum |g - g*| / sum |g*|; by double backward alone
+};
+/// Whether an objective compares directions alone, so that the gradient may be given any size.
+[[nodiscard]] constexpr bool any_size(Objective objective) {
+  return objective == Objective::kCosine || objective == Objective::kAngular;
+}
+/// How much each of n parameters, from the images on, counts in the distance.
+enum class Layers {
+  kEqual,
+  kLinear,       ///< n/n, (n - 1)/n, ..., 1/n
+  kExponential,  ///< 1, e^-1, ..., e^-(n - 1)
 };
 /// How the learning rate falls over n iterations.
 enum class Decay {
   kNone,
   kStep,    ///< to a tenth after 3/8, 5/8 and 7/8 of them, as published with `ig`
   kCosine,  ///< (1 + cos(pi t / n)) / 2, and a thousandth at the end
+};
+/// What becomes of the gradient before the optimiser takes it.
+enum class Sign {
+  kNone,  ///< nothing
+  kHard,  ///< its sign
+  kSoft,  ///< tanh(s g) / s, where s falls from 1 to 0 over the iterations: nearly its sign at first, itself at the end
 };
 /// What computes the matching loss and its gradient.
 enum class Method {
@@ -52,9 +70,11 @@ struct Attack {
   // What is matched.
   Functional functional = Functional::kResidual;
   Objective objective = Objective::kL2;
+  Layers layers = Layers::kEqual;
   /// Weight of |h - h*|^2 / |h*|^2, h* the first linear layer's input read off its gradient; one image only.
   double features = 1;
-  std::string labels = "auto";  ///< where they come from: a row of `label_strategies`, or the first that applies
+  /// Where they come from: a row of `label_strategies`, or the first that applies, or the descent ("joint").
+  std::string labels = "auto";
   /// The weight of what is preferred beside the matching loss, by `TermEntry::name`; 0 or absent: none.
   std::map<std::string, double> terms = {{"tv", 1e-2}, {"l1", 1e-3}};
   // How the solver "optimise" descends.
@@ -64,16 +84,23 @@ struct Attack {
   std::string optimiser = "adam";  ///< a row of `optimisers`
   double learning_rate = 0.1;      ///< in the network's normalised units
   Decay decay = Decay::kCosine;
-  bool sign = true;  ///< the optimiser is fed the sign of the gradient
-  bool box = true;   ///< pixels are clamped to [0, 1] after each step
+  std::int64_t warm_up = 0;  ///< iterations over which the learning rate rises from 0
+  /// Langevin noise: so many learning rates times standard normal noise join the gradient of each iteration.
+  double langevin = 0;
+  Sign sign = Sign::kHard;
+  bool box = true;  ///< pixels are clamped to [0, 1] after each step
   Keep keep = Keep::kBest;
   Method method = Method::kEngine;
   Precision precision = Precision::kFloat32;  ///< of the attacker's arithmetic
-  std::uint64_t seed = 0;                     ///< of the start noise
+  std::uint64_t seed = 0;                     ///< of the starts and of the noise
 };
 
 /// Every setting of an attack; the fields point into it.
 [[nodiscard]] core::Fields fields(Attack& attack);
+
+/// The settings by which a result is kept. Those that came after the first results were kept are left out where they
+/// are off, so that these keep their names.
+[[nodiscard]] core::Json determinants(Attack attack);
 
 /// A named attack: a file in presets/, embedded when built.
 struct Preset {

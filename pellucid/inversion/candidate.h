@@ -30,8 +30,9 @@ struct Candidate {
 
 /// A loss of each trial and its gradient.
 struct Evaluated {
-  Tensor losses;    ///< (trials) float64
-  Tensor gradient;  ///< of each trial's loss by its images, in the shape of the images
+  Tensor losses;          ///< (trials) float64
+  Tensor gradient;        ///< of each trial's loss by its images, in the shape of the images
+  Tensor by_labels = {};  ///< likewise by its labels, where they were given
 };
 
 /// Adds what it says of a candidate to `sum`, where the gradient is by `Candidate::standardised`. It runs on the

@@ -12,6 +12,13 @@ Tensor inner(const std::vector<Tensor>& a, const std::vector<Tensor>& b, const s
   return sum;
 }
 
+// The sum of the absolute values over all tensors together, each with its weight.
+Tensor size(const std::vector<Tensor>& tensors, const std::vector<double>& weights) {
+  Tensor sum = weights[0] * tensors[0].abs().sum();
+  for (std::size_t i = 1; i < tensors.size(); ++i) sum = sum + weights[i] * tensors[i].abs().sum();
+  return sum;
+}
+
 // The largest absolute value over all tensors together, as a constant.
 Tensor largest(const std::vector<Tensor>& tensors) {
   std::vector<Tensor> each;
@@ -46,30 +53,33 @@ DoubleBackward::DoubleBackward(const Problem& problem, Precision precision)
   }
 }
 
-Tensor DoubleBackward::functional(const Tensor& logits, const Tensor& which) const {
+Tensor DoubleBackward::functional(const Tensor& logits, const Tensor& labels) const {
   if (functional_ == Functional::kResidual) return (residual_ * logits).sum();
-  const Tensor loss = at::cross_entropy_loss(logits, labels_.index_select(0, which));
+  const Tensor loss = at::cross_entropy_loss(logits, labels);
   return protocol_.local.epochs == 0 ? loss * scale_ : loss;
 }
 
 Tensor DoubleBackward::distance(const std::vector<Tensor>& gradients) const {
-  if (objective_ == Objective::kCosine) {
+  if (any_size(objective_)) {
     const Tensor unit = largest(gradients);
     std::vector<Tensor> scaled;
     for (const auto& gradient : gradients) scaled.push_back(gradient / unit);
-    return 1 - inner(scaled, observed_, weights_) /
-                   (inner(scaled, scaled, weights_).sqrt() * inner(observed_, observed_, weights_).sqrt());
+    const Tensor cosine = inner(scaled, observed_, weights_) /
+                          (inner(scaled, scaled, weights_).sqrt() * inner(observed_, observed_, weights_).sqrt());
+    if (objective_ == Objective::kCosine) return 1 - cosine;
+    return torch::atan2((1 - cosine.square()).clamp_min(kLeastSine2).sqrt(), cosine);
   }
   std::vector<Tensor> difference;
   for (std::size_t i = 0; i < gradients.size(); ++i) difference.push_back(gradients[i] - observed_[i]);
+  if (objective_ == Objective::kL1) return size(difference, weights_) / size(observed_, weights_);
   return inner(difference, difference, weights_);
 }
 
-Tensor DoubleBackward::matching_loss(const Tensor& x, bool differentiable) const {
+Tensor DoubleBackward::matching_loss(const Tensor& x, const Tensor& labels, bool differentiable) const {
   const auto clients = sharing::simulate(
       protocol_, architecture_, leaves_, x,
-      [this](const Tensor& logits, const Tensor& which) { return functional(logits, which); }, std::nullopt,
-      differentiable);
+      [&](const Tensor& logits, const Tensor& which) { return functional(logits, labels.index_select(0, which)); },
+      std::nullopt, differentiable);
   auto gradients = clients.front().gradient;
   for (std::size_t i = 0; clients.size() > 1 && i < gradients.size(); ++i) {
     for (std::size_t k = 1; k < clients.size(); ++k) gradients[i] = gradients[i] + clients[k].gradient[i];
@@ -86,11 +96,18 @@ Tensor DoubleBackward::matching_loss(const Tensor& x, bool differentiable) const
   return loss;
 }
 
-Matched DoubleBackward::operator()(const Tensor& images) const {
-  const Tensor x = images.detach().requires_grad_(true), loss = matching_loss(x, true);
-  return {.matching_loss = loss.item<double>(), .gradient = torch::autograd::grad({loss}, {x})[0]};
+Matched DoubleBackward::operator()(const Tensor& images, const Tensor& labels) const {
+  std::vector<Tensor> leaves = {images.detach().requires_grad_(true)};
+  if (labels.defined()) leaves.push_back(labels.detach().requires_grad_(true));
+  const Tensor loss = matching_loss(leaves.front(), labels.defined() ? leaves.back() : labels_, true);
+  const auto gradients = torch::autograd::grad({loss}, leaves);
+  return {.matching_loss = loss.item<double>(),
+          .gradient = gradients.front(),
+          .by_labels = labels.defined() ? gradients.back() : Tensor()};
 }
 
-double DoubleBackward::loss(const Tensor& images) const { return matching_loss(images.detach(), false).item<double>(); }
+double DoubleBackward::loss(const Tensor& images) const {
+  return matching_loss(images.detach(), labels_, false).item<double>();
+}
 
 }  // namespace pellucid::inversion

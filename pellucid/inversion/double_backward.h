@@ -10,6 +10,7 @@ struct Matched {
   double matching_loss;  ///< the distance of the gradients, and of the features where they are matched; comparable
                          ///< between restarts of one attack
   Tensor gradient;
+  Tensor by_labels = {};  ///< likewise by the labels, (B, classes), where they were given
 };
 
 /// What runs where the engine (engine/engine.h) cannot, and what every result is evaluated by.
@@ -24,14 +25,15 @@ class DoubleBackward {
   /// @param precision kFloat32 or kFloat64.
   DoubleBackward(const Problem& problem, Precision precision);
 
-  [[nodiscard]] Matched operator()(const Tensor& images) const;
+  /// @param labels (B, classes), distributions; undefined: the problem's.
+  [[nodiscard]] Matched operator()(const Tensor& images, const Tensor& labels = {}) const;
   /// The matching loss alone.
   [[nodiscard]] double loss(const Tensor& images) const;
 
  private:
-  [[nodiscard]] Tensor functional(const Tensor& logits, const Tensor& which) const;
+  [[nodiscard]] Tensor functional(const Tensor& logits, const Tensor& labels) const;
   [[nodiscard]] Tensor distance(const std::vector<Tensor>& gradients) const;
-  [[nodiscard]] Tensor matching_loss(const Tensor& images, bool differentiable) const;
+  [[nodiscard]] Tensor matching_loss(const Tensor& images, const Tensor& labels, bool differentiable) const;
 
   nets::Architecture architecture_;
   sharing::Protocol protocol_;

@@ -95,6 +95,8 @@ const std::vector<LabelStrategy>& label_strategies() {
 }
 
 std::vector<std::int64_t> infer_labels(const Observation& observation, const std::string& strategy) {
+  if (strategy == kJointLabels)
+    throw Error(ErrorKind::kUsage, "labels: joint is for the solver optimise and the functional loss; take auto");
   std::optional<std::string> why;
   for (const auto& row : label_strategies()) {
     if (strategy != "auto" && strategy != row.name) continue;

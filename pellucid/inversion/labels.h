@@ -21,8 +21,11 @@ struct LabelStrategy {
 /// Every strategy, in the order in which "auto" tries them; the one place that lists them.
 [[nodiscard]] const std::vector<LabelStrategy>& label_strategies();
 
+/// In place of a strategy's name: labels that the descent finds with the images, from the loss (Zhu et al. 2019, DLG).
+inline constexpr const char* kJointLabels = "joint";
+
 /// The labels by the strategy of that name, or by the first that applies ("auto").
-/// @throws Error(kUsage) if none applies, with the reason.
+/// @throws Error(kUsage) if none applies, with the reason, or if the name is `kJointLabels`.
 [[nodiscard]] std::vector<std::int64_t> infer_labels(const sharing::Observation& observation,
                                                      const std::string& strategy = "auto");
 

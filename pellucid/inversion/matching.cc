@@ -19,16 +19,19 @@ Matching by_double_backward(const Problem& problem, const Attack& attack, const 
   const std::int64_t batch = problem.protocol.batch_size;
   return {.method = fmt::format("double backward, {}{}", precision == Precision::kFloat64 ? "float64" : "float32", why),
           .at =
-              [reference, batch](const Tensor& pixels) {
-                std::vector<Tensor> gradients;
+              [reference, batch](const Tensor& pixels, const Tensor& labels) {
+                std::vector<Tensor> gradients, by_labels;
                 std::vector<double> losses;
                 for (std::int64_t i = 0; i < pixels.size(0); i += batch) {
-                  Matched matched = (*reference)(pixels.narrow(0, i, batch));
+                  Matched matched =
+                      (*reference)(pixels.narrow(0, i, batch), labels.defined() ? labels.narrow(0, i, batch) : labels);
                   losses.push_back(matched.matching_loss);
                   gradients.push_back(std::move(matched.gradient));
+                  by_labels.push_back(std::move(matched.by_labels));
                 }
                 return Evaluated{.losses = torch::tensor(losses, torch::kFloat64).to(pixels.device()),
-                                 .gradient = torch::cat(gradients)};
+                                 .gradient = torch::cat(gradients),
+                                 .by_labels = labels.defined() ? torch::cat(by_labels) : Tensor()};
               },
           .reads_back = true};
 }
@@ -43,7 +46,7 @@ Matching by_tensors(const Problem& problem, const Attack& attack, std::int64_t t
                                                                             {Precision::kFloat64, "float64"}});
   const auto name = std::ranges::find(kNames, attack.precision, &std::pair<Precision, const char*>::first);
   return {.method = fmt::format("tensor engine, {}", name->second),
-          .at = [engine](const Tensor& pixels) { return engine->evaluate(pixels); }};
+          .at = [engine](const Tensor& pixels, const Tensor& labels) { return engine->evaluate(pixels, labels); }};
 }
 
 }  // namespace
@@ -54,6 +57,8 @@ Matching make_matching(const Problem& problem, const Attack& attack, std::int64_
     return by_double_backward(problem, attack, device, ": through the client's steps");
   if (problem.protocol.clients > 1 && problem.protocol.mode == nets::Mode::kTraining)
     return by_double_backward(problem, attack, device, ": through each client's batch");
+  if (problem.objective == Objective::kL1)
+    return by_double_backward(problem, attack, device, ": the engines have no l1");
   if (attack.method == Method::kTensor || !device.is_cpu()) return by_tensors(problem, attack, trials, device);
   if (attack.precision == Precision::kFloat64)
     return by_double_backward(problem, attack, device, ": the engine has no float64");
@@ -64,10 +69,14 @@ Matching make_matching(const Problem& problem, const Attack& attack, std::int64_
   return {.method = fmt::format("engine, {}", mixed   ? "mixed"
                                               : asked ? "float32: this processor has no brain floats for mixed"
                                                       : "float32"),
-          .at = [engine, trials](const Tensor& pixels) {
+          .at = [engine, trials](const Tensor& pixels, const Tensor& labels) {
             std::vector<double> losses(trials);
-            const Tensor gradient = engine->evaluate(pixels, losses);
-            return Evaluated{.losses = torch::tensor(losses, torch::kFloat64), .gradient = gradient};
+            const auto gradients = labels.defined()
+                                       ? engine->evaluate(pixels, labels, losses)
+                                       : Engine::Gradients{.images = engine->evaluate(pixels, losses), .labels = {}};
+            return Evaluated{.losses = torch::tensor(losses, torch::kFloat64),
+                             .gradient = gradients.images,
+                             .by_labels = gradients.labels};
           }};
 }
 

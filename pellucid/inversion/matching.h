@@ -13,7 +13,9 @@ namespace pellucid::inversion {
 struct Matching {
   std::string method;  ///< what it is called in results: "engine, float32"
   /// By the pixels and on their device. @param pixels (trials * B, C, H, W).
-  std::function<Evaluated(const Tensor& pixels)> at;
+  /// @param labels (trials * B, classes), distributions, by which the loss is differentiated too; undefined: the
+  /// problem's. @pre they are undefined for the residual functional.
+  std::function<Evaluated(const Tensor& pixels, const Tensor& labels)> at;
   bool reads_back = false;  ///< reads values back from the device, so that it cannot be recorded
 };
 

@@ -35,6 +35,20 @@ nets::TensorMap known_statistics(const sharing::Observation& observation) {
   return statistics;
 }
 
+namespace {
+
+// Of n parameters, as Geiping's invertinggradients weighs them.
+std::vector<double> weights_of(Layers layers, std::size_t n) {
+  std::vector<double> weights(n, 1);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (layers == Layers::kLinear) weights[i] = static_cast<double>(n - i) / static_cast<double>(n);
+    if (layers == Layers::kExponential) weights[i] = std::exp(-static_cast<double>(i));
+  }
+  return weights;
+}
+
+}  // namespace
+
 Tensor features_weights(const Tensor& targets, double weight) {
   const Tensor squares = targets.square().sum(1).clamp_min(std::numeric_limits<double>::min());
   return weight / static_cast<double>(targets.size(0)) / squares;
@@ -64,7 +78,7 @@ Problem make_problem(const sharing::Observation& observation, const Attack& atta
       .residual = {}};
   for (const auto& name : nets::parameter_names(architecture))
     problem.observed.push_back(scaled(observation.update.gradient.at(name)));
-  problem.weights.assign(problem.observed.size(), 1);
+  problem.weights = weights_of(attack.layers, problem.observed.size());
   if (problem.protocol.local.hidden) {
     throw Error(ErrorKind::kUsage,
                 "the steps of local training are not known, nor their learning rate (hide_schedule); use surrogate");

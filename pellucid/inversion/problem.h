@@ -32,6 +32,9 @@ struct Problem {
   nets::TensorMap statistics = {};  ///< `known_statistics`
 };
 
+/// The least square of the sine of two gradients' angle, so that the angle has a derivative where they agree.
+inline constexpr double kLeastSine2 = 1e-12;
+
 /// The weights of features whose matching loss is `weight` times the mean of |h - h*|^2 / |h*|^2 over the images that
 /// are known. @param targets (n, in). @return (n)
 [[nodiscard]] Tensor features_weights(const Tensor& targets, double weight);

@@ -97,7 +97,8 @@ void check_applies(const sharing::Observation& given, const Attack& attack) {
   check_threat_model(observation, attack);
   const auto any = std::vector<std::int64_t>(static_cast<std::size_t>(observation.update.protocol.batch_size), 0);
   const auto& row = solver(attack);
-  static_cast<void>(row.judged(observation, attack, row.own_labels ? any : infer_labels(observation, attack.labels)));
+  static_cast<void>(
+      row.judged(observation, attack, finds_labels(attack) ? any : infer_labels(observation, attack.labels)));
 }
 
 Reconstruction reconstruct(const sharing::Observation& observation, const Attack& attack, const core::Run& run) {

@@ -4,6 +4,7 @@
 #include "pellucid/inversion/best.h"
 #include "pellucid/inversion/disaggregate.h"
 #include "pellucid/inversion/imprint.h"
+#include "pellucid/inversion/labels.h"
 #include "pellucid/inversion/optimise.h"
 #include "pellucid/inversion/r_gap.h"
 #include "pellucid/inversion/surrogate.h"
@@ -15,8 +16,7 @@ namespace pellucid::inversion {
 const std::vector<Solver>& solvers() {
   static const std::vector<Solver> rows = {
       {"optimise", "descends on the matching loss and the terms from each start",
-       "Zhu et al. 2019, arXiv:1906.08935; Geiping et al. 2020, arXiv:2003.14053",
-       [](const sharing::Observation&, const Attack&) { return std::optional<std::string>(); }, optimise},
+       "Zhu et al. 2019, arXiv:1906.08935; Geiping et al. 2020, arXiv:2003.14053", optimise_lacks, optimise},
       {"analytic", "solves for the input of a network whose first layer is linear, exactly; one image",
        "Phong et al. 2017, section 3; Geiping et al. 2020, proposition 3.1", analytic_lacks, analytic},
       {"r-gap", "solves for the input of each layer, from the last to the first; one image",
@@ -40,6 +40,10 @@ const std::vector<Solver>& solvers() {
        /*own_labels=*/true, /*runs_presets=*/true},
   };
   return rows;
+}
+
+bool finds_labels(const Attack& attack) {
+  return solver(attack).own_labels || (solver(attack).solve == optimise && attack.labels == kJointLabels);
 }
 
 const Solver& solver(const Attack& attack) {

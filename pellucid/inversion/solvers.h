@@ -34,6 +34,9 @@ struct Solver {
 /// Every solver, the one place that lists them.
 [[nodiscard]] const std::vector<Solver>& solvers();
 
+/// Whether the attack needs no labels to begin with: each trial says its own.
+[[nodiscard]] bool finds_labels(const Attack& attack);
+
 /// The attack's solver. @pre its name is one of them, which the settings check.
 [[nodiscard]] const Solver& solver(const Attack& attack);
 

@@ -6,6 +6,8 @@ namespace pellucid::inversion {
 
 // terms/*.cc
 Term total_variation(const Problem& problem, const Units& units, double weight);
+Term opponent_variation(const Problem& problem, const Units& units, double weight);
+Term mean_square(const Problem& problem, const Units& units, double weight);
 Term mean_pixel(const Problem& problem, const Units& units, double weight);
 Term batch_norm(const Problem& problem, const Units& units, double weight);
 Term group(const Problem& problem, const Units& units, double weight);
@@ -23,8 +25,16 @@ const std::vector<TermEntry>& terms() {
   static const std::vector<TermEntry> rows = {
       {"tv", "weight of the total variation, mean|dz/dx| + mean|dz/dy|, which prefers smooth images",
        "Rudin, Osher and Fatemi 1992; in this use Geiping et al. 2020, arXiv:2003.14053", total_variation},
+      {"opponent_tv",
+       "weight of the mean length of each pixel's gradient, of every channel and of the difference of every two, which "
+       "prefers smooth images whose channels have their edges in the same places",
+       "double opponents: Astrom and Schnorr 2016, Double-Opponent Vectorial Total Variation; in this use Geiping's "
+       "breaching, its preset modern",
+       opponent_variation},
       {"l1", "weight of the mean pixel, which keeps pixels black of which the gradient says nothing",
        "a norm of the image as a prior: Yin et al. 2021, arXiv:2104.07586, there the squared one", mean_pixel},
+      {"l2", "weight of half the mean square in the network's units, which draws pixels to the mean that it subtracts",
+       "Yin et al. 2021, arXiv:2104.07586", mean_square},
       {"batch_norm",
        "weight of the distance of the images' statistics at each batch norm from the client's, where it shares them, "
        "or else from the network's own",

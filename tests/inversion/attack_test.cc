@@ -15,7 +15,8 @@ TEST(Presets, HoldThePublishedAttack) {
   EXPECT_EQ(ig.restarts, 1);
   EXPECT_EQ(ig.terms.at("tv"), 1e-4);
   EXPECT_EQ(ig.learning_rate, 0.1);
-  EXPECT_TRUE(ig.sign && ig.box);
+  EXPECT_EQ(ig.sign, Sign::kHard);
+  EXPECT_TRUE(ig.box);
   EXPECT_EQ(ig.decay, Decay::kStep);
   EXPECT_EQ(ig.features, 0);
   EXPECT_EQ(ig.terms.at("l1"), 0);
@@ -46,7 +47,8 @@ TEST(Presets, AreTextsWithASummaryAndASource) {
   refused("summary = 's'", "presets/mine.toml: got no summary or no source");
   refused("summary = 's'\nsource = 'p'\n[attack]\nrestart = 3", "restarts");
   refused("summary = 's'\nsource = 'p'\nrestarts = 3", "presets/mine.toml");
-  refused("summary = 's'\nsource = 'p'\n[attack]\nstart = 'gray'", "expected normal, uniform, grey or zero");
+  refused("summary = 's'\nsource = 'p'\n[attack]\nstart = 'gray'",
+          "expected normal, uniform, grey, zero, mean or patterned");
 }
 
 TEST(Attack, ComesBackFromItsJson) {
@@ -54,6 +56,7 @@ TEST(Attack, ComesBackFromItsJson) {
               .threat_model = "C",
               .functional = Functional::kLoss,
               .objective = Objective::kCosine,
+              .layers = Layers::kLinear,
               .features = 2,
               .labels = "idlg",
               .terms = {},
@@ -63,7 +66,9 @@ TEST(Attack, ComesBackFromItsJson) {
               .optimiser = "sgd",
               .learning_rate = 0.25,
               .decay = Decay::kNone,
-              .sign = false,
+              .warm_up = 5,
+              .langevin = 0.5,
+              .sign = Sign::kSoft,
               .box = false,
               .keep = Keep::kLast,
               .method = Method::kDoubleBackward,
@@ -75,6 +80,31 @@ TEST(Attack, ComesBackFromItsJson) {
   EXPECT_EQ(settings_of(to), settings_of(from));
   const core::Json changed = settings_of(from), defaults = settings_of({});
   for (const auto& [key, value] : defaults.items()) EXPECT_NE(changed.at(key), value) << key << " is not tried";
+}
+
+TEST(Attack, KeepsItsFieldsWhereItIsAssigned) {
+  for (const auto& preset : presets()) {
+    Attack attack;
+    const auto list = fields(attack);
+    attack = preset.attack;
+    EXPECT_EQ(core::to_json(list), settings_of(preset.attack)) << preset.name;
+    attack.terms = {};
+    core::assign(list, {{"tv", 0.5}}, "test");
+    EXPECT_EQ(attack.terms.at("tv"), 0.5);
+  }
+}
+
+TEST(Attack, KeepsItsNameWhereLaterSettingsAreOff) {
+  Attack attack;
+  std::vector<std::string> keys;
+  const auto before = determinants(attack);
+  for (const auto& [key, value] : before.items()) keys.push_back(key);
+  EXPECT_EQ(keys, (std::vector<std::string>{"solver", "functional", "objective", "features", "labels", "iterations",
+                                            "restarts", "tv", "l1", "learning_rate", "decay", "optimiser", "sign",
+                                            "box", "start", "keep", "method", "precision", "seed"}));
+  EXPECT_EQ(before.at("sign"), true);
+  attack.terms["l2"] = 1;
+  EXPECT_EQ(determinants(attack).at("l2"), 1);
 }
 
 }  // namespace

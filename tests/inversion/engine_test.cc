@@ -23,7 +23,7 @@ TEST(Engine, EqualsDoubleBackwardForEveryObjective) {
                                  nets::Relu{}, nets::Flatten{}, nets::Linear{8, 7}, nets::Relu{}, nets::Linear{7, 5}}),
               4);
   for (const auto functional : {Functional::kLoss, Functional::kResidual}) {
-    for (const auto objective : {Objective::kCosine, Objective::kL2}) {
+    for (const auto objective : {Objective::kCosine, Objective::kAngular, Objective::kL2}) {
       for (const std::vector<double>& weights : {std::vector<double>{}, {1, 0, 3, 0.5}}) {
         expect_agreement(
             {.net = net, .trials = 3, .functional = functional, .objective = objective, .weights = weights},
@@ -241,6 +241,8 @@ TEST(Engine, SaysWhatItLacks) {
   const Problem problem = problem_of({.net = tiny::balanced_lenet()});
   core::expect_error([&] { Engine(problem, 1, Precision::kFloat64); }, ErrorKind::kUsage,
                      "got float64, expected float32 or mixed");
+  const Problem absolute = problem_of({.net = tiny::balanced_lenet(), .objective = Objective::kL1});
+  core::expect_error([&] { Engine(absolute, 1, Precision::kFloat32); }, ErrorKind::kUsage, "got l1");
 }
 
 }  // namespace

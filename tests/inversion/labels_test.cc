@@ -35,5 +35,10 @@ TEST(CountedLabels, NeedALinearLayerAtTheEnd) {
                      "does not end in a linear layer");
 }
 
+TEST(InferLabels, DoesNotReadThoseThatTheDescentFinds) {
+  core::expect_error([&] { (void)infer_labels(tiny::observed_lenet(), kJointLabels); }, core::ErrorKind::kUsage,
+                     "joint is for the solver optimise");
+}
+
 }  // namespace
 }  // namespace pellucid::inversion

@@ -4,6 +4,7 @@
 #include "pellucid/inversion/analytic.h"
 #include "pellucid/inversion/double_backward.h"
 #include "pellucid/inversion/optimise.h"
+#include "pellucid/inversion/starts.h"
 
 #include "tests/core/expect_error.h"
 #include "tests/inversion/observed.h"
@@ -69,6 +70,15 @@ TEST(LearningRate, FallsAlongACosineToAThousandth) {
   EXPECT_NEAR(learning_rate(options, 1000), 2e-3, 1e-12);
 }
 
+TEST(LearningRate, RisesInALineFirst) {
+  Attack options;
+  options.learning_rate = 2;
+  options.decay = Decay::kNone;
+  options.warm_up = 4;
+  for (const auto& [iteration, rate] : std::vector<std::pair<std::int64_t, double>>{{0, 0}, {1, 0.5}, {3, 1.5}, {4, 2}})
+    EXPECT_EQ(learning_rate(options, iteration), rate) << iteration;
+}
+
 TEST(RunTrial, DependsOnObservationOptionsAndRestartAlone) {
   const auto observation = tiny::observed_lenet();
   auto options = short_run();
@@ -97,6 +107,19 @@ TEST(RunTrial, BeginsWhereItIsTold) {
   EXPECT_TRUE(torch::allclose(start_of(observation, "uniform", 5), core::uniform(stream, {1, 1, 8, 8}), 0, 1e-6));
   const Tensor normal = (core::normal(stream, {1, 1, 8, 8}) * 0.2 + 0.4).clamp(0, 1);
   EXPECT_TRUE(torch::allclose(start_of(observation, "normal", 5), normal, 0, 1e-6));
+  EXPECT_TRUE(torch::allclose(start_of(observation, "mean"), torch::full({1, 1, 8, 8}, 0.4), 0, 1e-6));
+  const Tensor tile = (core::normal(stream, {1, 1, 4, 4}) * 0.2 + 0.4).clamp(0, 1);
+  EXPECT_TRUE(torch::allclose(start_of(observation, "patterned", 5), tile.repeat({1, 1, 2, 2}), 0, 1e-6));
+}
+
+TEST(Starts, AreOfAnyShape) {
+  const Units units(nets::Spec{.net = "any", .input = {3, 7, 10}, .classes = 2});
+  for (const auto& row : starts()) {
+    const std::vector<std::int64_t> shape = {2, 3, 7, 10};
+    const Tensor images = row.draw(core::Stream(0, "start"), shape, units);
+    EXPECT_EQ(images.sizes(), shape) << row.name;
+    EXPECT_EQ(torch::equal(images[0], images[1]), row.name == "zero" || row.name == "mean") << row.name;
+  }
 }
 
 TEST(RunTrial, StepsInTheNetworksUnits) {
@@ -174,7 +197,7 @@ TEST(RunTrial, StepsAsTheOptimiserSays) {
   auto options = short_run();
   options.iterations = 1;
   options.optimiser = "sgd";
-  options.sign = false;
+  options.sign = Sign::kNone;
   options.decay = Decay::kNone;
   options.learning_rate = 0.5;
   options.keep = Keep::kLast;
@@ -184,6 +207,51 @@ TEST(RunTrial, StepsAsTheOptimiserSays) {
   EXPECT_LT(
       (run_trial(observation, options, 0).images - (start - 0.5 * gradient).clamp(0, 1)).abs().max().item<float>(),
       1e-5f);
+}
+
+// By hand, from double backward.
+TEST(RunTrial, SoftensTheSignAlongTheWay) {
+  const auto observation = tiny::observed_lenet();
+  auto options = short_run();
+  options.iterations = 4;
+  options.optimiser = "sgd";
+  options.sign = Sign::kSoft;
+  options.decay = Decay::kNone;
+  options.learning_rate = 0.02;
+  options.keep = Keep::kLast;
+  options.features = 3000;  // so that gradients are large, where the soft sign differs from the gradient
+  options.terms = {};
+  Tensor x = start_of(observation, "grey"), unsigned_x = x;
+  const auto reference = tiny::reference(observation, options, {1});
+  for (int i = 0; i < 4; ++i) {
+    const double s = 1 - i / 4.0;
+    x = (x - 0.02 * (s * reference(x).gradient).tanh() / s).clamp(0, 1);
+    unsigned_x = (unsigned_x - 0.02 * reference(unsigned_x).gradient).clamp(0, 1);
+  }
+  const Tensor images = run_trial(observation, options, 0).images;
+  EXPECT_LT((images - x).abs().max().item<float>(), 1e-4f);
+  EXPECT_GT((images - unsigned_x).abs().max().item<float>(), 1e-3f);
+}
+
+TEST(RunTrial, AddsLangevinNoiseOfItsIterationAndRestartAlone) {
+  const auto observation = tiny::observed_lenet();
+  auto options = short_run();
+  options.iterations = 3;
+  options.optimiser = "sgd";
+  options.sign = Sign::kNone;
+  options.decay = Decay::kNone;
+  options.learning_rate = 0.5;
+  options.langevin = 0.1;
+  options.keep = Keep::kLast;
+  options.terms = {};
+  const auto reference = tiny::reference(observation, options, {1});
+  Tensor x = start_of(observation, "grey", 2);
+  for (int i = 0; i < 3; ++i) {
+    const Tensor noise = core::normal(core::Stream(0, fmt::format("inversion noise 0 {}", i), 2), x.sizes());
+    x = (x - 0.5 * (reference(x).gradient + 0.5 * 0.1 * noise)).clamp(0, 1);
+  }
+  EXPECT_LT((run_trial(observation, options, 2).images - x).abs().max().item<float>(), 1e-5f);
+  EXPECT_TRUE(torch::allclose(run_trials(observation, options, 0, 3)[2].images, x, 0, 1e-5)) << "in company";
 }
 
 TEST(RunTrial, SmoothsByTheTotalVariation) {
@@ -219,6 +287,8 @@ TEST(RunTrial, SaysWhatComputedIt) {
   options.method = Method::kEngine;
   options.precision = Precision::kFloat64;
   EXPECT_EQ(run_trial(observation, options, 0).method, "double backward, float64: the engine has no float64");
+  options.objective = Objective::kL1;
+  EXPECT_EQ(run_trial(observation, options, 0).method, "double backward, float64: the engines have no l1");
 }
 
 TEST(RunTrial, FallsBackWhereTheEngineLacksALayer) {
@@ -287,6 +357,95 @@ TEST(RunTrial, SaysWhereItDoesNotApply) {
   EXPECT_THAT(reason(batch, one_label), testing::HasSubstr("labels: idlg reads the label of one image"));
   batch.labels = {0, 1};
   EXPECT_THAT(reason(batch, short_run()), testing::HasSubstr("got a batch of 2, expected one image"));
+}
+
+TEST(Reconstruct, FindsTheLabelsWithTheImages) {
+  auto attack = preset("dlg").attack;
+  attack.iterations = 150;
+  attack.restarts = 4;
+  for (std::int64_t label = 0; label < tiny::kClasses; ++label) {
+    auto observation = tiny::observed(tiny::balanced_lenet(), tiny::images(1), torch::tensor({label}));
+    observation.labels = {(label + 1) % tiny::kClasses};  // it does not look at them
+    for (const auto method : {Method::kEngine, Method::kTensor, Method::kDoubleBackward}) {
+      if (method != Method::kEngine && label != 2) continue;
+      attack.method = method;
+      const auto found = reconstruct(observation, attack, {});
+      const Trial& chosen = found.trials[found.chosen];
+      EXPECT_EQ(chosen.labels, std::vector<std::int64_t>{label});
+      EXPECT_GT(tiny::psnr(chosen.images, tiny::images(1)), 40) << chosen.method;
+    }
+  }
+}
+
+TEST(RunTrial, DescendsToTheLabelsOfEachTrialAlone) {
+  auto attack = preset("dlg").attack;
+  attack.iterations = 20;
+  const auto observation = tiny::observed(tiny::balanced_lenet(), tiny::images(2), torch::tensor({0, 2}));
+  const auto together = run_trials(observation, attack, 0, 3);
+  for (std::int64_t t = 0; t < 3; ++t) {
+    const Trial alone = run_trial(observation, attack, t);
+    EXPECT_TRUE(torch::allclose(together[t].images, alone.images, 0, 1e-3)) << t;
+    EXPECT_EQ(together[t].labels, alone.labels);
+    EXPECT_EQ(alone.labels.size(), 2u);
+  }
+}
+
+TEST(RunTrial, BeginsAtLabelsOfTheRestart) {
+  auto attack = preset("dlg").attack;
+  attack.iterations = 1;
+  attack.start = "zero";
+  const auto observation = tiny::observed_lenet();
+  const auto reference = tiny::reference(observation, attack, {0});
+  for (std::uint64_t t = 0; t < 2; ++t) {
+    const Tensor labels = core::normal(core::Stream(0, "inversion labels 0", t), {1, tiny::kClasses}).softmax(1);
+    const double expected = reference(torch::zeros({1, 1, 8, 8}), labels).matching_loss;
+    EXPECT_NEAR(run_trial(observation, attack, t).curve.matching_loss.front() / expected, 1, 1e-4);
+  }
+}
+
+TEST(RunTrial, RefusesJointLabelsWithoutALoss) {
+  for (const char* name : {"surrogate", "analytic"}) {
+    auto other = preset(name).attack;
+    other.labels = kJointLabels;
+    EXPECT_THROW(check_applies(tiny::observed_lenet(), other), core::Error) << name;
+  }
+  auto attack = short_run();
+  attack.labels = kJointLabels;
+  EXPECT_EQ(run_trial(tiny::observed_lenet(), attack, 0).reason,
+            "labels: joint are found through the loss (got the functional residual); expected functional = loss");
+}
+
+// Untrained and convolutional, with ReLUs.
+nets::Network small_convolutional() {
+  nets::Architecture net{.spec = tiny::spec("convolutional"), .layers = {}};
+  net.layers = {{nets::Conv{.in = 1, .out = 8, .kernel = 3, .padding = 1}, "one", {nets::kNetworkInput}},
+                {nets::Relu{}, "", {0}},
+                {nets::Conv{.in = 8, .out = 8, .kernel = 3, .padding = 1}, "two", {1}},
+                {nets::Relu{}, "", {2}},
+                {nets::Flatten{}, "", {3}},
+                {nets::Linear{8 * tiny::kSide * tiny::kSide, tiny::kClasses}, "three", {4}}};
+  return {.architecture = net, .state = nets::initialise(net, 0)};
+}
+
+// What each published attack must win: a smooth image, from an untrained network. (The colour total variation of
+// ig-modern is far too strong for the cosine of a lenet.)
+TEST(Reconstruct, ReadsASmoothImageByEachPublishedDescent) {
+  const Tensor place = torch::arange(tiny::kSide) - 3.2;
+  const Tensor blob = 0.1 + 0.8 * (-(place.square().unsqueeze(1) + place.square()) / 8).exp().view({1, 1, 8, 8});
+  const nets::Network lenet = tiny::balanced_lenet(), convolutional = small_convolutional();
+  const std::vector<std::tuple<const char*, const nets::Network*, double>> cases = {{"dlg", &lenet, 40},
+                                                                                    {"idlg", &lenet, 40},
+                                                                                    {"ig", &lenet, 30},
+                                                                                    {"ig-modern", &convolutional, 18},
+                                                                                    {"see-through", &lenet, 25}};
+  EXPECT_LT(tiny::psnr(blob.mean().expand_as(blob), blob), 14) << "what a guess has";
+  for (const auto& [name, network, least] : cases) {
+    auto attack = preset(name).attack;
+    attack.iterations = 300;
+    attack.restarts = 2;
+    const auto found = reconstruct(tiny::observed(*network, blob, torch::tensor({1})), attack, {});
+    EXPECT_GT(tiny::psnr(found.trials[found.chosen].images, blob), least) << name;
+  }
 }
 
 TEST(RunTrial, ReadsABatchWhoseLabelsWereShared) {

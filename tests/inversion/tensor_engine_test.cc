@@ -27,7 +27,7 @@ TEST(TensorEngine, EqualsDoubleBackwardForEveryObjective) {
                                  nets::Relu{}, nets::Flatten{}, nets::Linear{8, 7}, nets::Relu{}, nets::Linear{7, 5}}),
               4);
   for (const auto functional : {Functional::kLoss, Functional::kResidual}) {
-    for (const auto objective : {Objective::kCosine, Objective::kL2}) {
+    for (const auto objective : {Objective::kCosine, Objective::kAngular, Objective::kL2}) {
       for (const std::vector<double>& weights : {std::vector<double>{}, {1, 0, 3, 0.5}}) {
         expect_tensor_agreement(
             {.net = net, .trials = 3, .functional = functional, .objective = objective, .weights = weights},
@@ -126,6 +126,37 @@ TEST(TensorEngine, AgreesWithTheEngineInAnyCompany) {
   }
 }
 
+// The labels that are optimised too; a layer that flattens at the end has its values in another order.
+TEST(TensorEngine, HasTheGradientByTheLabels) {
+  auto flat =
+      layers({1, 5, 5}, {nets::Conv{1, 6, 3, 1, 1}, nets::Sigmoid{}, nets::Conv{6, 2, 3, 2, 0}, nets::Flatten{}});
+  flat.spec.classes = 8;
+  for (const auto& net : {tiny::balanced_lenet(), network(flat, 3)}) {
+    for (const auto objective : {Objective::kCosine, Objective::kL2}) {
+      const Case c{.net = net, .batch = 2, .trials = 2, .objective = objective};
+      const Problem problem = problem_of(c);
+      const auto exact = [](const Tensor& tensor) { return tensor.to(torch::kFloat64); };
+      const Tensor images = exact(trial_images(c));
+      const Tensor labels =
+          exact(core::uniform(core::Stream(3, "labels"), {4, net.architecture.spec.classes})).softmax(1);
+      const auto got = TensorEngine(problem, 2, Precision::kFloat64).evaluate(images, labels);
+      const DoubleBackward reference(problem, Precision::kFloat64);
+      for (std::int64_t t = 0; t < 2; ++t) {
+        const auto of_trial = [&](const Tensor& tensor) { return tensor.slice(0, 2 * t, 2 * t + 2); };
+        const Matched expected = reference(of_trial(images), of_trial(labels));
+        EXPECT_NEAR(got.losses[t].item<double>(), expected.matching_loss, 1e-12);
+        EXPECT_TRUE(torch::allclose(of_trial(got.gradient), expected.gradient, 1e-8, 1e-12));
+        EXPECT_TRUE(torch::allclose(of_trial(got.by_labels), expected.by_labels, 1e-8, 1e-12));
+        const Tensor moved = core::normal(core::Stream(4, "direction"), {2, labels.size(1)}).to(torch::kFloat64) * 1e-5;
+        const auto loss = [&](double sign) {
+          return reference(of_trial(images), of_trial(labels) + sign * moved).matching_loss;
+        };
+        EXPECT_NEAR((expected.by_labels * moved).sum().item<double>() / (loss(0.5) - loss(-0.5)), 1, 1e-5);
+      }
+    }
+  }
+}
+
 TEST(TensorEngine, SaysWhatItLacks) {
   EXPECT_EQ(TensorEngine::lacks(nets::build({.net = "small_cnn"})), std::nullopt);
   auto shared =
@@ -138,6 +169,8 @@ TEST(TensorEngine, SaysWhatItLacks) {
   const Problem problem = problem_of({.net = tiny::balanced_lenet()});
   core::expect_error([&] { TensorEngine(problem, 1, Precision::kTf32); }, ErrorKind::kUsage,
                      "got tf32 on the cpu, expected float32 or a CUDA device");
+  const Problem absolute = problem_of({.net = tiny::balanced_lenet(), .objective = Objective::kL1});
+  core::expect_error([&] { TensorEngine(absolute, 1, Precision::kFloat32); }, ErrorKind::kUsage, "got l1");
 }
 
 TEST(TensorEngine, DescendsAsTheEngineDoes) {

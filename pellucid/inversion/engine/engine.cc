@@ -26,7 +26,7 @@ class Head {
       : plan_(plan),
         logits_(logits),
         residual_functional_(problem.functional == Functional::kResidual),
-        any_size_(problem.objective == Objective::kCosine),
+        any_size_(any_size(problem.objective)),
         loss_scale_(problem.scale),
         p_(plan.arena.take<float>(count())),
         labels_(plan.arena.take<float>(count())),
@@ -331,6 +331,8 @@ std::optional<std::string> Engine::lacks(const nets::Architecture& architecture)
 Engine::Engine(const Problem& problem, std::int64_t trials, Precision precision) : state_(std::make_unique<State>()) {
   if (const auto reason = lacks(problem.architecture))
     throw Error(ErrorKind::kUsage, "the matching engine: {} has {}", problem.architecture.spec.net, *reason);
+  if (problem.objective == Objective::kL1)
+    throw Error(ErrorKind::kUsage, "the matching engine: objective: got l1, expected cosine, angular or l2");
   if (precision == Precision::kFloat64)
     throw Error(ErrorKind::kUsage, "the matching engine: precision: got float64, expected float32 or mixed");
   if (precision == Precision::kMixed && !has_brain_floats()) {
@@ -383,9 +385,12 @@ Tensor Engine::evaluate(const Tensor& images, std::span<double> losses) {
       plan.beta[t] = 2;
     } else {
       const double norms = std::sqrt(sums.square) * std::sqrt(s.observed_square);
-      losses[t] = 1 - sums.inner / norms;
-      plan.alpha[t] = static_cast<float>(-1 / norms);
-      plan.beta[t] = static_cast<float>(sums.inner / (norms * sums.square));
+      const double cosine = sums.inner / norms, sine = std::sqrt(std::max(1 - cosine * cosine, kLeastSine2));
+      const bool angular = s.objective == Objective::kAngular;
+      const double slope = angular ? 1 / sine : 1;
+      losses[t] = angular ? std::atan2(sine, cosine) : 1 - cosine;
+      plan.alpha[t] = static_cast<float>(-slope / norms);
+      plan.beta[t] = static_cast<float>(slope * sums.inner / (norms * sums.square));
     }
     losses[t] += plan.features[t];
   }

@@ -14,8 +14,8 @@ namespace pellucid::inversion {
 ///
 /// With g(x) the gradient of the client's loss by the parameters and v = dD/dg, the gradient of D by the images is the
 /// derivative of the images' own gradient when the parameters move along v: no second graph is needed. v is alpha g* +
-/// beta g for both objectives, so layers with few positions never form it. docs/engine.md derives it; source of the
-/// identity: Pearlmutter 1994, "Fast exact multiplication by the Hessian".
+/// beta g for every objective but l1, so layers with few positions never form it. docs/engine.md derives it; source of
+/// the identity: Pearlmutter 1994, "Fast exact multiplication by the Hessian".
 ///
 /// Arithmetic: float32, sums in float64 (kFloat32); or brain floats in every convolution but the forward sweep's, so
 /// that no ReLU changes sides (kMixed). The softmax is float32 with the framework's formulas: `ig` stays the published
@@ -30,8 +30,8 @@ class Engine {
 
   /// @param trials independent trial images (or batches of them), at least 1.
   /// @param precision kFloat32 or kMixed.
-  /// @throws Error(kUsage) if `lacks` names a reason, if precision is kFloat64, or if it is kMixed and oneDNN has no
-  ///   brain floats for this processor.
+  /// @throws Error(kUsage) if `lacks` names a reason, if the objective is kL1, if precision is kFloat64, or if it is
+  ///   kMixed and oneDNN has no brain floats for this processor.
   Engine(const Problem& problem, std::int64_t trials, Precision precision);
   ~Engine();
   Engine(Engine&&) noexcept;

@@ -154,6 +154,8 @@ TensorEngine::TensorEngine(const Problem& problem, std::int64_t trials, Precisio
                            const torch::Device& device) {
   if (const auto reason = lacks(problem.architecture))
     throw Error(ErrorKind::kUsage, "the tensor engine: {} has {}", problem.architecture.spec.net, *reason);
+  if (problem.objective == Objective::kL1)
+    throw Error(ErrorKind::kUsage, "the tensor engine: objective: got l1, expected cosine, angular or l2");
   check_precision(precision, device);
   const torch::NoGradGuard no_graph;
   state_ = std::make_unique<State>(
@@ -172,9 +174,10 @@ TensorEngine::~TensorEngine() = default;
 TensorEngine::TensorEngine(TensorEngine&&) noexcept = default;
 TensorEngine& TensorEngine::operator=(TensorEngine&&) noexcept = default;
 
-Evaluated TensorEngine::evaluate(const Tensor& images) {
+Evaluated TensorEngine::evaluate(const Tensor& images, const Tensor& labels) {
   const torch::NoGradGuard no_graph;
   State& s = *state_;
+  if (labels.defined()) s.head->set_labels(labels);
   for (auto& value : s.values) forget({&value->primal, &value->adjoint, &value->tangent, &value->tangent_adjoint});
   s.values.front()->primal = images.permute({0, 2, 3, 1}).contiguous();
   {
@@ -190,9 +193,11 @@ Evaluated TensorEngine::evaluate(const Tensor& images) {
   Tensor losses = s.plan.distance(s.observed_square);
   if (s.features_loss.defined()) losses = losses + s.features_loss;
   for (auto& step : s.steps) step->tangent();
-  s.head->tangent();
+  const Tensor by_labels = s.head->tangent(labels.defined());
   for (auto step = s.steps.rbegin(); step != s.steps.rend(); ++step) (*step)->tangent_backward();
-  return {.losses = losses, .gradient = s.values.front()->tangent_adjoint.permute({0, 3, 1, 2}).contiguous()};
+  return {.losses = losses,
+          .gradient = s.values.front()->tangent_adjoint.permute({0, 3, 1, 2}).contiguous(),
+          .by_labels = by_labels};
 }
 
 Tensor TensorEngine::evaluate(const Tensor& images, std::span<double> losses) {

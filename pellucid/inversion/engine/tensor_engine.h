@@ -35,6 +35,7 @@ class TensorEngine {
   /// @param trials independent trial images (or batches of them), at least 1.
   /// @param device where it computes.
   /// @throws Error(kUsage) if `lacks` names a reason.
+  /// @throws Error(kUsage) if the objective is kL1.
   /// @throws Error(kUsage) as `check_precision`.
   TensorEngine(const Problem& problem, std::int64_t trials, Precision precision,
                const torch::Device& device = torch::kCPU);
@@ -45,7 +46,9 @@ class TensorEngine {
   /// The objective at each trial and its gradient. The results are new tensors on the engine's device.
   /// @param images (trials * B, C, H, W) in pixels' units, on the engine's device and of its type, a trial's images one
   /// after the other.
-  [[nodiscard]] Evaluated evaluate(const Tensor& images);
+  /// @param labels (trials * B, classes) likewise, distributions, by which the objective is differentiated too;
+  /// undefined: the problem's. @pre the functional is the loss where they are given.
+  [[nodiscard]] Evaluated evaluate(const Tensor& images, const Tensor& labels = {});
 
   /// The same for images from anywhere, with the losses on the host. @param losses out: of each trial.
   Tensor evaluate(const Tensor& images, std::span<double> losses);

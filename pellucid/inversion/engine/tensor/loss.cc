@@ -39,10 +39,13 @@ Head::Head(const Plan& plan, const Problem& problem, Value& logits)
     : plan_(plan),
       logits_(logits),
       residual_(problem.functional == Functional::kResidual),
-      any_size_(problem.objective == Objective::kCosine),
-      scale_(problem.scale),
-      labels_(plan.constant(as_flattened(residual_ ? problem.residual : problem.labels, logits.pixels))
-                  .repeat({plan.trials, 1})) {
+      any_size_(any_size(problem.objective)),
+      scale_(problem.scale) {
+  set_labels(plan.constant(residual_ ? problem.residual : problem.labels).repeat({plan.trials, 1}));
+}
+
+void Head::set_labels(const Tensor& labels) {
+  labels_ = as_flattened(labels, logits_.pixels);
   label_sums_ = labels_.sum(1, true);
 }
 
@@ -68,11 +71,15 @@ void Head::backward() {
 }
 
 // How that derivative moves with the logits.
-void Head::tangent() {
-  if (residual_ || !logits_.tangent.defined()) return;
-  const Tensor dz = logits_.tangent.flatten(1);
-  const Tensor moved = label_sums_ * p_ * (dz - (p_ * dz).sum(1, true)) / static_cast<double>(plan_.batch);
-  collect(logits_.tangent_adjoint, (any_size_ ? moved * sizes_ : moved * scale_).view(logits_.primal.sizes()));
+Tensor Head::tangent(bool by_labels) {
+  if (residual_ || !logits_.tangent.defined()) return by_labels ? torch::zeros_like(labels_) : Tensor();
+  const Tensor dz = logits_.tangent.flatten(1), about_mean = dz - (p_ * dz).sum(1, true);
+  const auto scaled = [&](const Tensor& moved) {
+    const Tensor mean = moved / static_cast<double>(plan_.batch);
+    return any_size_ ? mean * sizes_ : mean * scale_;
+  };
+  collect(logits_.tangent_adjoint, scaled(label_sums_ * p_ * about_mean).view(logits_.primal.sizes()));
+  return by_labels ? as_flattened(scaled(-about_mean), dz.size(1) / logits_.pixels) : Tensor();
 }
 
 }  // namespace pellucid::inversion::tensor_steps

@@ -11,6 +11,7 @@ Plan::Plan(const Problem& problem, std::int64_t trials_of, Precision precision, 
       batch(problem.protocol.batch_size),
       training(problem.protocol.mode == nets::Mode::kTraining),
       l2(problem.objective == Objective::kL2),
+      angular(problem.objective == Objective::kAngular),
       like(torch::TensorOptions(device).dtype(precision == Precision::kFloat64 ? torch::kFloat64 : torch::kFloat32)),
       low(precision == Precision::kMixed ? torch::kBFloat16 : type()),
       alpha(torch::full({trials, 1, 1}, -2, like)),
@@ -67,9 +68,17 @@ Tensor Plan::distance(double observed_square) {
     loss = total(0);
   } else {
     const Tensor inner = total(0), square = total(1), norms = square.sqrt() * std::sqrt(observed_square);
-    loss = 1 - inner / norms;
-    alpha = (-norms.reciprocal()).to(type()).view({-1, 1, 1});
-    beta = (inner / (norms * square)).to(type()).view({-1, 1, 1});
+    const Tensor cosine = inner / norms;
+    Tensor towards = norms.reciprocal(), along = inner / (norms * square);
+    loss = 1 - cosine;
+    if (angular) {
+      const Tensor sine = (1 - cosine.square()).clamp_min(kLeastSine2).sqrt();
+      loss = torch::atan2(sine, cosine);
+      towards = towards / sine;
+      along = along / sine;
+    }
+    alpha = (-towards).to(type()).view({-1, 1, 1});
+    beta = along.to(type()).view({-1, 1, 1});
   }
   if (!small_.empty()) {
     small_v_ = all_weights_ *

@@ -36,6 +36,7 @@ class Plan {
   std::int64_t trials, batch;
   bool training;  ///< batch norm takes the batch's statistics
   bool l2;        ///< the objective: then v = 2 (g - g*)
+  bool angular;   ///< likewise
   torch::TensorOptions like;
   torch::ScalarType low;  ///< of the products' factors in all but the forward sweep
   Tensor alpha, beta;     ///< v = alpha g* + beta g of each trial, (trials, 1, 1)
@@ -146,10 +147,12 @@ class Head {
  public:
   Head(const Plan& plan, const Problem& problem, Value& logits);
 
+  /// @param labels of every trial, (images, classes) in PyTorch's order.
+  void set_labels(const Tensor& labels);
   /// The derivative of the functional by the logits.
   void backward();
-  /// How that derivative moves with the logits.
-  void tangent();
+  /// How that derivative moves with the logits. @return the gradient of the distance by the labels, where asked for.
+  Tensor tangent(bool by_labels);
 
  private:
   const Plan& plan_;
