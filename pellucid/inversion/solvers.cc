@@ -2,7 +2,9 @@
 
 #include "pellucid/inversion/analytic.h"
 #include "pellucid/inversion/best.h"
+#include "pellucid/inversion/cpa.h"
 #include "pellucid/inversion/disaggregate.h"
+#include "pellucid/inversion/feature.h"
 #include "pellucid/inversion/imprint.h"
 #include "pellucid/inversion/labels.h"
 #include "pellucid/inversion/optimise.h"
@@ -23,6 +25,11 @@ const std::vector<Solver>& solvers() {
        "R-GAP, Zhu and Blaschko 2021, arXiv:2010.07733", r_gap_lacks, r_gap},
       {"disaggregate", "takes a batch apart by a linear layer before a ReLU, then descends with each image's features",
        "SPEAR, Dimitrov et al. 2024, arXiv:2403.03945", disaggregate_lacks, disaggregate, whole_problem,
+       /*own_labels=*/true},
+      {"feature", "reads the last layer's input for each class that one image has, then descends with these features",
+       "Zhang, Chen and Li 2022, CVPR Workshop on the Art of Robustness", feature_lacks, feature, whole_problem},
+      {"cpa", "separates a batch at a linear layer as independent components, then descends with each image's features",
+       "Cocktail Party Attack, Kariyappa et al. 2023, arXiv:2209.05578", cpa_lacks, cpa, whole_problem,
        /*own_labels=*/true},
       {"surrogate", "descends on the gradient at a network between the weights before and after local training",
        "SME, Zhu et al. 2023, arXiv:2306.00127", surrogate_lacks, surrogate, judged_by_surrogate},

@@ -2,6 +2,7 @@
 #include "pellucid/inversion/best.h"
 #include "pellucid/inversion/disaggregate.h"
 #include "pellucid/inversion/imprint.h"
+#include "pellucid/inversion/layer_inputs.h"
 #include "pellucid/inversion/reconstruct.h"
 #include "pellucid/inversion/threat_model.h"
 

@@ -1,7 +1,7 @@
 // What `isolate` finds of batches of MNIST in the networks that come with Pellucid: of 12, or of $PELLUCID_BATCHES.
 #include "pellucid/data/catalog.h"
 #include "pellucid/data/dataset.h"
-#include "pellucid/inversion/disaggregate.h"
+#include "pellucid/inversion/layer_inputs.h"
 #include "pellucid/nets/weights.h"
 
 #include <gtest/gtest.h>
