@@ -36,8 +36,9 @@ TEST(Score, MatchesEachReconstructionWithAnOriginal) {
   EXPECT_EQ(scores[1].original, 0);
   for (const Score& s : scores) {
     EXPECT_EQ(s.values.at("psnr"), 100);
-    EXPECT_EQ(s.values.at("fmse_logits"), 0) << "what the network sees is of the matched image too";
-    EXPECT_EQ(s.values.at("fmse_features"), 0);
+    // Some processors round an image by its place in the batch.
+    EXPECT_NEAR(s.values.at("fmse_logits"), 0, 1e-12) << "what the network sees is of the matched image too";
+    EXPECT_NEAR(s.values.at("fmse_features"), 0, 1e-12);
   }
 }
 

@@ -20,7 +20,7 @@ sharing::Observation in_training(std::int64_t images, bool share_statistics) {
           .labels = {}};
 }
 
-Problem problem_of(const sharing::Observation& observation, std::int64_t images) {
+Problem batch_problem(const sharing::Observation& observation, std::int64_t images) {
   return whole_problem(observation, preset("ig").attack, std::vector<std::int64_t>(images, 0));
 }
 
@@ -35,7 +35,7 @@ Evaluated at(const std::string& name, const Problem& problem, const Tensor& pixe
 // By the pixels, which are what the units of these networks are.
 TEST(NetworkTerms, HaveTheGradientOfFiniteDifferences) {
   constexpr double kStep = 1e-6;
-  const auto problem = problem_of(in_training(2, true), 2);
+  const auto problem = batch_problem(in_training(2, true), 2);
   const Tensor pixels = tiny::images(4, 1).to(torch::kFloat64);  // two trials
   for (const auto& row : terms()) {
     if (row.compares_restarts) continue;  // it takes the others as given
@@ -54,10 +54,10 @@ TEST(NetworkTerms, HaveTheGradientOfFiniteDifferences) {
 
 TEST(BatchNormTerm, IsZeroAtTheTruthWhereTheClientSharesItsStatistics) {
   const Tensor truth = tiny::images(2).to(torch::kFloat64);
-  EXPECT_LT(at("batch_norm", problem_of(in_training(2, true), 2), truth).losses.item<double>(), 1e-5);
-  EXPECT_GT(at("batch_norm", problem_of(in_training(2, false), 2), truth).losses.item<double>(), 0.1)
+  EXPECT_LT(at("batch_norm", batch_problem(in_training(2, true), 2), truth).losses.item<double>(), 1e-5);
+  EXPECT_GT(at("batch_norm", batch_problem(in_training(2, false), 2), truth).losses.item<double>(), 0.1)
       << "the network's own";
-  EXPECT_EQ(at("batch_norm", problem_of(tiny::observed_lenet(), 1), tiny::images(1).to(torch::kFloat64))
+  EXPECT_EQ(at("batch_norm", batch_problem(tiny::observed_lenet(), 1), tiny::images(1).to(torch::kFloat64))
                 .losses.item<double>(),
             0)
       << "without batch norm";
@@ -84,7 +84,7 @@ TEST(KnownStatistics, AreThoseOfTheClientsBatch) {
 }
 
 TEST(GroupTerm, PullsTheRestartsTogetherAsTheyFitWhenShifted) {
-  const auto problem = problem_of(tiny::observed_lenet(), 1);
+  const auto problem = batch_problem(tiny::observed_lenet(), 1);
   Tensor image = torch::zeros({1, 1, tiny::kSide, tiny::kSide}, torch::kFloat64);
   image[0][0].slice(0, 3, 6).slice(1, 3, 5) = 1;
   const auto losses = [&](const std::vector<Tensor>& trials) {
