@@ -135,9 +135,9 @@ core::Fields fields(Attack& o) {
 
 core::Json determinants(Attack attack) {
   // Each and what it is where it is off.
-  static const core::Json kLater = {
-      {"threat_model", "any"}, {"opponent_tv", 0.0}, {"l2", 0.0},       {"batch_norm", 0.0},
-      {"group", 0.0},          {"warm_up", 0},       {"langevin", 0.0}, {"layers", "equal"}};
+  static const core::Json kLater = {{"threat_model", "any"}, {"opponent_tv", 0.0}, {"l2", 0.0},
+                                    {"batch_norm", 0.0},     {"group", 0.0},       {"warm_up", 0},
+                                    {"langevin", 0.0},       {"layers", "equal"}};
   core::Json json = core::to_json(fields(attack));
   for (const auto& [key, off] : kLater.items()) {
     if (json[key] == off) json.erase(key);

@@ -56,7 +56,6 @@ struct Beginning {
 /// @param trials out: what each came to. `images` stays undefined where not even the start could be evaluated.
 /// @throws Error(kStopped) between iterations if a stop was asked for.
 void descend(const Matching& matching, const Term& preferred, const Units& units, const Beginning& begin,
-             const Attack& attack,
-             std::span<Trial> trials);
+             const Attack& attack, std::span<Trial> trials);
 
 }  // namespace pellucid::inversion

@@ -1,7 +1,6 @@
 // The terms that look at the network or at other restarts.
-#include "pellucid/inversion/terms.h"
-
 #include "pellucid/inversion/reconstruct.h"
+#include "pellucid/inversion/terms.h"
 
 #include "tests/inversion/observed.h"
 #include <gmock/gmock.h>

@@ -31,7 +31,8 @@ std::vector<TermEntry> own_terms() {
 
 Evaluated of(const std::string& name, const Units& units, const Tensor& z, std::int64_t trials, double weight) {
   const auto& row = *std::ranges::find(terms(), name, &TermEntry::name);
-  return evaluate(row.make(Problem{}, units, weight), {.trials = trials, .pixels = units.to_pixels(z), .standardised = z});
+  return evaluate(row.make(Problem{}, units, weight),
+                  {.trials = trials, .pixels = units.to_pixels(z), .standardised = z});
 }
 
 TEST(Terms, HaveTheGradientOfFiniteDifferences) {
