@@ -238,7 +238,7 @@ class Update(Pair):
 class Inspect(Pair):
     def test_says_which_attacks_apply_and_why_others_do_not(self):
         text = self.ok("inspect", self.at("u3,5"), "--model", self.model)
-        self.assertRegex(text, r"(?m)^ +ig +yes$")
+        self.assertRegex(text, r"(?m)^ +ig +B +yes$")
         self.assertRegex(text, r"(?m)^ +residual +no: .*got a batch of 2")
         self.assertRegex(text, r"(?m)^ +shared +\S")
         found = json.loads(self.ok("inspect", self.at("u3"), "--model", self.model, "--json"))
