@@ -38,14 +38,23 @@ std::vector<Attack> parts_of_best(const sharing::Observation& observation, const
   if (protocol.local.hidden) return {part("surrogate")};
   if (protocol.local.epochs > 0) return {part("surrogate"), part("unrolled")};
   if (const auto exact = part("analytic"); applies(exact, observation)) return {exact};
-  if (const auto apart = part("disaggregate"); protocol.batch_size > 1 && applies(apart, observation)) return {apart};
-  if (protocol.batch_size > 1 || !ends_in_linear(observation)) return {part("ig")};
+  std::vector<Attack> parts;
+  for (const char* name : {"r-gap", "disaggregate", "cpa"}) {
+    const bool of_one = std::string_view(name) == "r-gap";
+    if (const auto exact = part(name); of_one == (protocol.batch_size == 1) && applies(exact, observation))
+      parts.push_back(exact);
+  }
+  if (protocol.batch_size > 1 || !ends_in_linear(observation)) {
+    parts.push_back(part("ig"));
+    return parts;
+  }
   Attack residual = part("residual"), published = part("ig");
   published.functional = Functional::kResidual;
   const auto& layers = observation.network.architecture.layers;
   if (std::ranges::none_of(layers, [](const auto& l) { return std::holds_alternative<nets::Linear>(l.op); }))
     residual.features = 0;
-  return {residual, published};
+  parts.insert(parts.end(), {residual, published});
+  return parts;
 }
 
 std::optional<std::string> best_lacks(const sharing::Observation& observation, const Attack& attack) {
@@ -70,7 +79,8 @@ std::vector<Trial> best(const sharing::Observation& observation, const Attack& a
       least = loss;
       chosen = part;
     }
-    chosen.iterations = std::max<std::int64_t>(attack.iterations - probe, 1);
+    const auto others = static_cast<std::int64_t>(parts.size()) - 1;
+    chosen.iterations = std::max<std::int64_t>(attack.iterations - others * probe, 1);
   }
   return run_trials(observation, chosen, first, count, device);
 }

@@ -1,4 +1,4 @@
-// The solver that runs the strongest attack that applies, chosen in a short trial where there are two.
+// The solver that runs the strongest attack that applies, chosen in a short trial where there are several.
 #pragma once
 
 #include "pellucid/inversion/problem.h"
@@ -13,17 +13,17 @@ namespace pellucid::inversion {
 ///
 /// - Local training: `surrogate` and `unrolled`.
 /// - A network whose first layer is linear, and one image: `analytic`.
-/// - A batch with a linear layer before a ReLU: `disaggregate`.
-/// - Another batch, or a network that does not end in a linear layer: `ig`.
-/// - One image else: `residual`, and `ig` with the residual read off likewise.
+/// - Another single image: `r-gap`, `residual`, and `ig` with the residual read off likewise.
+/// - A batch: `disaggregate`, `cpa` and `ig`.
+/// - A network that does not end in a linear layer: `ig`.
 [[nodiscard]] std::vector<Attack> parts_of_best(const sharing::Observation& observation, const Attack& attack);
 
 /// Why none of them applies.
 [[nodiscard]] std::optional<std::string> best_lacks(const sharing::Observation& observation, const Attack& attack);
 
-/// Where there are two, each runs from the first start for a thirtieth of the iterations, and all restarts are of that
-/// with the lower loss by `judged_by_best`, as much shorter. With two restarts or more that costs no more than one
-/// attack does.
+/// Where there are several, each runs from the first start for a thirtieth of the iterations, and all restarts are of
+/// that with the lowest loss by `judged_by_best`, shorter by what the others took. With two restarts or more that costs
+/// no more than one attack does.
 [[nodiscard]] std::vector<Trial> best(const sharing::Observation& observation, const Attack& attack, std::int64_t first,
                                       std::int64_t count, const torch::Device& device);
 
