@@ -21,6 +21,23 @@ Tensor normal(Stream stream, at::IntArrayRef shape) {
   return filled(shape, [&] { return stream.normal(); });
 }
 
+std::tuple<Tensor, Tensor, Tensor> svd(const Tensor& matrix, bool full) {
+  try {
+    return torch::linalg_svd(matrix, full);
+  } catch (const c10::Error&) {
+    auto [left, values, right] = torch::linalg_svd(matrix.flip(0), full);
+    return {left.flip(0), values, right};
+  }
+}
+
+Tensor singular_values(const Tensor& matrix) {
+  try {
+    return torch::linalg_svdvals(matrix);
+  } catch (const c10::Error&) {
+    return torch::linalg_svdvals(matrix.flip(0));
+  }
+}
+
 std::vector<double> to_doubles(const Tensor& tensor) {
   const Tensor flat = tensor.detach().to(torch::kCPU, torch::kFloat64).contiguous();
   return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};

@@ -12,6 +12,14 @@ namespace pellucid::core {
 /// A float32 tensor of `shape`, each value standard normal.
 [[nodiscard]] Tensor normal(Stream stream, at::IntArrayRef shape);
 
+/// U, S and V^T of a matrix, as libtorch's; where LAPACK's divide and conquer does not converge, which is rare and a
+/// matter of rounding, of the same rows in reverse.
+/// @param full as libtorch's `full_matrices`.
+/// @throws c10::Error if neither converges.
+[[nodiscard]] std::tuple<Tensor, Tensor, Tensor> svd(const Tensor& matrix, bool full);
+/// S alone. @throws as `svd`.
+[[nodiscard]] Tensor singular_values(const Tensor& matrix);
+
 /// A copy of the values as doubles in row-major order.
 [[nodiscard]] std::vector<double> to_doubles(const Tensor& tensor);
 

@@ -138,10 +138,13 @@ Json warnings(const Study& study, const System& system, const Finished& finished
                                c.sentence));
   }
   if (!weak.empty()) {
+    constexpr std::size_t kNamed = 3;
+    const auto more = weak.size() > kNamed ? fmt::format("; and {} more, see the controls", weak.size() - kNamed) : "";
+    weak.resize(std::min(weak.size(), kNamed));
     list.push_back(
-        fmt::format("At the study's own budget the positive control on the untrained network fails ({}): there a low "
+        fmt::format("At the study's own budget the positive control on the untrained network fails ({}{}): there a low "
                     "score is no evidence of privacy.",
-                    fmt::join(weak, "; ")));
+                    fmt::join(weak, "; "), more));
   }
   const auto tested = metrics(study, system).front().key;
   const auto failed = std::count_if(finished.cells.begin(), finished.cells.end(),

@@ -36,7 +36,7 @@ Tensor differences(const Tensor& rows, const std::vector<std::int64_t>& input) {
 Tensor independent_components(const Tensor& signals, std::int64_t n, std::uint64_t seed) {
   const auto samples = static_cast<double>(signals.size(1));
   const Tensor centred = signals - signals.mean(1, true);
-  const auto [left, values, right] = torch::linalg_svd(centred, /*full_matrices=*/false);
+  const auto [left, values, right] = core::svd(centred, /*full=*/false);
   const Tensor whitening = (left.slice(1, 0, n) / values.slice(0, 0, n)).t() * std::sqrt(samples);
   const Tensor white = torch::mm(whitening, centred);
   Tensor rotation = std::get<0>(torch::linalg_qr(core::normal(core::Stream(seed, "cpa"), {n, n}).to(torch::kFloat64)));
@@ -44,7 +44,7 @@ Tensor independent_components(const Tensor& signals, std::int64_t n, std::uint64
     core::throw_if_stopped();
     const Tensor slope = torch::mm(rotation, white).tanh();  // of log cosh
     const Tensor next = torch::mm(slope, white.t()) / samples - (1 - slope.square()).mean(1, true) * rotation;
-    const auto [u, s, vh] = torch::linalg_svd(next);
+    const auto [u, s, vh] = core::svd(next, /*full=*/true);
     const Tensor before = rotation;
     rotation = torch::mm(u, vh);
     if ((rotation * before).sum(1).abs().min().item<double>() > 1 - kConverged) break;

@@ -3,6 +3,7 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/random.h"
 #include "pellucid/core/stop.h"
+#include "pellucid/core/tensor.h"
 
 #include <algorithm>
 #include <cmath>
@@ -86,7 +87,7 @@ Space space_of(const LinearLayer& layer) {
   space.unit_scale = torch::where(space.live, rows.flatten(), torch::ones({}, torch::kFloat64));
   space.entry_scale = columns.flatten().index_select(0, space.entries);
 
-  const auto [left, values, right] = torch::linalg_svd(kept(scaled), /*full_matrices=*/false);
+  const auto [left, values, right] = core::svd(kept(scaled), /*full=*/false);
   const double largest = values[0].item<double>();
   space.gap = (values[layer.batch - 1] / values[layer.batch]).item<double>();
   const double share = std::max(values[layer.batch].item<double>() / largest, kArithmetic);
@@ -113,11 +114,11 @@ Tensor tolerance(const Space& space, const Tensor& vectors) {
 Tensor orthogonal_to(const Tensor& vectors) {
   const auto k = vectors.size(0), r = vectors.size(1);
   if (k == 0) return torch::eye(r, torch::kFloat64);
-  return std::get<2>(torch::linalg_svd(vectors, /*full_matrices=*/true)).slice(0, k).t().contiguous();
+  return std::get<2>(core::svd(vectors, /*full=*/true)).slice(0, k).t().contiguous();
 }
 
 // The unit vector on which these rows are smallest. @pre at least as many as they are long.
-Tensor smallest(const Tensor& rows) { return std::get<2>(torch::linalg_svd(rows, /*full_matrices=*/false))[-1]; }
+Tensor smallest(const Tensor& rows) { return std::get<2>(core::svd(rows, /*full=*/false))[-1]; }
 
 // The first of each set of vectors that are alike but for their sign.
 Tensor distinct(const Tensor& vectors, double cosine) {
@@ -133,7 +134,7 @@ Tensor add_independent(Tensor& chosen, const Tensor& vectors, const Tensor& orde
   for (std::int64_t j = 0; j < order.size(0) && chosen.size(0) < chosen.size(1); ++j) {
     const auto i = order[j].item<std::int64_t>();
     const Tensor more = torch::cat({chosen, vectors[i].unsqueeze(0)});
-    if (torch::linalg_svdvals(more).min().item<double>() < kIndependent) continue;
+    if (core::singular_values(more).min().item<double>() < kIndependent) continue;
     chosen = more;
     added.push_back(i);
   }
@@ -274,7 +275,7 @@ Tensor mixed(const Space& space, const Tensor& inputs) {
   for (std::int64_t i = 0; i < inputs.size(0); ++i) {
     const Tensor rows = pick(space.left, torch::mv(space.responses, inputs[i]) <= 0);
     if (space.rank == 1 || rows.size(0) < space.rank) continue;
-    const auto [left, values, right] = torch::linalg_svd(rows, /*full_matrices=*/false);
+    const auto [left, values, right] = core::svd(rows, /*full=*/false);
     const Tensor noise = space.noise * (right[-1] / space.values).norm() / torch::dot(duals[i], right[-1]);
     const Tensor along = torch::mm(duals, right.slice(0, 0, -1).t());
     variance += (noise * along / values.slice(0, 0, -1)).square().sum(1);

@@ -27,6 +27,17 @@ TEST(ToDoubles, ReadsViewsInRowMajorOrder) {
   EXPECT_EQ(to_doubles(torch::tensor({7}, torch::kInt64)), std::vector<double>{7});
 }
 
+TEST(Svd, GivesTheMatrixBack) {
+  for (const bool full : {false, true}) {
+    const Tensor matrix = normal(Stream(0, "svd"), {5, 3}).to(torch::kFloat64);
+    const auto [left, values, right] = core::svd(matrix, full);
+    EXPECT_EQ(left.size(1), full ? 5 : 3);
+    EXPECT_TRUE(torch::allclose(torch::mm(left.slice(1, 0, 3) * values, right), matrix));
+    EXPECT_TRUE(torch::allclose(singular_values(matrix), values));
+  }
+  EXPECT_THROW((void)core::svd(torch::full({3, 3}, NAN), false), c10::Error);
+}
+
 // PyTorch's wheels export an older std::filesystem: see cmake/Dependencies.cmake.
 TEST(StandardLibrary, IsNotThatOfLibtorch) {
   const void* remove_all = dlsym(RTLD_DEFAULT, "_ZNSt10filesystem10remove_allERKNS_7__cxx114pathE");
