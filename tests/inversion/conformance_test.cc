@@ -160,6 +160,25 @@ TEST(LocalTraining, IsReadAtANetworkBetween) {
   EXPECT_GT(worst_psnr_from("surrogate", {.epochs = 3, .learning_rate = 0.01}), 25);
 }
 
+// Where the client's gradients were taken on average.
+TEST(LocalTraining, IsReadAtTheMeanOfItsSteps) {
+  const auto lenet = tiny::balanced_lenet();
+  const auto share = [&](const sharing::LocalTraining& local, std::int64_t restart) {
+    const sharing::Observation observation{
+        .network = lenet,
+        .update = sharing::compute_update(lenet, tiny::images(2), tiny::labels(2), {.local = local}),
+        .labels = {0, 1}};
+    Attack attack = preset("surrogate").attack;
+    attack.iterations = 1;
+    return run_trial(observation, attack, restart).method;
+  };
+  EXPECT_THAT(share({.epochs = 2}, 0), testing::HasSubstr("at 25 % of the way"));
+  EXPECT_THAT(share({.epochs = 5}, 0), testing::HasSubstr("at 40 % of the way"));
+  EXPECT_THAT(share({.epochs = 5}, 1), testing::HasSubstr("at 20 % of the way"));
+  EXPECT_THAT(share({.epochs = 5}, 2), testing::HasSubstr("at 60 % of the way"));
+  EXPECT_THAT(share({.epochs = 5, .hidden = true}, 0), testing::HasSubstr("at 50 % of the way"));
+}
+
 // The direction of the gradient at a network between does not depend on the rate.
 TEST(LocalTraining, IsReadWithoutItsSchedule) {
   const auto lenet = tiny::balanced_lenet();

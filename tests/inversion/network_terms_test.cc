@@ -31,19 +31,25 @@ Evaluated at(const std::string& name, const Problem& problem, const Tensor& pixe
                   {.trials = trials, .pixels = pixels, .standardised = units.from_pixels(pixels)});
 }
 
-// By the pixels, which are what the units of these networks are.
 TEST(NetworkTerms, HaveTheGradientOfFiniteDifferences) {
   constexpr double kStep = 1e-6;
-  const auto problem = batch_problem(in_training(2, true), 2);
-  const Tensor pixels = tiny::images(4, 1).to(torch::kFloat64);  // two trials
+  auto observation = in_training(2, true);
+  auto& [spec, layers] = observation.network.architecture;
+  spec.mean = {0.4};
+  spec.deviation = {0.2};
+  for (auto& layer : layers) layer.inputs[0] += 1;
+  layers.insert(layers.begin(), {nets::Normalise{{0.4}, {0.2}}, "", {nets::kNetworkInput}});
+  const auto problem = batch_problem(observation, 2);
+  const Units units(spec, torch::kFloat64);
+  const Tensor z = units.from_pixels(tiny::images(4, 1).to(torch::kFloat64));  // two trials
   for (const auto& row : terms()) {
     if (row.compares_restarts) continue;  // it takes the others as given
-    const auto here = at(row.name, problem, pixels);
+    const auto here = at(row.name, problem, units.to_pixels(z));
     for (const std::int64_t pixel : {9, 77, 150, 255}) {
       const auto moved = [&](double step) {
-        Tensor x = pixels.clone();
+        Tensor x = z.clone();
         x.view(-1)[pixel] += step;
-        return at(row.name, problem, x).losses.sum().item<double>();
+        return at(row.name, problem, units.to_pixels(x)).losses.sum().item<double>();
       };
       EXPECT_NEAR((moved(kStep) - moved(-kStep)) / (2 * kStep), here.gradient.view(-1)[pixel].item<double>(), 1e-6)
           << row.name << " " << pixel;
