@@ -23,7 +23,7 @@ Tensor run_pgd_t(const Model& model, const Tensor& images, const Tensor& labels,
   });
 }
 
-// PGD's own parameters; those of the ball are told apart by name.
+// PGD's own parameters; those of the ball have names of their own.
 core::Fields steps_of_pgd(AttackSettings& s) {
   core::Fields list = fields(s.pgd);
   std::erase_if(list, [](const core::Field& field) { return field.name == "epsilon" || field.name == "norm"; });

@@ -20,7 +20,7 @@ namespace pellucid::inversion {
 /// own weights (`agree`). What the images of a class have in common stands for each of them, and is not isolated.
 ///
 /// Where as many classes are in the batch as there are, or the network is nearly sure of all images, the parts cannot
-/// be told apart, and few images are isolated.
+/// be distinguished, and few images are isolated.
 ///
 /// Source: Zhang, Chen and Li 2022, "Privacy Leakage of Adversarial Training Models in Federated Learning Systems".
 /// Deviates: there the row itself is matched, by cosine; the other images' parts stay in it; and each image descends
