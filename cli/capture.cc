@@ -86,8 +86,8 @@ struct Capture {
 
     core::Json rows = core::Json::array();
     const auto confidence = sharing::confidence(network, batch.images, batch.labels);
-    const auto dominance = sharing::dominance(network, batch.images, batch.labels);
-    const bool hidden = images.size() == 1 || !(dominance.ratio > 1);
+    sharing::Dominance dominance;  // of a batch: one image is all of it
+    if (images.size() > 1) dominance = sharing::dominance(network, batch.images, batch.labels);
     for (std::size_t i = 0; i < images.size(); ++i) {
       rows.push_back({{"image", images[i]},
                       {"label", label[i]},
@@ -100,8 +100,8 @@ struct Capture {
                                {"update", out},
                                {"observation", sharing::describe(observation)},
                                {"gradient_norm", norm},
-                               {"d_snr", images.size() == 1 ? core::Json() : core::Json(dominance.ratio)},
-                               {"d_snr_layer", dominance.layer},
+                               {"d_snr", dominance.layer.empty() ? core::Json() : core::Json(dominance.ratio)},
+                               {"d_snr_layer", dominance.layer.empty() ? core::Json() : core::Json(dominance.layer)},
                                {"images", rows}};
     if (print_json(common, result)) return;
     std::vector<std::vector<std::string>> table = {
@@ -117,7 +117,7 @@ struct Capture {
     print_table(table);
     say("gradient norm {:.3e}; {}\n", norm, result["observation"].get<std::string>());
     if (norm == 0) say("Note: the gradient is zero everywhere: no attack can read anything back from this update.\n");
-    if (!hidden)
+    if (dominance.ratio > 1)
       say("Note: one image's gradient is {:.1f} times those of all others in {} (D-SNR): the batch does not hide it. A "
           "network that was changed to single images out looks so, and one that is sure of all others.\n",
           dominance.ratio, dominance.layer);

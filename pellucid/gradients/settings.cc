@@ -158,6 +158,7 @@ Settings read_settings(const Json& document, const fs::path& folder, const std::
   if (!settings.weights.empty()) settings.weights = (folder / settings.weights).lexically_normal().string();
   try {
     training::check(settings.training);
+    sharing::require_equal_shares(settings.protocol);
   } catch (Error& error) {
     throw error.add_context(where);
   }

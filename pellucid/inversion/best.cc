@@ -1,5 +1,6 @@
 #include "pellucid/inversion/best.h"
 
+#include "pellucid/core/error.h"
 #include "pellucid/inversion/double_backward.h"
 #include "pellucid/inversion/reconstruct.h"
 #include "pellucid/inversion/surrogate.h"
@@ -58,8 +59,17 @@ std::vector<Attack> parts_of_best(const sharing::Observation& observation, const
 }
 
 std::optional<std::string> best_lacks(const sharing::Observation& observation, const Attack& attack) {
-  const auto first = parts_of_best(observation, attack).front();
-  return solver(first).lacks(observation, first);
+  std::optional<std::string> why;
+  for (const auto& part : parts_of_best(observation, attack)) {
+    try {
+      check_applies(observation, part);
+      return std::nullopt;
+    } catch (const core::Error& error) {
+      if (error.kind() != core::ErrorKind::kUsage && error.kind() != core::ErrorKind::kModel) throw;
+      if (!why) why = error.what();
+    }
+  }
+  return why;
 }
 
 std::vector<Trial> best(const sharing::Observation& observation, const Attack& attack, std::int64_t first,

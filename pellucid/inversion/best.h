@@ -18,7 +18,7 @@ namespace pellucid::inversion {
 /// - A network that does not end in a linear layer: `ig`.
 [[nodiscard]] std::vector<Attack> parts_of_best(const sharing::Observation& observation, const Attack& attack);
 
-/// Why none of them applies.
+/// Why none of them applies: the first one's reason.
 [[nodiscard]] std::optional<std::string> best_lacks(const sharing::Observation& observation, const Attack& attack);
 
 /// Where there are several, each runs from the first start for a thirtieth of the iterations, and all restarts are of

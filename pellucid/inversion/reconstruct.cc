@@ -108,7 +108,10 @@ Reconstruction reconstruct(const sharing::Observation& observation, const Attack
   const std::int64_t streams = device.is_cpu() ? std::max(run.threads, 1) : 1;  // a device is kept busy by one
   std::int64_t pack =
       std::clamp<std::int64_t>((attack.restarts + streams - 1) / streams, 1, device.is_cpu() ? kPack : kDevicePack);
-  if (compares_restarts(attack)) pack = attack.restarts;
+  if (compares_restarts(attack)) {
+    pack = attack.restarts;
+    sharing::require_memory(observation.network.architecture, pack * observation.update.protocol.batch_size);
+  }
   std::vector<Trial> trials(attack.restarts);
   std::mutex mutex;
   std::int64_t done = 0;

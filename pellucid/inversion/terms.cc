@@ -12,15 +12,6 @@ Term mean_pixel(const Problem& problem, const Units& units, double weight);
 Term batch_norm(const Problem& problem, const Units& units, double weight);
 Term group(const Problem& problem, const Units& units, double weight);
 
-namespace {
-
-double weight_of(const Attack& attack, const TermEntry& row) {
-  const auto weight = attack.terms.find(row.name);
-  return weight == attack.terms.end() ? 0 : weight->second;
-}
-
-}  // namespace
-
 const std::vector<TermEntry>& terms() {
   static const std::vector<TermEntry> rows = {
       {"tv", "weight of the total variation, mean|dz/dx| + mean|dz/dy|, which prefers smooth images",
@@ -49,6 +40,11 @@ const std::vector<TermEntry>& terms() {
        /*compares_restarts=*/true},
   };
   return rows;
+}
+
+double weight_of(const Attack& attack, const TermEntry& term) {
+  const auto weight = attack.terms.find(term.name);
+  return weight == attack.terms.end() ? 0 : weight->second;
 }
 
 Term prior(const Attack& attack, const Problem& problem, const Units& units) {

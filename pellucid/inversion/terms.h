@@ -24,6 +24,9 @@ struct TermEntry {
 /// Every term, the one place that lists them. A new one is a file in terms/ and a row.
 [[nodiscard]] const std::vector<TermEntry>& terms();
 
+/// What the attack gives a term; 0: nothing.
+[[nodiscard]] double weight_of(const Attack& attack, const TermEntry& term);
+
 /// The terms to which the attack gives a weight, summed.
 [[nodiscard]] Term prior(const Attack& attack, const Problem& problem, const Units& units);
 

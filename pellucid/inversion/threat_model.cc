@@ -46,8 +46,7 @@ std::set<Means> used(const sharing::Observation& observation, const Attack& atta
   if (local.epochs > 0 && !local.hidden) all.insert(Means::kTraining);
   all.insert(solver(attack).uses.begin(), solver(attack).uses.end());
   for (const auto& row : terms()) {
-    const auto weight = attack.terms.find(row.name);
-    if (weight != attack.terms.end() && weight->second > 0) all.insert(row.uses.begin(), row.uses.end());
+    if (weight_of(attack, row) > 0) all.insert(row.uses.begin(), row.uses.end());
   }
   return all;
 }

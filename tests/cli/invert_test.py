@@ -358,6 +358,24 @@ class Capture(Pair):
         self.refused(2, ["--images", "at least one"], *self.capture("--images", "", "--out", self.path("u")))
         self.assertEqual(os.listdir(self.path()), [])
 
+    def test_averages_over_clients_and_hides_a_schedule(self):
+        update = self.path("u")
+        images = ["--images", "0,1,2,3", "--out", update]
+        result = json.loads(self.ok(*self.capture(*images, "--clients", "2", "--local-epochs", "3",
+                                                  "--hide-schedule", "--json")))
+        self.assertIn("by SGD at an unknown rate, in unknown steps, over 4 images of 2 clients", result["observation"])
+        self.assertAlmostEqual(sum(row["share"] for row in result["images"]), 1)
+        self.assertGreater(result["d_snr"], 0)
+        text = self.ok("inspect", update, "--model", self.model)
+        self.assertRegex(text, r"(?m)^ +best +no: .*ilrg needs the learning rate of local training, which is hidden")
+        self.ok(*self.capture(*images, "--local-epochs", "3", "--hide-schedule", "--share-labels"))
+        text = self.ok("inspect", update, "--model", self.model)
+        self.assertRegex(text, r"(?m)^ +unrolled +no: the steps of local training are not known.*; use surrogate")
+        self.assertRegex(text, r"(?m)^ +best +B +yes$")
+        self.refused(2, ["clients: got 3 with 4 images in all"], *self.capture(*images, "--clients", "3"))
+        self.refused(2, ["share_statistics: got lenet in evaluation mode"],
+                     *self.capture(*images, "--share-statistics"))
+
     def test_compares_data_and_network(self):
         for split in ("train", "test"):
             for label in ("a", "b"):

@@ -183,6 +183,8 @@ TEST_F(ReadStudy, FindsWeightsBesideItsFileOrWhereTheyWereTyped) {
   EXPECT_EQ(settings(study.groups[0].settings).weights, (folder.path() / "m.safetensors").string());
   EXPECT_EQ(settings(study.groups[1].settings).weights, (folder.path().parent_path() / "m.safetensors").string());
   refused(kTwoAxes, "seeds: got 2, expected 1: given weights", "", {"model.weights = \"m.safetensors\"", "seeds = 2"});
+  refused(kTwoAxes, "clients: got 3 with 4 images in all, expected as many for each", "",
+          {"client.clients = 3", "client.batch_size = 4"});
   refused(kTwoAxes, "client.checkpoint: got \"epoch 1\", expected end: of given weights", "",
           {"model.weights = \"m.safetensors\"", "client.checkpoint = \"epoch 1\""});
 }
