@@ -43,10 +43,7 @@ struct Capture {
           core::field("share_statistics", protocol.share_statistics,
                       "the client shares the new running statistics of batch norm too, in training mode"),
           sharing::arithmetic_field("arithmetic", protocol.arithmetic, "what the client computes and shares in"),
-          sharing::mechanisms_field(
-              "mechanisms", protocol.mechanisms,
-              "what the client does to its update, in order: clip (norm), gaussian (deviation), float16, bfloat16, "
-              "secagg (range)"),
+          sharing::mechanisms_field("mechanisms", protocol.mechanisms, "what the client does to its update"),
           core::field("share_labels", share_labels, "the client shares the labels too"),
           core::field("seed", seed,
                       "seed of the client's dropout, in training mode, of its mechanisms and of the order of images in "

@@ -8,17 +8,14 @@
 #include "pellucid/training/gradient.h"
 #include "pellucid/training/optimiser.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
 namespace pellucid::gradients {
 namespace {
 
-template <typename Work>
-double seconds(Work work) {
-  work();  // warms up
-  const auto begin = std::chrono::steady_clock::now();
-  work();
+double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
@@ -40,17 +37,21 @@ double training_seconds(const Training& training, Datasets& datasets) {
   auto model = training::initial_model(architecture(s, set), s.training);
   training::OptimiserState optimiser;
   const auto options = training::computable(s.training, core::has_bfloat16());  // as it will be trained
-  const double step = seconds([&] {
+  double step = 0;
+  for (int i = 0; i < 2; ++i) {  // the first prepares
+    const auto begin = std::chrono::steady_clock::now();
     const auto points = training::inner_attack(model.network, batch, options);
     const auto found = training::gradient(model, batch, points, options, {});
     training::step(options, 1e-3, training::parameters(model).tensors, found.parameters, optimiser);
-  });
+    step = seconds_since(begin);
+  }
   return step * static_cast<double>(s.training.epochs) *
          std::ceil(static_cast<double>(set.size()) / static_cast<double>(size));
 }
 
 double reading_seconds(const Settings& s, Datasets& datasets) {
-  constexpr std::int64_t kIterations = 30;
+  constexpr std::int64_t kFew = 5, kMore = 30;
+  constexpr double kLong = 2;  // seconds beside which a first run's preparations do not count
   const auto& set = datasets.test(s);
   const auto net = architecture(s, set);
   nets::Network network{.architecture = net, .state = nets::initialise(net, 0)};
@@ -62,14 +63,24 @@ double reading_seconds(const Settings& s, Datasets& datasets) {
   const Tensor labels = data::labels(set, ids);
   const sharing::Observation observation{
       .network = network,
-      .update = sharing::compute_update(network, data::pixels(set, ids), labels),
+      .update = sharing::compute_update(network, data::pixels(set, ids), labels, s.protocol),
       .labels = {labels.data_ptr<std::int64_t>(), labels.data_ptr<std::int64_t>() + labels.numel()}};
-  auto options = s.attack;
-  options.iterations = kIterations;
-  double taken = 0;
-  core::parallel_for(
-      1, 1, [&](std::int64_t) { taken = seconds([&] { (void)inversion::run_trial(observation, options, 0); }); });
-  return taken / kIterations * static_cast<double>(s.attack.iterations) * static_cast<double>(s.attack.restarts);
+  double few = 0, more = 0;
+  const auto trial = [&](std::int64_t iterations) {
+    auto options = s.attack;
+    options.iterations = iterations;
+    const auto begin = std::chrono::steady_clock::now();
+    (void)inversion::run_trial(observation, options, 0);
+    return seconds_since(begin);
+  };
+  core::parallel_for(1, 1, [&](std::int64_t) {
+    few = trial(kFew);
+    if (few < kLong) few = trial(kFew);
+    more = trial(kMore);
+  });
+  const double iteration = std::max(0.0, (more - few) / (kMore - kFew));
+  const double rest = std::max(0.0, few - kFew * iteration);  // a search, a solve
+  return static_cast<double>(s.attack.restarts) * (rest + iteration * static_cast<double>(s.attack.iterations));
 }
 
 }  // namespace pellucid::gradients

@@ -106,7 +106,7 @@ std::vector<std::pair<std::string, core::Fields>> tables(Settings& s) {
                   "the client shares the new running statistics of batch norm too, in training mode"),
       core::field("share_labels", s.share_labels, "the client shares the labels too"),
       sharing::arithmetic_field("arithmetic", s.protocol.arithmetic, "what the client computes and shares in"),
-      sharing::mechanisms_field("mechanisms", s.protocol.mechanisms, "what the client does to its update, in order"),
+      sharing::mechanisms_field("mechanisms", s.protocol.mechanisms, "what the client does to its update"),
       core::field("logit_scale", s.logit_scale, "the last layer times this", 1e-6, 1e6)};
   for (const auto& field : sharing::fields(s.protocol.local)) client.push_back(field);
   return {

@@ -195,7 +195,16 @@ double System::reading_seconds(const Json& json) {
   Settings s = settings(json);
   Json kind = core::to_json(inversion::fields(s.attack));
   kind.erase("seed");
-  const auto key = Json{"read", s.net, s.data, kind}.dump();
+  const auto& protocol = s.protocol;  // what it computes and sends in costs the attacker nothing
+  const auto key = Json{"read",
+                        s.net,
+                        s.data,
+                        kind,
+                        protocol.batch_size,
+                        protocol.clients,
+                        sharing::steps(protocol),
+                        to_string(protocol.mode)}
+                       .dump();
   if (!timed_.contains(key)) timed_[key] = gradients::reading_seconds(s, datasets_);
   return timed_[key];
 }

@@ -33,6 +33,23 @@ void cast(nets::TensorMap& update, double /*unused*/, std::uint64_t /*seed*/) {
   for (auto& [unused, tensor] : update) tensor = tensor.to(type).to(tensor.scalar_type());
 }
 
+// As NumPy's percentile: linear between two order statistics. What is below it is zeroed, what equals it is kept.
+void percentile(nets::TensorMap& update, double share, std::uint64_t /*seed*/) {
+  std::vector<Tensor> all;
+  for (const auto& [unused, tensor] : update) all.push_back(tensor.abs().to(torch::kFloat64).flatten());
+  const Tensor sizes = torch::cat(all);
+  const double place = share / 100 * static_cast<double>(sizes.numel() - 1);
+  const auto below = static_cast<std::int64_t>(place);
+  const auto at = [&sizes](std::int64_t rank) { return std::get<0>(sizes.kthvalue(rank + 1)).item<double>(); };
+  const double low = at(below), high = at(std::min(below + 1, sizes.numel() - 1));
+  const double cutoff = low + (place - static_cast<double>(below)) * (high - low);
+  for (auto& [unused, tensor] : update) tensor = tensor.masked_fill(tensor.abs().to(torch::kFloat64) < cutoff, 0);
+}
+
+void limit(nets::TensorMap& update, double range, std::uint64_t /*seed*/) {
+  for (auto& [unused, tensor] : update) tensor = tensor.clamp(-range, range);
+}
+
 // The levels are 0 to 2^22, the least of them -range, and what is between two is rounded up with the probability that
 // keeps the mean.
 void secagg(nets::TensorMap& update, double range, std::uint64_t seed) {
@@ -59,6 +76,13 @@ const std::vector<Mechanism>& mechanisms() {
        cast<torch::kBFloat16>},
       {"secagg", "clips every value and rounds it at random to one of 2^22 levels, as SecAgg+ sends it",
        "Flower's SecAgg+, whose default range is 8; Bell et al. 2020, ePrint 2020/704", "range to both sides", secagg},
+      // Both: NVFlare's PercentilePrivacy(P, gamma), which takes the change of the weights by the step: its gamma times
+      // the number of steps is the limit here. It leaves scalars alone, of which no network here has one.
+      {"percentile", "zeroes every value whose magnitude is below this percentile of all of them",
+       "Shokri and Shmatikov 2015, section 5; NVFlare's PercentilePrivacy, whose default is 10", "percent", percentile,
+       100},
+      {"limit", "limits every value to this, to both sides",
+       "NVFlare's PercentilePrivacy, whose default is 0.01 a step of local training", "range to both sides", limit},
   };
   return rows;
 }
@@ -91,18 +115,23 @@ std::vector<MechanismUse> parse_mechanisms(const std::string& text) {
       continue;
     }
     auto value = core::field("value", use.value, "", 0);
-    if (number.empty() || !more.empty() || !value.set_text(number) || !std::isfinite(use.value) || use.value <= 0) {
-      throw Error(ErrorKind::kUsage, "mechanisms: got {}, expected \"{} X\" with X, the {}, above 0",
-                  core::quoted(part), name, row->value);
+    if (number.empty() || !more.empty() || !value.set_text(number) || !std::isfinite(use.value) || use.value <= 0 ||
+        use.value > row->most) {
+      throw Error(ErrorKind::kUsage, "mechanisms: got {}, expected \"{} X\" with X, the {}, above 0{}",
+                  core::quoted(part), name, row->value,
+                  std::isfinite(row->most) ? fmt::format(" and at most {}", row->most) : "");
     }
     uses.push_back(use);
   }
   return uses;
 }
 
-core::Field mechanisms_field(std::string name, std::vector<MechanismUse>& value, std::string help) {
-  std::vector<std::string> known;
-  for (const auto& row : mechanisms()) known.push_back(row.name);
+core::Field mechanisms_field(std::string name, std::vector<MechanismUse>& value, const std::string& help) {
+  std::vector<std::string> known, with_values;
+  for (const auto& row : mechanisms()) {
+    known.push_back(row.name);
+    with_values.push_back(row.value.empty() ? row.name : fmt::format("{} ({})", row.name, row.value));
+  }
   auto set_text = [&value](const std::string& text) {
     try {
       value = parse_mechanisms(text);
@@ -112,7 +141,7 @@ core::Field mechanisms_field(std::string name, std::vector<MechanismUse>& value,
     }
   };
   return {.name = std::move(name),
-          .help = std::move(help),
+          .help = fmt::format("{}, in order: {}", help, fmt::join(with_values, ", ")),
           .expected = fmt::format("a list such as \"clip 1, gaussian 0.01\", of {}", core::join_choices(known)),
           .metavar = "\"NAME X, ...\"",
           .get = [&value] { return core::Json(to_string(value)); },

@@ -441,6 +441,18 @@ images = 1
         self.assertRegex(text, r"read back standard +6 +6")
         self.assertIn("About 0 s", text)
 
+    def test_expects_more_steps_to_take_longer(self):
+        path = self.path("steps.toml")
+        with open(path, "w") as file:
+            file.write('[model]\ndata = "patterns"\nnet = "lenet"\n[attack]\npreset = "unrolled"\n'
+                       'iterations = 100\n[[axis]]\nname = "epochs"\nkey = "client.local_epochs"\nvalues = [2, 32]\n'
+                       '[scale.smoke]\nimages = 2\n')
+        planned = json.loads(self.ok("study", path, "--scale", "smoke", "--out", self.path("run"), "--dry-run",
+                                     "--json"))
+        few, many = (item["seconds"] for item in planned["readings"])
+        self.assertGreater(few, 0)
+        self.assertGreater(many, 4 * few)  # 16 times as many steps
+
     def test_refuses_what_is_no_study(self):
         self.refused(2, ["got \"epsilom\"", "did you mean epsilon?"], "study", "epsilom")
         self.refused(2, ["scale: got \"smok\"", "did you mean smoke?"], "study", self.file(), "--scale", "smok")

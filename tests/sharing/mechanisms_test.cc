@@ -35,6 +35,7 @@ TEST(Mechanisms, RefuseWhatTheyDoNotKnow) {
   refused("clip inf", "above 0");
   refused("clip 1 2", "expected \"clip X\"");
   refused("clip 1,,", "got \"\"");
+  refused("percentile 101", "with X, the percent, above 0 and at most 100");
 }
 
 TEST(Mechanisms, ClipToTheNormOfAllTensorsTogether) {
@@ -72,6 +73,27 @@ TEST(Mechanisms, RoundToTheLevelsOfSecureAggregationWithoutBias) {
   EXPECT_TRUE(torch::equal(std::get<0>(at::_unique(steps)), torch::tensor({0.0, 1.0}, torch::kFloat64)));
   EXPECT_NEAR(steps.mean().item<double>(), 0.3, 0.006);  // four deviations of 100,000 draws
   EXPECT_TRUE(torch::equal(sent.at("b"), torch::tensor({8.0f, -8.0f})));
+}
+
+TEST(Mechanisms, ZeroWhatIsBelowAPercentileOfAllTensorsTogether) {
+  // numpy.percentile([0.5, 1, 2, 3, 8], [25, 60, 100]) is 1, 2.4, 8.
+  const nets::TensorMap whole = {{"a", torch::tensor({-1.0f, 3.0f, 0.5f})}, {"b", torch::tensor({{2.0f}, {-8.0f}})}};
+  const auto expect = [&whole](double share, const Tensor& a, const Tensor& b) {
+    auto sent = whole;
+    apply({{"percentile", share}}, sent, 0);
+    EXPECT_TRUE(torch::equal(sent.at("a"), a)) << share;
+    EXPECT_TRUE(torch::equal(sent.at("b"), b)) << share;
+  };
+  expect(25, torch::tensor({-1.0f, 3.0f, 0.0f}), torch::tensor({{2.0f}, {-8.0f}}));
+  expect(60, torch::tensor({0.0f, 3.0f, 0.0f}), torch::tensor({{0.0f}, {-8.0f}}));
+  expect(100, torch::zeros({3}), torch::tensor({{0.0f}, {-8.0f}}));
+}
+
+TEST(Mechanisms, LimitEveryValue) {
+  auto sent = update();
+  apply({{"limit", 3.5}}, sent, 0);
+  EXPECT_TRUE(torch::equal(sent.at("a"), torch::tensor({3.0f, 0.0f})));
+  EXPECT_TRUE(torch::equal(sent.at("b"), torch::tensor({{-3.5f}})));
 }
 
 TEST(Mechanisms, AreAppliedInOrderByTheClient) {
