@@ -50,7 +50,7 @@ double training_seconds(const Training& training, Datasets& datasets) {
 }
 
 double reading_seconds(const Settings& s, Datasets& datasets) {
-  constexpr std::int64_t kFew = 5, kMore = 30;
+  constexpr std::int64_t kFew = 2, kMore = 12;
   constexpr double kLong = 2;  // seconds beside which a first run's preparations do not count
   const auto& set = datasets.test(s);
   const auto net = architecture(s, set);
