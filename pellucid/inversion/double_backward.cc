@@ -34,7 +34,8 @@ DoubleBackward::DoubleBackward(const Problem& problem, Precision precision)
       functional_(problem.functional),
       objective_(problem.objective),
       weights_(problem.weights),
-      scale_(problem.scale) {
+      scale_(problem.scale),
+      share_(problem.share) {
   const auto type = precision == Precision::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   leaves_ = nets::with_gradients({.architecture = architecture_, .state = nets::converted(problem.state, type)});
   for (const auto& tensor : problem.observed) observed_.push_back(tensor.to(type));
@@ -51,6 +52,7 @@ DoubleBackward::DoubleBackward(const Problem& problem, Precision precision)
     features_ = problem.features.targets.to(type);
     features_weights_ = problem.features.weights.to(type);
   }
+  for (const auto& round : problem.further) further_.emplace_back(round, precision);
 }
 
 Tensor DoubleBackward::functional(const Tensor& logits, const Tensor& labels) const {
@@ -76,6 +78,14 @@ Tensor DoubleBackward::distance(const std::vector<Tensor>& gradients) const {
 }
 
 Tensor DoubleBackward::matching_loss(const Tensor& x, const Tensor& labels, bool differentiable) const {
+  Tensor loss = loss_of_one(x, labels, differentiable);
+  if (further_.empty()) return loss;
+  loss = share_ * loss;
+  for (const auto& round : further_) loss = loss + round.share_ * round.loss_of_one(x, labels, differentiable);
+  return loss;
+}
+
+Tensor DoubleBackward::loss_of_one(const Tensor& x, const Tensor& labels, bool differentiable) const {
   const auto clients = sharing::simulate(
       protocol_, architecture_, leaves_, x,
       [&](const Tensor& logits, const Tensor& which) { return functional(logits, labels.index_select(0, which)); },

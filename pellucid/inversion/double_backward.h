@@ -19,6 +19,8 @@ struct Matched {
 /// that gradients of norm 1e-30 are matched as well as those of norm 1; norms are taken after dividing by the largest
 /// entry.
 ///
+/// Of several rounds it is the sum over them, each times its share.
+///
 /// Holds no state that its methods change: threads may share it.
 class DoubleBackward {
  public:
@@ -34,6 +36,7 @@ class DoubleBackward {
   [[nodiscard]] Tensor functional(const Tensor& logits, const Tensor& labels) const;
   [[nodiscard]] Tensor distance(const std::vector<Tensor>& gradients) const;
   [[nodiscard]] Tensor matching_loss(const Tensor& images, const Tensor& labels, bool differentiable) const;
+  [[nodiscard]] Tensor loss_of_one(const Tensor& images, const Tensor& labels, bool differentiable) const;
 
   nets::Architecture architecture_;
   sharing::Protocol protocol_;
@@ -42,11 +45,13 @@ class DoubleBackward {
   nets::Leaves leaves_;
   std::vector<Tensor> observed_;  // over the norm
   std::vector<double> weights_;
-  double scale_;                        // 1 / norm
-  Tensor labels_;                       // (B, classes)
-  Tensor residual_;                     // (1, classes), over the norm
-  nets::Architecture before_features_;  // the layers up to the features
-  Tensor features_, features_weights_;  // (B, in), (B); undefined where none are matched
+  double scale_;                         // 1 / norm
+  Tensor labels_;                        // (B, classes)
+  Tensor residual_;                      // (1, classes), over the norm
+  nets::Architecture before_features_;   // the layers up to the features
+  Tensor features_, features_weights_;   // (B, in), (B); undefined where none are matched
+  std::vector<DoubleBackward> further_;  // of further rounds
+  double share_;
 };
 
 }  // namespace pellucid::inversion

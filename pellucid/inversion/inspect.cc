@@ -29,7 +29,7 @@ std::string refusal(const Call& call) {
 }
 
 InspectedLayer look_at(const Observation& observation, const std::string& name, const nets::Linear& linear) {
-  const auto& [network, update, unused, id] = observation;
+  const auto& [network, update, unused_labels, unused_id, unused_rounds] = observation;
   InspectedLayer layer{.name = name, .bound = std::min(linear.out, linear.in), .images = 0, .gap = 0};
   const auto batch = update.protocol.batch_size * std::max<std::int64_t>(update.protocol.local.epochs, 1);
   if (layer.bound > kLargest || batch >= layer.bound) return layer;

@@ -87,7 +87,7 @@ Tensor unit_rows(const Tensor& rows) { return rows / rows.norm(2, 1, true).clamp
 }  // namespace
 
 LinearLayer linear_layer(const sharing::Observation& observation, std::size_t layer) {
-  const auto& [network, update, unused, id] = observation;
+  const auto& [network, update, unused_labels, unused_id, unused_rounds] = observation;
   const auto& name = network.architecture.layers[layer].name;
   return {.weight = network.state.at(name + ".weight"),
           .bias = network.state.at(name + ".bias"),
@@ -206,7 +206,8 @@ std::vector<Trial> invert(const sharing::Observation& observation, const Attack&
     problem.features = {.layer = architecture.layers[read.layer].name,
                         .targets = read.inputs * read.known.unsqueeze(1),
                         .weights = torch::zeros({read.inputs.size(0)}, torch::kFloat64)};
-    problem.features.weights.index_put_({which}, features_weights(read.inputs.index_select(0, which), attack.features));
+    problem.features.weights.index_put_(
+        {which}, features_weights(read.inputs.index_select(0, which), attack.features / problem.share));
     trials = descend_on(problem, observation.id, attack, first, count, device);
     for (auto& trial : trials) trial.method += "; " + how;
   }

@@ -49,9 +49,7 @@ Matching by_tensors(const Problem& problem, const Attack& attack, std::int64_t t
           .at = [engine](const Tensor& pixels, const Tensor& labels) { return engine->evaluate(pixels, labels); }};
 }
 
-}  // namespace
-
-Matching make_matching(const Problem& problem, const Attack& attack, std::int64_t trials, const torch::Device& device) {
+Matching of_one(const Problem& problem, const Attack& attack, std::int64_t trials, const torch::Device& device) {
   if (attack.method == Method::kDoubleBackward) return by_double_backward(problem, attack, device, "");
   if (problem.protocol.local.epochs > 0)
     return by_double_backward(problem, attack, device, ": through the client's steps");
@@ -78,6 +76,29 @@ Matching make_matching(const Problem& problem, const Attack& attack, std::int64_
                              .gradient = gradients.images,
                              .by_labels = gradients.labels};
           }};
+}
+
+}  // namespace
+
+Matching make_matching(const Problem& problem, const Attack& attack, std::int64_t trials, const torch::Device& device) {
+  if (problem.further.empty()) return of_one(problem, attack, trials, device);
+  std::vector<std::pair<double, Matching>> all;
+  for (const auto& round : rounds(problem)) all.emplace_back(round.share, of_one(round, attack, trials, device));
+  const Matching& first = all.front().second;
+  return {.method = fmt::format("{}; {} rounds", first.method, all.size()),
+          .at =
+              [all](const Tensor& pixels, const Tensor& labels) {
+                Evaluated sum;
+                for (const auto& [share, matching] : all) {
+                  const Evaluated one = matching.at(pixels, labels);
+                  for (const auto part : {&Evaluated::losses, &Evaluated::gradient, &Evaluated::by_labels}) {
+                    if (!(one.*part).defined()) continue;
+                    sum.*part = (sum.*part).defined() ? sum.*part + share * (one.*part) : share * (one.*part);
+                  }
+                }
+                return sum;
+              },
+          .reads_back = first.reads_back};
 }
 
 }  // namespace pellucid::inversion

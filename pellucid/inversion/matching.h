@@ -20,7 +20,7 @@ struct Matching {
 };
 
 /// The engine (engine/engine.h) on the cpu and the tensor engine elsewhere, where they can take the network; else
-/// double backward, and `method` says why.
+/// double backward, and `method` says why. Each of several rounds has an engine of its own.
 /// @throws Error(kUsage) as `check_precision` (engine/tensor_engine.h).
 [[nodiscard]] Matching make_matching(const Problem& problem, const Attack& attack, std::int64_t trials,
                                      const torch::Device& device);

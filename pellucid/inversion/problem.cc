@@ -16,7 +16,7 @@ using core::ErrorKind;
 
 // New running statistics are old ones that moved by the momentum to the batch's, in each of the client's steps.
 nets::TensorMap known_statistics(const sharing::Observation& observation) {
-  const auto& [network, update, unused_labels, unused_id] = observation;
+  const auto& [network, update, unused_labels, unused_id, unused_rounds] = observation;
   const auto& local = update.protocol.local;
   const auto steps = std::max<std::int64_t>(sharing::steps(update.protocol), 1);
   nets::TensorMap statistics;
@@ -54,8 +54,18 @@ Tensor features_weights(const Tensor& targets, double weight) {
   return weight / static_cast<double>(targets.size(0)) / squares;
 }
 
-Problem make_problem(const sharing::Observation& observation, const Attack& attack,
-                     const std::vector<std::int64_t>& labels) {
+std::vector<Problem> rounds(const Problem& problem) {
+  std::vector<Problem> all = {problem};
+  all.front().further.clear();
+  all.insert(all.end(), problem.further.begin(), problem.further.end());
+  return all;
+}
+
+namespace {
+
+// Of the observation's first round.
+Problem problem_of_one(const sharing::Observation& observation, const Attack& attack,
+                       const std::vector<std::int64_t>& labels) {
   const double norm = sharing::gradient_norm(observation.update);
   if (!std::isfinite(norm))
     throw Error(ErrorKind::kModel, "the observed gradient: got values that are not finite, nothing can be matched");
@@ -114,6 +124,45 @@ Problem make_problem(const sharing::Observation& observation, const Attack& atta
   return problem;
 }
 
+// Sets the shares of the rounds, and the features' weights, which are within their round's share.
+void share_out(const std::vector<sharing::Observation>& rounds, const Attack& attack, std::vector<Problem>& problems) {
+  double norms = 0, read = 0;
+  std::vector<double> derivatives;  // |dL/d(output)|^2 of the layer whose input was read off
+  for (std::size_t i = 0; i < rounds.size(); ++i) {
+    norms += std::pow(problems[i].scale, -2);
+    const auto& [layer, targets, unused_weights] = problems[i].features;
+    if (layer.empty()) continue;
+    const Tensor derivative = rounds[i].update.gradient.at(layer + ".bias").to(torch::kFloat64);
+    derivatives.push_back(derivative.square().sum().item<double>());
+    read += derivatives.back() * targets.square().sum().item<double>();
+  }
+  for (std::size_t i = 0; i < rounds.size(); ++i) {
+    problems[i].share = std::pow(problems[i].scale, -2) / norms;
+    if (!problems[i].features.layer.empty())
+      problems[i].features.weights.fill_(attack.features * derivatives[i] / read / problems[i].share);
+  }
+}
+
+}  // namespace
+
+Problem make_problem(const sharing::Observation& observation, const Attack& attack,
+                     const std::vector<std::int64_t>& labels) {
+  if (observation.further.empty()) return problem_of_one(observation, attack, labels);
+  const auto each = sharing::rounds(observation);
+  std::vector<Problem> all;
+  for (std::size_t i = 0; i < each.size(); ++i) {
+    try {
+      all.push_back(problem_of_one(each[i], attack, labels));
+    } catch (Error& error) {
+      throw error.add_context(fmt::format("round {}", i + 1));
+    }
+  }
+  share_out(each, attack, all);
+  Problem problem = std::move(all.front());
+  problem.further.assign(std::make_move_iterator(all.begin() + 1), std::make_move_iterator(all.end()));
+  return problem;
+}
+
 Problem whole_problem(const sharing::Observation& observation, const Attack& attack,
                       const std::vector<std::int64_t>& labels) {
   Attack whole = attack;
@@ -131,6 +180,7 @@ Problem on(Problem problem, const torch::Device& device) {
   for (auto& tensor : problem.observed) move(tensor);
   for (auto* tensor : {&problem.labels, &problem.residual, &problem.features.targets, &problem.features.weights})
     move(*tensor);
+  for (auto& round : problem.further) round = on(std::move(round), device);
   return problem;
 }
 

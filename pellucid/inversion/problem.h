@@ -30,7 +30,13 @@ struct Problem {
   Tensor residual;               ///< (B, classes) float64, over |g*|; undefined for the loss
   Features features = {};
   nets::TensorMap statistics = {};  ///< `known_statistics`
+  /// Of further rounds (`sharing::Observation::further`), each scaled by its own gradient; none of them has any.
+  std::vector<Problem> further = {};
+  double share = 1;  ///< of this round's matching loss in the whole
 };
+
+/// Each round as a problem of its own, in order. The matching loss of all is the sum of theirs, each times its share.
+[[nodiscard]] std::vector<Problem> rounds(const Problem& problem);
 
 /// The least square of the sine of two gradients' angle, so that the angle has a derivative where they agree.
 inline constexpr double kLeastSine2 = 1e-12;
@@ -44,11 +50,18 @@ inline constexpr double kLeastSine2 = 1e-12;
 /// without batch norm. After several steps, their mean over the steps, the later weighing more.
 [[nodiscard]] nets::TensorMap known_statistics(const sharing::Observation& observation);
 
+/// Several rounds are matched as one: the share of each is as the square of its gradient's norm, which makes the
+/// squared distance that of all gradients over all of g*, and so is the share of the features as that of the part of g*
+/// that they were read off. A round whose gradient noise has drowned then does not count as much as another.
+///
+/// Source: Temporal Gradient Inversion Attacks, Li et al. 2023, arXiv:2306.07883. Deviates: there rounds are equal, and
+/// what a few of them say otherwise than most is left out.
 /// @param labels of the batch; not used by the residual functional.
 /// @throws Error(kUsage) if the client trained on a schedule that is hidden.
 /// @throws Error(kUsage) if the residual functional or the features are asked for but the batch is not one image.
 /// @throws Error(kUsage) if they are asked for but the network does not end in a linear layer, or has none.
-/// @throws Error(kModel) if the observed gradient is zero everywhere or not finite: nothing can be matched.
+/// @throws Error(kModel) if the observed gradient, of any round, is zero everywhere or not finite: nothing can be
+///   matched.
 /// @throws Error(kData) if the labels of the batch need more memory than is allowed.
 [[nodiscard]] Problem make_problem(const sharing::Observation& observation, const Attack& attack,
                                    const std::vector<std::int64_t>& labels);

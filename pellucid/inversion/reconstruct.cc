@@ -18,6 +18,13 @@ namespace {
 constexpr std::int64_t kPack = 4;         // trials in one engine, at most: each adds memory
 constexpr std::int64_t kDevicePack = 64;  // on a device, where more trials keep it busy
 
+// For so many trials in one engine, or one for each round.
+void require_memory(const sharing::Observation& observation, std::int64_t trials) {
+  const auto rounds = static_cast<std::int64_t>(1 + observation.further.size());
+  for (const auto times : {std::int64_t{1}, trials * rounds})  // first as the batch is: a file may claim any size
+    sharing::require_memory(observation.network.architecture, times * observation.update.protocol.batch_size);
+}
+
 // Clamps what a solver gave and evaluates it.
 void judge(const sharing::Observation& observation, const Attack& attack, const torch::Device& device,
            std::vector<Trial>& trials) {
@@ -91,7 +98,7 @@ Reconstruction choose(std::vector<Trial> trials) {
 
 void check_applies(const sharing::Observation& given, const Attack& attack) {
   const auto observation = sharing::as_gradient(given);
-  sharing::require_memory(observation.network.architecture, observation.update.protocol.batch_size);
+  require_memory(observation, 1);
   if (const auto reason = solver(attack).lacks(observation, attack))
     throw core::Error(core::ErrorKind::kUsage, "{}", *reason);
   check_threat_model(observation, attack);
@@ -102,7 +109,7 @@ void check_applies(const sharing::Observation& given, const Attack& attack) {
 }
 
 Reconstruction reconstruct(const sharing::Observation& observation, const Attack& attack, const core::Run& run) {
-  sharing::require_memory(observation.network.architecture, observation.update.protocol.batch_size);
+  require_memory(observation, 1);
   const torch::Device device(run.device);
   check_precision(attack.precision, device);
   const std::int64_t streams = device.is_cpu() ? std::max(run.threads, 1) : 1;  // a device is kept busy by one
@@ -110,7 +117,7 @@ Reconstruction reconstruct(const sharing::Observation& observation, const Attack
       std::clamp<std::int64_t>((attack.restarts + streams - 1) / streams, 1, device.is_cpu() ? kPack : kDevicePack);
   if (compares_restarts(attack)) {
     pack = attack.restarts;
-    sharing::require_memory(observation.network.architecture, pack * observation.update.protocol.batch_size);
+    require_memory(observation, pack);
   }
   std::vector<Trial> trials(attack.restarts);
   std::mutex mutex;

@@ -14,6 +14,10 @@
 namespace pellucid::inversion {
 
 /// A way from an observation to images. It only proposes: `reconstruct` clamps, evaluates again and chooses.
+///
+/// Of several rounds, labels, statistics and what is solved for (`analytic`, `r-gap`, `imprint`; what `disaggregate`,
+/// `cpa` and `feature` isolate) are read off the first, which alone has all of it. What descends, descends on all
+/// rounds, and all rounds judge every result.
 struct Solver {
   std::string name, summary, source;
   /// Why it does not apply, and what would; nothing where it applies.

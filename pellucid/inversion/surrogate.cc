@@ -8,16 +8,22 @@
 namespace pellucid::inversion {
 namespace {
 
-// What the client would have sent, had it sent the gradient at the network between.
-sharing::Observation between(const sharing::Observation& observation, double share) {
-  sharing::Observation at = observation;
-  const double gradients = sharing::gradients_in(observation.update.protocol);
-  at.update.protocol.local = {};
-  for (auto& [name, change] : at.update.gradient) {
-    Tensor& weights = at.network.state.at(name);
+// A round as it were, had the client sent the gradient at the network between.
+void move_between(nets::TensorMap& state, sharing::Update& update, double share) {
+  const double gradients = sharing::gradients_in(update.protocol);
+  update.protocol.local = {};
+  for (auto& [name, change] : update.gradient) {
+    Tensor& weights = state.at(name);
     weights = weights - share * change.to(weights.scalar_type());
     change = change / gradients;
   }
+}
+
+// What the client would have sent, had it sent that.
+sharing::Observation between(const sharing::Observation& observation, double share) {
+  sharing::Observation at = observation;
+  move_between(at.network.state, at.update, share);
+  for (auto& round : at.further) move_between(round.state, round.update, share);
   return at;
 }
 

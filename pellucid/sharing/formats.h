@@ -24,6 +24,7 @@ struct Format {
 /// Writes the update and what else the attacker is given, without the network, as safetensors: the gradient, the
 /// protocol, the network's fingerprint and its classes' names, and the labels in ascending order where they are shared.
 /// Nothing in it says which images they were: no number, no time, no name of a file or a data set, no order.
+/// @pre it is of one round: each has a file of its own.
 /// @throws Error(kIo) if the file cannot be written.
 void save_observation(const Observation& observation, const std::filesystem::path& path);
 

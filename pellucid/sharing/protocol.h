@@ -26,6 +26,8 @@ struct LocalTraining {
   std::int64_t step_images = 0;  ///< images of a step; the last of an epoch takes what is left; 0: all
   double learning_rate = 0.01;
   bool hidden = false;  ///< from the server: an update then has no more of the rest than that there were steps
+
+  bool operator==(const LocalTraining&) const = default;
 };
 
 /// Its settings, as flags, keys and in files: local_epochs, step_images, learning_rate, hide_schedule.
@@ -42,6 +44,8 @@ struct Protocol {
   bool share_statistics = false;
   Arithmetic arithmetic = Arithmetic::kFloat32;
   std::vector<MechanismUse> mechanisms = {};  ///< applied to each client's, in order; not to statistics
+
+  bool operator==(const Protocol&) const = default;
 };
 
 /// @throws Error(kUsage) if the images cannot be shared equally among the clients.

@@ -3,6 +3,7 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/memory.h"
 #include "pellucid/core/text.h"
+#include "pellucid/nets/architecture_json.h"
 #include "pellucid/nets/safetensors.h"
 
 #include <algorithm>
@@ -91,7 +92,87 @@ Update as_gradient(Update update) {
 
 Observation as_gradient(Observation observation) {
   observation.update = as_gradient(std::move(observation.update));
+  for (auto& round : observation.further) round.update = as_gradient(std::move(round.update));
   return observation;
+}
+
+nets::Network next(const nets::Network& network, const Update& update, double rate) {
+  nets::Network moved = network;
+  const double times = update.protocol.local.epochs == 0 ? rate : 1;
+  for (const auto& [name, shared] : update.gradient) {
+    Tensor& weights = moved.state.at(name);
+    weights = weights - times * shared.to(weights.device(), weights.scalar_type());
+  }
+  for (const auto& [name, statistic] : update.statistics) {
+    Tensor& running = moved.state.at(name);
+    running = statistic.to(running.device(), running.scalar_type());
+  }
+  return moved;
+}
+
+std::vector<Observation> rounds(const Observation& observation) {
+  std::vector<Observation> all = {observation};
+  all.front().further.clear();
+  for (const auto& [state, update] : observation.further) {
+    all.push_back(all.front());
+    all.back().network.state = state;
+    all.back().update = update;
+  }
+  return all;
+}
+
+namespace {
+
+// "float32 gradient of the mean cross-entropy over 1 image, computed in evaluation mode"
+std::string describe(const Protocol& protocol) {
+  const auto mechanisms =
+      protocol.mechanisms.empty() ? "" : fmt::format(", changed by {}", to_string(protocol.mechanisms));
+  const auto plural = [](std::int64_t n, const char* one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); };
+  const auto& local = protocol.local;
+  std::string shared = to_string(protocol.arithmetic);
+  if (local.epochs == 0)
+    shared += " gradient of the mean cross-entropy";
+  else if (local.hidden)
+    shared = fmt::format("change of its {} weights by SGD at an unknown rate, in unknown steps,", shared);
+  else
+    shared = fmt::format("change of its {} weights by {} of SGD at {} ({})", shared, plural(local.epochs, "epoch"),
+                         local.learning_rate, plural(steps(protocol), "step"));
+  const auto images = protocol.clients == 1
+                          ? plural(protocol.batch_size, "image")
+                          : fmt::format("{} images of {} clients, on average", protocol.batch_size, protocol.clients);
+  return fmt::format("{} over {}, computed in {} mode{}", shared, images, nets::to_string(protocol.mode), mechanisms);
+}
+
+}  // namespace
+
+Observation together(const std::vector<Observation>& rounds) {
+  const auto refuse = [](std::size_t round, const std::string& got, const std::string& expected) {
+    throw core::Error(core::ErrorKind::kModel, "round {}: got {}, expected {}", round + 1, got, expected);
+  };
+  const auto sorted = [](std::vector<std::int64_t> labels) {
+    std::sort(labels.begin(), labels.end());
+    return labels;
+  };
+  Observation all = rounds.front();
+  const auto architecture = nets::to_json(all.network.architecture);
+  std::vector<std::string> digests = {digest(all.update)};
+  for (std::size_t i = 1; i < rounds.size(); ++i) {
+    const auto& [network, update, labels, unused_id, unused_rounds] = rounds[i];
+    if (nets::to_json(network.architecture) != architecture)
+      refuse(i, "another architecture (" + network.architecture.spec.net + ")",
+             "that of round 1 (" + all.network.architecture.spec.net + ")");
+    if (update.protocol != all.update.protocol)
+      refuse(i, "the " + describe(update.protocol), "as in round 1 the " + describe(all.update.protocol));
+    if (!labels.empty() && !all.labels.empty() && sorted(labels) != sorted(all.labels))
+      refuse(i, "other labels than before", "those of the same images");
+    if (all.labels.empty()) all.labels = labels;
+    digests.push_back(digest(update));
+    if (const auto same = std::ranges::find(digests, digests.back()) - digests.begin();
+        same != static_cast<std::ptrdiff_t>(i))
+      refuse(i, fmt::format("the update of round {} again", same + 1), "another one");
+    all.further.push_back({.state = network.state, .update = update});
+  }
+  return all;
 }
 
 std::string digest(const Update& update) {
@@ -109,26 +190,12 @@ double gradient_norm(const Update& update) {
 }
 
 std::string describe(const Observation& observation) {
-  const auto& protocol = observation.update.protocol;
-  const auto mechanisms =
-      protocol.mechanisms.empty() ? "" : fmt::format(", changed by {}", to_string(protocol.mechanisms));
-  const auto plural = [](std::int64_t n, const char* one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); };
-  const auto& local = protocol.local;
-  std::string shared = to_string(protocol.arithmetic);
-  if (local.epochs == 0)
-    shared += " gradient of the mean cross-entropy";
-  else if (local.hidden)
-    shared = fmt::format("change of its {} weights by SGD at an unknown rate, in unknown steps,", shared);
-  else
-    shared = fmt::format("change of its {} weights by {} of SGD at {} ({})", shared, plural(local.epochs, "epoch"),
-                         local.learning_rate, plural(steps(protocol), "step"));
-  const auto images = protocol.clients == 1
-                          ? plural(protocol.batch_size, "image")
-                          : fmt::format("{} images of {} clients, on average", protocol.batch_size, protocol.clients);
-  return fmt::format("the attacker is given the network ({}), the {} over {}, computed in {} mode{}{}, and {}",
-                     observation.network.architecture.spec.net, shared, images, nets::to_string(protocol.mode),
-                     mechanisms, observation.update.statistics.empty() ? "" : ", the new statistics of batch norm",
-                     observation.labels.empty() ? "no labels" : "the labels");
+  const auto rounds =
+      observation.further.empty() ? "" : fmt::format(", in each of {} rounds", 1 + observation.further.size());
+  return fmt::format("the attacker is given the network ({}), the {}{}, and {}{}",
+                     observation.network.architecture.spec.net, describe(observation.update.protocol),
+                     observation.update.statistics.empty() ? "" : ", the new statistics of batch norm",
+                     observation.labels.empty() ? "no labels" : "the labels", rounds);
 }
 
 }  // namespace pellucid::sharing

@@ -53,6 +53,19 @@ void require_memory(const nets::Architecture& architecture, std::int64_t batch_s
 /// The Euclidean norm of the whole gradient, in float64 and scaled before squaring.
 [[nodiscard]] double gradient_norm(const Update& update);
 
+/// The network that the server hands out next: with a gradient, after a step of SGD at that rate; with a change of the
+/// weights, after that change; with the new statistics of batch norm where they are shared. No one but the client moves
+/// it.
+///
+/// Source: McMahan et al. 2017, arXiv:1602.05629: FedSGD and FedAvg.
+[[nodiscard]] nets::Network next(const nets::Network& network, const Update& update, double rate);
+
+/// A further round of a client: what the server handed out then, and what came back of the same batch.
+struct Round {
+  nets::TensorMap state;  ///< of a network of the first round's architecture
+  Update update;          ///< by the first round's protocol
+};
+
 /// All that the attacker is given. There is no image in it and no way to one but the gradient.
 ///
 /// Threat model: an honest-but-curious server, which knows the network it handed out, the protocol, and (only if the
@@ -65,9 +78,20 @@ struct Observation {
   /// of the update. A study numbers its images, so that all its attacks and networks start at the same noise for an
   /// image.
   std::int64_t id = 0;
+  /// Further rounds of the same client on the same batch, as where it trains on the same images again; else empty.
+  std::vector<Round> further = {};
 };
 
-/// The same observation with the update `as_gradient`.
+/// Each round as an observation of its own, in order.
+[[nodiscard]] std::vector<Observation> rounds(const Observation& observation);
+
+/// The other way round: the observation of these rounds of one client. Its labels are those that any of them shared.
+/// @pre there is at least one, and none has further rounds.
+/// @throws Error(kModel) if one is of another architecture than the first, or by another protocol.
+/// @throws Error(kModel) if two share different labels, or are the same update.
+[[nodiscard]] Observation together(const std::vector<Observation>& rounds);
+
+/// The same observation with each update `as_gradient`.
 [[nodiscard]] Observation as_gradient(Observation observation);
 
 /// One sentence that says what the attacker is given.

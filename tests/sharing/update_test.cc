@@ -2,6 +2,7 @@
 
 #include "tests/core/expect_error.h"
 #include "tests/evasion/tiny.h"
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace pellucid::sharing {
@@ -225,6 +226,103 @@ TEST(GradientNorm, TakesAllTensorsTogether) {
 TEST(GradientNorm, DoesNotUnderflow) {
   const Update update{.gradient = {{"a", torch::full({4}, 1e-30)}}, .protocol = {}, .model = {}};
   EXPECT_NEAR(gradient_norm(update) / 2e-30, 1, 1e-6);
+}
+
+TEST(Next, IsTheServersStepOrTheClientsOwn) {
+  const auto network = tiny::network(tiny::spec());
+  const auto gradient = compute_update(network, tiny::images(2), tiny::labels(2));
+  const auto change =
+      compute_update(network, tiny::images(2), tiny::labels(2), {.local = {.epochs = 1, .learning_rate = 0.5}});
+  const auto stepped = next(network, gradient, 0.5), followed = next(network, change, 7);
+  for (const auto& [name, weights] : network.state) {
+    EXPECT_TRUE(torch::allclose(stepped.state.at(name), weights - 0.5 * gradient.gradient.at(name), 0, 1e-7)) << name;
+    EXPECT_TRUE(torch::allclose(followed.state.at(name), stepped.state.at(name), 0, 1e-6)) << name;
+    EXPECT_FALSE(torch::equal(stepped.state.at(name), weights)) << name;
+  }
+  EXPECT_TRUE(tiny::same_bits(next(network, gradient, 0).state, network.state));
+}
+
+TEST(Next, TakesStatisticsThatAreShared) {
+  const auto network = tiny::normed();
+  for (const bool share : {false, true}) {
+    const auto update = compute_update(network, tiny::images(2), tiny::labels(2),
+                                       {.mode = nets::Mode::kTraining, .share_statistics = share});
+    const auto moved = next(network, update, 0.1);
+    EXPECT_TRUE(torch::equal(moved.state.at("bn.running_var"),
+                             share ? update.statistics.at("bn.running_var") : network.state.at("bn.running_var")));
+  }
+}
+
+struct SeveralRounds : testing::Test {
+  // A round with a network of its own.
+  static Observation round(std::uint64_t seed, const Protocol& protocol = {}, std::int64_t images = 2) {
+    const auto network = tiny::network(tiny::spec(), seed);
+    return {.network = network,
+            .update = compute_update(network, tiny::images(images), tiny::labels(images), protocol),
+            .labels = {},
+            .id = static_cast<std::int64_t>(seed)};
+  }
+  static void refused(const std::vector<Observation>& rounds, const std::string& message) {
+    core::expect_error([&] { (void)together(rounds); }, core::ErrorKind::kModel, message);
+  }
+};
+
+TEST_F(SeveralRounds, AreTakenTogetherAndApart) {
+  const std::vector<Observation> three = {round(3), round(1), round(2)};
+  const auto all = together(three);
+  EXPECT_EQ(all.further.size(), 2u);
+  EXPECT_EQ(all.id, 3);
+  EXPECT_THAT(describe(all), testing::EndsWith("and no labels, in each of 3 rounds"));
+  const auto apart = rounds(all);
+  ASSERT_EQ(apart.size(), 3u);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_TRUE(tiny::same_bits(apart[i].network.state, three[i].network.state));
+    EXPECT_EQ(digest(apart[i].update), digest(three[i].update));
+    EXPECT_EQ(apart[i].update.model, nets::fingerprint(apart[i].network));
+    EXPECT_TRUE(apart[i].further.empty());
+  }
+  EXPECT_EQ(describe(together({three[0]})), describe(three[0]));
+}
+
+TEST_F(SeveralRounds, OfOneStepAreGradients) {
+  const Protocol one_step{.local = {.epochs = 1, .learning_rate = 0.5}};
+  const auto all = as_gradient(together({round(0, one_step), round(1, one_step)}));
+  for (const auto& each : rounds(all)) {
+    EXPECT_EQ(each.update.protocol, Protocol{.batch_size = 2});
+    const auto expected = compute_update(each.network, tiny::images(2), tiny::labels(2));
+    EXPECT_TRUE(torch::allclose(each.update.gradient.at("fc.0.bias"), expected.gradient.at("fc.0.bias"), 0, 1e-6));
+  }
+}
+
+TEST_F(SeveralRounds, HaveTheLabelsOfAny) {
+  auto labelled = round(1);
+  labelled.labels = {1, 0};
+  auto alike = round(2);
+  alike.labels = {0, 1};  // in another order
+  EXPECT_EQ(together({round(0), labelled, alike}).labels, labelled.labels);
+  alike.labels = {1, 1};
+  refused({round(0), labelled, alike}, "round 3: got other labels than before, expected those of the same images");
+}
+
+TEST_F(SeveralRounds, OfAnotherNetworkOrProtocolAreRefused) {
+  const auto normed = tiny::normed();
+  const Observation other_network{
+      .network = normed, .update = compute_update(normed, tiny::images(2), tiny::labels(2)), .labels = {}};
+  refused({round(0), round(1), other_network},
+          "round 3: got another architecture (tiny), expected that of round 1 (lenet)");
+  refused({round(0), round(1, {}, 1)},
+          "round 2: got the float32 gradient of the mean cross-entropy over 1 image, computed in evaluation mode, "
+          "expected as in round 1 the float32 gradient of the mean cross-entropy over 2 images");
+  for (const Protocol& other : std::vector<Protocol>{{.clients = 2},
+                                                     {.local = {.epochs = 2}},
+                                                     {.mode = nets::Mode::kTraining},
+                                                     {.arithmetic = Arithmetic::kFloat64},
+                                                     {.mechanisms = {{.name = "bfloat16"}}}})
+    refused({round(0), round(1, other)}, "round 2: got the ");
+}
+
+TEST_F(SeveralRounds, ThatAreTheSameUpdateAreRefused) {
+  refused({round(0), round(1), round(1)}, "round 3: got the update of round 2 again, expected another one");
 }
 
 }  // namespace
