@@ -100,8 +100,7 @@ std::vector<double> on_network(const Setting& on, const std::string& metric, Dat
   const auto network = untrained(spec);
   std::vector<double> scores;
   for (const auto index : images_of(on, datasets)) {
-    const auto read = read_back(network, datasets.batch(s, index), index, s.attack,
-                                {.protocol = s.protocol, .share_labels = s.share_labels});
+    const auto read = read_back(network, datasets.batch(s, index), index, s.attack, client(s));
     if (const auto score = read.reading.score(metric)) scores.push_back(*score);
   }
   return scores;
@@ -198,6 +197,8 @@ std::string attack_name(const grid::Study& study, const Settings& settings) {
   if (differs("client", "arithmetic")) name += ", client in " + sharing::to_string(settings.protocol.arithmetic);
   if (differs("client", "mechanisms") && !settings.protocol.mechanisms.empty())
     name += ", " + sharing::to_string(settings.protocol.mechanisms);
+  if (differs("client", "rounds"))
+    name += fmt::format(", {} round{}", settings.rounds, settings.rounds == 1 ? "" : "s");
   if (differs("model", "net")) name += ", " + settings.net;
   return name;
 }

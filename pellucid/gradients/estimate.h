@@ -9,8 +9,8 @@ namespace pellucid::gradients {
 /// between comes on top.
 [[nodiscard]] double training_seconds(const Training& training, Datasets& datasets);
 
-/// Seconds on one core to read one image (or batch) back, from two short runs of the attack on an untrained network
-/// under the same protocol: what an iteration takes, and what the attack does beside them.
+/// Seconds on one core to read one image (or batch) back of one round, from two short runs of the attack on an
+/// untrained network under the same protocol: what an iteration takes, and what the attack does beside them.
 [[nodiscard]] double reading_seconds(const Settings& settings, Datasets& datasets);
 
 }  // namespace pellucid::gradients

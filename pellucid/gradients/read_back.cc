@@ -95,15 +95,28 @@ ReadBack read_back(const sharing::Observation& observation, const Truth& truth, 
   return back;
 }
 
+Client client(const Settings& s) {
+  return {.protocol = s.protocol, .share_labels = s.share_labels, .rounds = s.rounds, .server_rate = s.server_rate};
+}
+
 ReadBack read_back(const nets::Network& network, const Truth& truth, std::int64_t index,
                    const inversion::Attack& attack, const Client& client, const Truth& others) {
   const auto number = static_cast<std::uint64_t>(index);
-  const core::Stream randomness(0, "client dropout", number);
-  sharing::Observation observation{
-      .network = network,
-      .update = sharing::compute_update(network, truth.images, truth.labels, client.protocol, randomness, number),
-      .labels = {},
-      .id = index};
+  const auto update = [&](const nets::Network& now, const core::Stream& randomness, std::uint64_t noise) {
+    return sharing::compute_update(now, truth.images, truth.labels, client.protocol, randomness, noise);
+  };
+  sharing::Observation observation{.network = network,
+                                   .update = update(network, core::Stream(0, "client dropout", number), number),
+                                   .labels = {},
+                                   .id = index};
+  nets::Network now = network;
+  for (std::int64_t round = 1; round < client.rounds; ++round) {
+    const auto& last = round == 1 ? observation.update : observation.further.back().update;
+    now = sharing::next(now, last, client.server_rate);
+    core::Stream stream(number, "further round", static_cast<std::uint64_t>(round));
+    const std::uint64_t noise = stream.bits();
+    observation.further.push_back({.state = now.state, .update = update(now, stream, noise)});
+  }
   if (client.share_labels) {
     const auto* label = truth.labels.data_ptr<std::int64_t>();
     observation.labels.assign(label, label + truth.labels.numel());

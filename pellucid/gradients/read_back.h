@@ -2,7 +2,7 @@
 #pragma once
 
 #include "pellucid/gradients/metrics.h"
-#include "pellucid/inversion/attack.h"
+#include "pellucid/gradients/settings.h"
 #include "pellucid/record/reading.h"
 
 namespace pellucid::gradients {
@@ -16,9 +16,17 @@ struct ReadBack {
 struct Client {
   sharing::Protocol protocol = {};  ///< its batch size is that of the images
   bool share_labels = false;
+  /// Rounds that it takes part in with the same batch. Between two the server moves the network by what it was sent,
+  /// and by nothing else (`sharing::next`); dropout, noise and the order of images are drawn anew.
+  std::int64_t rounds = 1;
+  double server_rate = 1e-3;  ///< of that step, where it was sent a gradient
 };
 
-/// Takes the update of a batch, hands it to the attack, and scores what came out against the truth.
+/// That of a study.
+[[nodiscard]] Client client(const Settings& settings);
+
+/// Takes the update of a batch, or one of each round, hands it to the attack, and scores what came out against the
+/// truth.
 ///
 /// @param truth the batch; the reading is of its first image, the others are its company.
 /// @param index that image's number: start noise, dropout and mechanisms depend on it.

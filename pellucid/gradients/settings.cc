@@ -105,6 +105,14 @@ std::vector<std::pair<std::string, core::Fields>> tables(Settings& s) {
       core::field("share_statistics", s.protocol.share_statistics,
                   "the client shares the new running statistics of batch norm too, in training mode"),
       core::field("share_labels", s.share_labels, "the client shares the labels too"),
+      core::field("rounds", s.rounds,
+                  "rounds that the client takes part in with the same images; between two the server moves the network "
+                  "by what it was sent",
+                  1, 256),
+      core::field("server_rate", s.server_rate,
+                  "learning rate of the server's step between two rounds, on a gradient; a change of the weights is "
+                  "taken as it is",
+                  0, 1e3),
       sharing::arithmetic_field("arithmetic", s.protocol.arithmetic, "what the client computes and shares in"),
       sharing::mechanisms_field("mechanisms", s.protocol.mechanisms, "what the client does to its update"),
       core::field("logit_scale", s.logit_scale, "the last layer times this", 1e-6, 1e6)};
@@ -176,6 +184,8 @@ Json client_of(const Settings& s) {
   if (s.protocol.clients > 1) client["clients"] = s.protocol.clients;
   if (s.protocol.share_statistics) client["share_statistics"] = true;
   auto local = s.protocol.local;
+  if (s.rounds > 1) client["rounds"] = s.rounds;
+  if (s.rounds > 1 && local.epochs == 0) client["server_rate"] = s.server_rate;
   if (local.epochs > 0) client.update(core::to_json(sharing::fields(local)));
   return client;
 }

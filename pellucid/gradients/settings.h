@@ -28,6 +28,8 @@ struct Settings {
   std::string checkpoint = "end";  ///< whose weights: "end", "epoch N" or "step N"
   sharing::Protocol protocol;      ///< of a batch: the image that is read back, and others that `batch` draws
   bool share_labels = false;       ///< the client says which labels its batch has
+  std::int64_t rounds = 1;         ///< that the client takes part in, with the same batch
+  double server_rate = 1e-3;       ///< of the server's step between two rounds, where it is sent a gradient
   double logit_scale = 1;  ///< the last layer's weight and bias times this: the same decisions, another confidence
 
   // [attack]

@@ -161,8 +161,7 @@ record::Reading System::read(const Json& json, const grid::Subject& subject, con
     trained.settings.logit_scale = s.logit_scale;
     const auto net = network(trained, shared.folder, prepared["fingerprint"]);
     const Truth truth = datasets_.batch(s, item);
-    auto back = read_back(*net, truth, item, s.attack, {.protocol = s.protocol, .share_labels = s.share_labels},
-                          datasets_.others(s));
+    auto back = read_back(*net, truth, item, s.attack, client(s), datasets_.others(s));
     reading = std::move(back.reading);
     const auto label = truth.labels[0].item<std::int64_t>();
     const double guess = pellucid::metrics::psnr(datasets_.mean_image(s)[0], truth.images[0]);
@@ -206,7 +205,7 @@ double System::reading_seconds(const Json& json) {
                         to_string(protocol.mode)}
                        .dump();
   if (!timed_.contains(key)) timed_[key] = gradients::reading_seconds(s, datasets_);
-  return timed_[key];
+  return timed_[key] * static_cast<double>(s.rounds);
 }
 
 std::string System::budget(const Json& json, const Json& other) const {

@@ -27,7 +27,7 @@ void save_truth(const Truth& truth, const std::filesystem::path& path);
 [[nodiscard]] Truth load_truth(const nets::SafeTensorsFile& file, const nets::Spec& spec);
 
 /// Holds a truth against what the attacker is given: the number of images, the labels where they are shared, and the
-/// update's digest where the truth holds it.
+/// update's digest, of any of its rounds, where the truth holds it.
 /// @throws Error(kModel) if it is not the truth of this update.
 void check_belongs(const Truth& truth, const sharing::Observation& observation);
 

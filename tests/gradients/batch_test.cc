@@ -99,5 +99,56 @@ TEST(ReadBack, DependsOnWhatTheClientDidToItsUpdate) {
   EXPECT_LT(psnr("gaussian 1"), psnr("") - 5);
 }
 
+TEST(ReadBack, OfSeveralRoundsDrawsNoiseAndMovesTheNetworkInEach) {
+  const Truth truth{.images = tiny::images(1), .labels = torch::tensor({1})};
+  auto attack = inversion::preset("ig").attack;
+  attack.iterations = 300;
+  attack.terms["tv"] = 0;
+  const sharing::Protocol noisy{.mechanisms = {{.name = "gaussian", .value = 0.02}}};
+  const auto read = [&](std::int64_t rounds, double rate) {
+    return read_back(tiny::balanced_lenet(), truth, 0, attack,
+                     {.protocol = noisy, .share_labels = true, .rounds = rounds, .server_rate = rate})
+        .reading;
+  };
+  const auto one = read(1, 0), still = read(4, 0), moved = read(4, 0.05);
+  EXPECT_EQ(one.more["method"], "engine, float32");
+  EXPECT_EQ(still.more["method"], "engine, float32; 4 rounds");
+  EXPECT_GT(*still.score("psnr"), *one.score("psnr") + 2) << "the same noise in each round would bring nothing";
+  EXPECT_GT(*moved.score("psnr"), *one.score("psnr") + 2);
+  EXPECT_NE(moved.score("matching_loss"), still.score("matching_loss"));
+}
+
+TEST(Settings, OfOneRoundNameTheirCellsAsBefore) {
+  Settings s;
+  EXPECT_FALSE(client_of(s).contains("rounds"));
+  s.server_rate = 1;
+  EXPECT_FALSE(client_of(s).contains("server_rate")) << "there is no step";
+  s.rounds = 4;
+  EXPECT_EQ(client_of(s)["rounds"], 4);
+  EXPECT_EQ(client_of(s)["server_rate"], 1);
+  EXPECT_EQ(client(s).rounds, 4);
+  EXPECT_EQ(client(s).server_rate, 1);
+  EXPECT_EQ(settings(to_json(s)).rounds, 4);
+  s.protocol.local.epochs = 2;
+  EXPECT_FALSE(client_of(s).contains("server_rate")) << "the change of the weights is taken as it is";
+}
+
+TEST(Truth, BelongsToAnyOfTheRounds) {
+  std::vector<sharing::Observation> rounds;
+  for (std::uint64_t seed = 0; seed < 2; ++seed) {
+    const auto network = tiny::network(tiny::spec(), seed);
+    rounds.push_back({.network = network,
+                      .update = sharing::compute_update(network, tiny::images(1), tiny::labels(1)),
+                      .labels = {}});
+  }
+  const auto both = sharing::together(rounds);
+  Truth truth{.images = tiny::images(1), .labels = tiny::labels(1)};
+  for (const auto& round : rounds) {
+    truth.update = sharing::digest(round.update);
+    EXPECT_NO_THROW(check_belongs(truth, both));
+  }
+  core::expect_error([&] { check_belongs(truth, rounds[0]); }, core::ErrorKind::kModel, "it belongs to the update");
+}
+
 }  // namespace
 }  // namespace pellucid::gradients
