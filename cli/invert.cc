@@ -53,16 +53,23 @@ void remove_file(const fs::path& file) {
 
 struct Invert {
   Common common;
-  std::string update, model, truth, out = "runs/invert", chosen_preset;
+  std::vector<std::string> updates, models;
+  std::string truth, out = "runs/invert", chosen_preset;
   std::string preset = inversion::presets().front().name;
   inversion::Attack attack;
   nets::Foreign foreign;
   Settings settings;
 
   explicit Invert(CLI::App& app) : settings(app) {
-    app.add_option("update", update, "update file, as `pellucid capture` writes it")->required()->option_text("UPDATE");
-    app.add_option("--model", model, "weight file of the network that the client was given")
+    app.add_option(
+           "update", updates,
+           "update file, as `pellucid capture` writes it; or several, of one client's rounds on the same images")
         ->required()
+        ->option_text("UPDATE...");
+    app.add_option("--model", models,
+                   "weight file of the network that the client was given; once for each update, in the same order")
+        ->required()
+        ->allow_extra_args(false)
         ->option_text("MODEL");
     settings.add({"",
                   {core::field("out", out,
@@ -99,15 +106,18 @@ struct Invert {
     preset = chosen_preset;
     const core::Run run = make_run(common);
     inversion::check_precision(attack.precision, torch::Device(run.device));
-    const auto network = cli::load_network(model, foreign);
-    const auto observation = sharing::load_observation(update, network);
+    const auto observation = load_rounds();
+    const std::string what = core::printable(fmt::format("{}", fmt::join(updates, ", ")), 4096);
     try {
       inversion::check_applies(observation, attack);
     } catch (Error& error) {
-      throw error.add_context(core::printable(update, 4096));
+      throw error.add_context(what);
     }
     if (!truth.empty()) static_cast<void>(load_truth(observation));  // that it can be read, and is this update's
-    for (const auto& input : {update, model, truth}) {
+    auto inputs = updates;
+    inputs.insert(inputs.end(), models.begin(), models.end());
+    inputs.push_back(truth);
+    for (const auto& input : inputs) {
       if (input.empty() || !same_file(fs::path(out) / kFloats, input)) continue;
       throw Error(ErrorKind::kUsage, "--out: got {}, where {} would be overwritten; name another folder",
                   core::quoted(out, 4096), core::quoted(input, 4096));
@@ -118,7 +128,7 @@ struct Invert {
     if (!chosen.images.defined()) {
       std::error_code none;
       fs::remove(out, none);  // if it is new, and so empty
-      throw Error(ErrorKind::kModel, "{}: no image came out: {}", core::printable(update, 4096), chosen.reason);
+      throw Error(ErrorKind::kModel, "{}: no image came out: {}", what, chosen.reason);
     }
     Json result = describe(observation, reconstruction, run);
     save(folder, result, chosen.images);
@@ -127,7 +137,7 @@ struct Invert {
       try {
         const auto loaded = load_truth(observation);
         result["truth_names_update"] = !loaded.update.empty();
-        scores = gradients::score(network, chosen.images, loaded);
+        scores = gradients::score(observation.network, chosen.images, loaded);
       } catch (Error& error) {
         throw error.add_context(fmt::format("{} holds the reconstruction; scoring it", core::printable(out, 4096)));
       }
@@ -138,6 +148,18 @@ struct Invert {
       core::write_file(folder.path() / kResult, core::to_text(result));
     }
     if (!print_json(common, result)) print(result, reconstruction.trials.size());
+  }
+
+  // The updates, each with its network.
+  [[nodiscard]] sharing::Observation load_rounds() const {
+    if (updates.size() != models.size()) {
+      throw Error(ErrorKind::kUsage, "--model: got {} for {} update{}, expected one for each, in the same order",
+                  models.size(), updates.size(), updates.size() == 1 ? "" : "s");
+    }
+    std::vector<sharing::Observation> rounds;
+    for (std::size_t i = 0; i < updates.size(); ++i)
+      rounds.push_back(sharing::load_observation(updates[i], cli::load_network(models[i], foreign)));
+    return sharing::together(rounds);
   }
 
   [[nodiscard]] gradients::Truth load_truth(const sharing::Observation& observation) const {
@@ -167,6 +189,7 @@ struct Invert {
     return {{"schema", "pellucid.inversion/1"},
             {"environment", core::environment(run.threads)},
             {"observation", sharing::describe(observation)},
+            {"rounds", 1 + observation.further.size()},
             {"threat_model", least == nullptr ? Json() : Json(least->name)},
             {"config", settings.resolved()},
             {"status", inversion::to_string(chosen.status)},

@@ -328,6 +328,65 @@ class Result(Pair):
         self.assertEqual(digest(update), before)
 
 
+class Rounds(Pair):
+    """Two networks of one training, and the update of one image from each."""
+
+    def setUp(self):
+        super().setUp()
+        self.rounds = {}
+        for name, model in (("first", self.fresh), ("last", self.model)):
+            self.rounds[name] = (self.path(name), model)
+            self.ok("capture", model, "--data", "patterns", "--images", "3", "--out", self.path(name),
+                    "--truth", self.path(name + "-truth"), *self.QUIET)
+
+    def both(self, *more, updates=None, models=None):
+        models = models or [self.fresh, self.model]
+        return ["invert", *(updates or [self.path("first"), self.path("last")]),
+                *(part for model in models for part in ("--model", model)), "--attack.restarts", "1",
+                "--attack.iterations", "20", "--out", self.path("i"), *more, *self.QUIET]
+
+    def test_are_paired_in_order(self):
+        result = json.loads(self.ok(*self.both("--json")))
+        self.assertEqual(result["rounds"], 2)
+        self.assertEqual(result["method"], "engine, float32; 2 rounds")
+        self.assertIn("in each of 2 rounds", result["observation"])
+        for truth in ("first-truth", "last-truth"):
+            scored = json.loads(self.ok(*self.both("--truth", self.path(truth), "--json")))
+            self.assertGreater(scored["images"][0]["psnr"], 3)
+        flags_first = ["invert", "--model", self.fresh, self.path("first"), "--model", self.model, self.path("last"),
+                       "--attack.restarts", "1", "--attack.iterations", "20", "--out", self.path("i"), *self.QUIET]
+        self.assertEqual(json.loads(self.ok(*flags_first, "--json"))["matching_loss"], result["matching_loss"])
+        alone = json.loads(self.ok(*self.both("--json", updates=[self.path("first")], models=[self.fresh])))
+        self.assertEqual((alone["rounds"], alone["method"]), (1, "engine, float32"))
+
+    def test_that_do_not_belong_together_are_refused(self):
+        first, last = self.path("first"), self.path("last")
+        self.refused(2, ["--model: got 1 for 2 updates, expected one for each, in the same order"],
+                     *self.both(models=[self.model]))
+        self.refused(2, ["--model: got 2 for 1 update, expected one for each"], *self.both(updates=[first]))
+        self.refused(3, ["first: computed with the network", "not with the one given"],
+                     *self.both(models=[self.model, self.fresh]))
+        self.refused(3, ["round 2: got the update of round 1 again"],
+                     *self.both(updates=[first, first], models=[self.fresh, self.fresh]))
+        self.refused(3, ["round 2: got the float32 gradient of the mean cross-entropy over 2 images",
+                         "expected as in round 1 the float32 gradient of the mean cross-entropy over 1 image"],
+                     *self.both("--attack", "ig", updates=[first, self.at("u3,5")]))
+        self.ok("capture", self.model, "--data", "patterns", "--images", "3", "--local-epochs", "2",
+                "--out", self.path("trained"), *self.QUIET)
+        self.refused(3, ["round 2: got the change of its float32 weights by 2 epochs"],
+                     *self.both(updates=[first, self.path("trained")]))
+        run("train", *TINY, "--net", "convnet", "--epochs", "1", "--train-images", "8", "--test-images", "2",
+            "--out", self.path("other"), check=True)
+        other = self.path("other", "model.safetensors")
+        self.ok("capture", other, "--data", "patterns", "--images", "3", "--out", self.path("of-other"), *self.QUIET)
+        self.refused(3, ["round 2: got another architecture (convnet), expected that of round 1 (lenet)"],
+                     *self.both(updates=[first, self.path("of-other")], models=[self.fresh, other]))
+        self.refused(3, ["it belongs to the update"], *self.both("--truth", self.at("t5")))
+        os.mkdir(self.path("i"))
+        inside = shutil.copy(last, self.path("i", "images.safetensors"))
+        self.refused(2, ["would be overwritten"], *self.both(updates=[first, inside]))
+
+
 class Capture(Pair):
     def capture(self, *more):
         return ["capture", self.model, "--data", "patterns", *more, *self.QUIET]
