@@ -5,10 +5,11 @@ if(PELLUCID_CUDA AND NOT TARGET torch_cuda)
                       "folder in $CMAKE_PREFIX_PATH: "
                       "$(python3 -c 'import torch; print(torch.utils.cmake_prefix_path)')")
 endif()
-find_package(Boost REQUIRED)  # Boost.Math, headers alone
+find_package(Boost REQUIRED)  # Boost.Math and Boost.Multiprecision, headers alone
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_path(TOMLPLUSPLUS toml++/toml.h REQUIRED)  # the header alone: its library would be built with other assertions
+find_path(KISSFFT kissfft/kissfft.hh REQUIRED)  # the header alone: in double precision there is no library
 find_package(CLI11 REQUIRED)
 find_package(PNG REQUIRED)
 find_package(JPEG REQUIRED)
