@@ -60,6 +60,41 @@ std::string numbers(double low, double high) {
   return fmt::format("number from {} to {}", low, high);
 }
 
+// A field of values from `low` to `high`; as a flag, with commas between what `read` takes.
+template <typename T, typename Read>
+Field list(std::string name, std::vector<T>& value, std::string help, std::string expected, std::string metavar, T low,
+           T high, Read read) {
+  auto set = [&value, low, high](const std::vector<T>& items) {
+    for (const auto x : items) {
+      if (!(x >= low && x <= high)) return false;
+    }
+    value = items;
+    return true;
+  };
+  return {.name = std::move(name),
+          .help = std::move(help),
+          .expected = std::move(expected),
+          .metavar = std::move(metavar),
+          .get = [&value] { return Json(value); },
+          .set =
+              [set](const Json& json) {
+                const bool fits = json.is_array() && std::all_of(json.begin(), json.end(), holds<T>);
+                return fits && set(json.get<std::vector<T>>());
+              },
+          .set_text =
+              [set, read](const std::string& text) {
+                std::vector<T> items;
+                for (std::size_t begin = 0; begin < text.size();) {
+                  const auto end = std::min(text.find(',', begin), text.size());
+                  const std::optional<T> x = read(std::string_view(text).substr(begin, end - begin));
+                  if (!x) return false;
+                  items.push_back(*x);
+                  begin = end + 1;
+                }
+                return set(items);
+              }};
+}
+
 [[noreturn]] void refuse(const Field& field, const std::string& got, const std::string& where) {
   throw Error(ErrorKind::kUsage, "{}: got {}, expected {}", where, got, field.expected);
 }
@@ -169,35 +204,21 @@ Field field(std::string name, Size& value, std::string help) {
 }
 
 Field field(std::string name, std::vector<std::int64_t>& value, std::string help, std::int64_t low, std::int64_t high) {
-  auto set = [&value, low, high](const std::vector<std::int64_t>& list) {
-    for (const auto x : list) {
-      if (x < low || x > high) return false;
-    }
-    value = list;
-    return true;
-  };
-  return {.name = std::move(name),
-          .help = std::move(help),
-          .expected = fmt::format("a list, each a {}", whole_numbers(low, high)),
-          .metavar = "N,N,..",
-          .get = [&value] { return Json(value); },
-          .set =
-              [set](const Json& json) {
-                const bool whole = json.is_array() && std::all_of(json.begin(), json.end(), holds<std::int64_t>);
-                return whole && set(json.get<std::vector<std::int64_t>>());
-              },
-          .set_text =
-              [set](const std::string& text) {
-                std::vector<std::int64_t> list;
-                for (std::size_t begin = 0; begin < text.size();) {
-                  const auto end = std::min(text.find(',', begin), text.size());
-                  const auto x = parse<std::int64_t>(std::string_view(text).substr(begin, end - begin));
-                  if (!x) return false;
-                  list.push_back(*x);
-                  begin = end + 1;
-                }
-                return set(list);
-              }};
+  return list<std::int64_t>(std::move(name), value, std::move(help),
+                            fmt::format("a list, each a {}", whole_numbers(low, high)), "N,N,..", low, high,
+                            parse<std::int64_t>);
+}
+
+Field field(std::string name, std::vector<double>& value, std::string help, double low, double high) {
+  return list<double>(std::move(name), value, std::move(help),
+                      fmt::format("a list, each a {}, or a fraction such as 8/255", numbers(low, high)), "X,X,..", low,
+                      high, [](std::string_view text) -> std::optional<double> {
+                        try {
+                          return Number(text).value;
+                        } catch (const Error&) {
+                          return std::nullopt;
+                        }
+                      });
 }
 
 std::string join_choices(const std::vector<std::string>& names) {

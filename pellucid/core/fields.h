@@ -65,6 +65,8 @@ using Fields = std::vector<Field>;
 /// A list of whole numbers; as a flag "0,1,10".
 [[nodiscard]] Field field(std::string name, std::vector<std::int64_t>& value, std::string help, std::int64_t low,
                           std::int64_t high);
+/// A list of numbers; as a flag "0.3,1,8/255".
+[[nodiscard]] Field field(std::string name, std::vector<double>& value, std::string help, double low, double high);
 
 /// The names of an enumeration's values, in the order in which help lists them.
 template <typename Enum>

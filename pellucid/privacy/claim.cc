@@ -27,11 +27,11 @@ double reach(const LocalClaim& claim, Adjacency adjacency) {
   return adjacency == Adjacency::kAddOrRemove ? claim.clip : 2 * claim.clip;
 }
 
-std::string describe(Adjacency adjacency) {
+}  // namespace
+
+std::string of_updates(Adjacency adjacency) {
   return adjacency == Adjacency::kAddOrRemove ? "an update or none" : "any two updates";
 }
-
-}  // namespace
 
 LocalFindings check_claim(const LocalClaim& claim) {
   check_settings(claim);
@@ -95,7 +95,7 @@ core::Json to_json(const LocalFindings& found) {
   core::Json views = core::Json::array();
   for (const auto& v : found.views) {
     views.push_back({{"sees", v.sees},
-                     {"tells_apart", describe(v.adjacency)},
+                     {"tells_apart", of_updates(v.adjacency)},
                      {"noise", v.noise},
                      {"one_round", v.one_round},
                      {"all_rounds", v.all_rounds}});

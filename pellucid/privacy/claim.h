@@ -53,6 +53,9 @@ struct LocalFindings {
 /// @throws Error(kUsage) for rounds or clients that are not from 1.
 [[nodiscard]] LocalFindings check_claim(const LocalClaim& claim);
 
+/// "an update or none", "any two updates".
+[[nodiscard]] std::string of_updates(Adjacency adjacency);
+
 /// What is wrong with the claim, a sentence each.
 [[nodiscard]] std::vector<std::string> sentences(const LocalClaim& claim, const LocalFindings& findings);
 [[nodiscard]] core::Json to_json(const LocalFindings& findings);

@@ -202,6 +202,19 @@ TEST(Fields, AWholeNumberTooLargeDoesNotWrapAround) {
   EXPECT_FALSE(field("offsets", offsets, "", -5, 5).set(Json::array({huge})));
 }
 
+TEST(Fields, AListOfNumbersTakesFractions) {
+  std::vector<double> rates;
+  const Field list = field("rates", rates, "", 0, 1);
+  EXPECT_TRUE(list.set_text("0.5,1,8/255"));
+  EXPECT_THAT(rates, ElementsAre(0.5, 1, 8.0 / 255));
+  for (const char* text : {"2", "0.5,-1", "x", "0.5,,1", "nan"}) EXPECT_FALSE(list.set_text(text)) << text;
+  EXPECT_TRUE(list.set(Json({0, 0.25})));
+  EXPECT_THAT(rates, ElementsAre(0, 0.25));
+  EXPECT_EQ(list.get().dump(), "[0.0,0.25]");
+  EXPECT_FALSE(list.set(Json({"0.25"})));
+  EXPECT_EQ(list.expected, "a list, each a number from 0 to 1, or a fraction such as 8/255");
+}
+
 TEST(Number, KeepsWhatWasTyped) {
   const Number fraction("8/255"), decimal("0.0314");
   EXPECT_EQ(fraction.typed, "8/255");
