@@ -20,7 +20,6 @@ namespace {
 constexpr const char* kDelta = "the probability with which the guarantee may fail: less than one over the records";
 constexpr const char* kRate = "the probability with which a step takes an example, such as 256/60000; 1 takes all";
 
-// A number of a table, or what stands for one that overflowed.
 std::string shown(double x) { return fmt::format("{:.5g}", x); }
 
 core::Json result_of(const Settings& settings, core::Json result) {
@@ -75,12 +74,12 @@ struct Epsilon {
     core::Json guarantees = core::Json::array();
     for (const auto& g : {renyi, old, tight}) guarantees.push_back(privacy::to_json(g));
     if (print_json(common, result_of(settings, {{"guarantees", guarantees}}))) return;
-    print_table(
-        {{"accountant", "epsilon"},
-         {renyi.accountant, shown(renyi.epsilon)},
-         {old.accountant, shown(old.epsilon)},
-         {tight.accountant, tight.lowest > 0 ? fmt::format("{} to {}", shown(tight.lowest), shown(tight.epsilon))
-                                             : "at most " + shown(tight.epsilon)}});
+    print_table({{"accountant", "epsilon"},
+                 {renyi.accountant, privacy::upper_text(renyi.epsilon)},
+                 {old.accountant, privacy::upper_text(old.epsilon)},
+                 {tight.accountant, tight.lowest > 0 ? fmt::format("{} to {}", privacy::lower_text(tight.lowest),
+                                                                   privacy::upper_text(tight.epsilon))
+                                                     : "at most " + privacy::upper_text(tight.epsilon)}});
     say("\n{}\n", privacy::sentence(tight.epsilon <= renyi.epsilon ? tight : renyi));
     if (!renyi.warning.empty()) say("Renyi DP: {}.\n", renyi.warning);
   }
@@ -120,7 +119,7 @@ struct Noise {
     }
     if (print_json(common, result_of(settings, {{"noise", rows}}))) return;
     std::vector<std::vector<std::string>> table = {{"accountant", "noise multiplier"}};
-    for (const auto& row : rows) table.push_back({row["accountant"], shown(row["noise"].get<double>())});
+    for (const auto& row : rows) table.push_back({row["accountant"], privacy::upper_text(row["noise"].get<double>())});
     print_table(table);
     say("\nThe least noise with which {} at rate {} have epsilon {} at delta {}, for {}.\n",
         steps == 1 ? "one step" : fmt::format("{} steps", steps), rate[0], epsilon, delta,

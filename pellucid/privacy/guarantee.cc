@@ -17,7 +17,17 @@ std::string describe(const Phase& phase) {
                      phase.steps == 1 ? "" : "s");
 }
 
+std::string five_digits(double x, double (*round)(double)) {
+  if (x == 0 || !std::isfinite(x)) return fmt::format("{}", x);
+  const double unit = std::pow(10, std::floor(std::log10(std::abs(x))) - 4);
+  const double digits = x / unit, whole = std::round(digits);
+  return fmt::format("{:.5g}", (std::abs(digits - whole) < 1e-9 ? whole : round(digits)) * unit);
+}
+
 }  // namespace
+
+std::string upper_text(double bound) { return five_digits(bound, std::ceil); }
+std::string lower_text(double bound) { return five_digits(bound, std::floor); }
 
 std::string to_string(Adjacency adjacency) {
   return adjacency == Adjacency::kAddOrRemove ? "adding or removing one record" : "replacing one record";
@@ -26,8 +36,9 @@ std::string to_string(Adjacency adjacency) {
 std::string sentence(const Guarantee& g) {
   std::string mechanism;
   for (const auto& phase : g.phases) mechanism += (mechanism.empty() ? "" : "; then ") + describe(phase);
-  const std::string epsilon = g.lowest > 0 ? fmt::format("epsilon {:.5g} (and not below {:.5g})", g.epsilon, g.lowest)
-                                           : fmt::format("epsilon {:.5g} (an upper bound)", g.epsilon);
+  const std::string epsilon =
+      g.lowest > 0 ? fmt::format("epsilon {} (and not below {})", upper_text(g.epsilon), lower_text(g.lowest))
+                   : fmt::format("epsilon {} (an upper bound)", upper_text(g.epsilon));
   return fmt::format("{} at delta {}, for {}: {}; by {}.{}{}", epsilon, g.delta, to_string(g.adjacency), mechanism,
                      g.accountant, g.warning.empty() ? "" : " Note: ", g.warning);
 }

@@ -42,6 +42,10 @@ struct Guarantee {
 
 [[nodiscard]] std::string to_string(Adjacency adjacency);
 
+/// Five digits, rounded up and down: what is printed of a bound holds too.
+[[nodiscard]] std::string upper_text(double bound);
+[[nodiscard]] std::string lower_text(double bound);
+
 /// All of it in one sentence.
 [[nodiscard]] std::string sentence(const Guarantee& guarantee);
 [[nodiscard]] core::Json to_json(const Guarantee& guarantee);

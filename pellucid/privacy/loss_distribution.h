@@ -24,8 +24,9 @@ struct Certified {
 /// - The pairs: P = (1 - q) N(0, s^2) + q N(1, s^2) and Q = N(0, s^2) for removing an example, swapped for adding one.
 ///   They dominate the sampled Gaussian mechanism, and dominating pairs compose, also when each step sees what came
 ///   before (Zhu, Dong, Wang 2022, "Optimal accounting of differential privacy via characteristic function", theorems
-///   10 and 11). A run without an example against one with it is one direction in all steps: the worse one counts.
-///   The bounds are tight: the mechanism with gradients of norm C along one line attains the pair.
+///   10 and 11). A run without an example against one with it is one direction in all steps: the worse one counts
+///   (removing, wherever we looked). The bounds are tight: the mechanism with gradients of norm C along one line
+///   attains the pair.
 /// - From above: the losses between two points of the grid are moved to these two so that the probabilities under P
 ///   and Q stay, which joins points of delta(epsilon) by lines and dominates the pair (Doroshenko, Ghazi, Kamath,
 ///   Kumar, Manurangsi 2022, "Connect the dots: tighter discrete approximations of privacy loss distributions"). Losses
@@ -33,7 +34,7 @@ struct Certified {
 /// - From below: outcomes are merged into bins, each chosen so that the loss of the whole bin is a point of the grid.
 ///   Merging is post-processing, so the pair of bins is dominated by the pair. Losses before the first point are left
 ///   out, those past the last are rounded down.
-///   Both errors shrink with the square of the interval, which is halved until the bounds are near enough.
+///   Both errors shrink with the square of the interval, which shrinks until the bounds are near enough.
 /// - Only the window that matters is transformed: all is tilted by e^(theta loss), theta = order - 1 of the best Renyi
 ///   bound, so that the middle of the tilted distribution lies at epsilon and a small delta keeps its digits. What
 ///   lies outside, and comes back in at the other end, is bounded by Chernoff's inequality and counted.

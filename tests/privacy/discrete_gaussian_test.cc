@@ -144,7 +144,9 @@ TEST(DiscreteDivergence, IsNotBelowTheTruth) {
         const double truth = std::log(moment) / (order - 1);
         const double bound = discrete_divergence({.variance = variance, .clients = clients}, order);
         EXPECT_GE(bound, truth * (1 - 1e-9)) << variance << " " << clients << " " << order;
-        if (variance >= 1) EXPECT_NEAR(bound, truth, 0.01 * truth) << variance << " " << clients << " " << order;
+        if (variance >= 1) {
+          EXPECT_NEAR(bound, truth, 0.01 * truth) << variance << " " << clients << " " << order;
+        }
       }
     }
   }

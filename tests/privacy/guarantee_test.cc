@@ -17,7 +17,7 @@ TEST(Guarantee, IsOneSentence) {
   Guarantee g{.epsilon = 7.3291112, .delta = 1e-5, .phases = {{.04, 1.5, 2250}}, .accountant = "Renyi DP, order 3.9"};
   EXPECT_EQ(
       sentence(g),
-      "epsilon 7.3291 (an upper bound) at delta 1e-05, for adding or removing one record: Poisson sampling at rate "
+      "epsilon 7.3292 (an upper bound) at delta 1e-05, for adding or removing one record: Poisson sampling at rate "
       "0.04, noise multiplier 1.5, 2250 steps; by Renyi DP, order 3.9.");
   g.lowest = 6.76;
   g.adjacency = Adjacency::kReplace;
@@ -25,9 +25,19 @@ TEST(Guarantee, IsOneSentence) {
   g.warning = "look out";
   EXPECT_EQ(
       sentence(g),
-      "epsilon 7.3291 (and not below 6.76) at delta 1e-05, for replacing one record: Poisson sampling at rate 0.04, "
+      "epsilon 7.3292 (and not below 6.76) at delta 1e-05, for replacing one record: Poisson sampling at rate 0.04, "
       "noise multiplier 1.5, 2250 steps; then every record in each step, noise multiplier 2, 1 step; by Renyi DP, "
       "order 3.9. Note: look out");
+}
+
+TEST(Guarantee, PrintsBoundsThatHold) {
+  EXPECT_EQ(upper_text(7.3291112), "7.3292");
+  EXPECT_EQ(lower_text(7.3291112), "7.3291");
+  EXPECT_EQ(upper_text(0.00012345), "0.00012345");
+  EXPECT_EQ(upper_text(123456), "1.2346e+05");
+  EXPECT_EQ(lower_text(99999.9), "99999");
+  EXPECT_EQ(upper_text(0), "0");
+  EXPECT_EQ(upper_text(std::numeric_limits<double>::infinity()), "inf");
 }
 
 TEST(Guarantee, IsWrittenAsJson) {

@@ -47,7 +47,9 @@ TEST(TightDelta, HoldsOneStepsBetweenItsBounds) {
         const auto found = tight_delta({{q, s, 1}}, epsilon, 1e-2);
         EXPECT_LE(found.lower, exact) << q << " " << s << " " << epsilon;
         EXPECT_GE(found.upper, exact) << q << " " << s << " " << epsilon;
-        if (exact > 1e-15) EXPECT_LE(found.upper - found.lower, 1e-2 * found.upper) << q << " " << s << " " << epsilon;
+        if (exact > 1e-15) {  // rounding decides below
+          EXPECT_LE(found.upper - found.lower, 1e-2 * found.upper) << q << " " << s << " " << epsilon;
+        }
       }
     }
   }
