@@ -33,6 +33,7 @@ TEST(Guarantee, IsOneSentence) {
 TEST(Guarantee, PrintsBoundsThatHold) {
   EXPECT_EQ(upper_text(7.3291112), "7.3292");
   EXPECT_EQ(lower_text(7.3291112), "7.3291");
+  EXPECT_EQ(upper_text(7.329102), "7.3292");
   EXPECT_EQ(upper_text(0.00012345), "0.00012345");
   EXPECT_EQ(upper_text(123456), "1.2346e+05");
   EXPECT_EQ(lower_text(99999.9), "99999");
