@@ -9,6 +9,8 @@
 #include "pellucid/inversion/terms.h"
 #include "pellucid/inversion/threat_model.h"
 
+#include <algorithm>
+
 namespace pellucid::inversion {
 
 std::vector<std::pair<std::string, std::string_view>> embedded_presets();  // presets/*.toml, written by the build
@@ -19,6 +21,15 @@ using core::Error;
 using core::ErrorKind;
 
 constexpr const char* kDefaultPreset = "residual";
+
+const core::Choices<Objective>& objectives() {
+  static const core::Choices<Objective> list = {{"cosine", Objective::kCosine},
+                                                {"angular", Objective::kAngular},
+                                                {"l2", Objective::kL2},
+                                                {"l1", Objective::kL1},
+                                                {"fisher", Objective::kFisher}};
+  return list;
+}
 
 // The names of a registry's rows, as values of a setting.
 template <typename Row>
@@ -64,6 +75,10 @@ core::Field sign_field(Sign& sign) {
 
 }  // namespace
 
+std::string to_string(Objective objective) {
+  return std::ranges::find(objectives(), objective, &std::pair<std::string, Objective>::second)->first;
+}
+
 core::Fields fields(Attack& o) {
   core::Fields list = {
       core::field("solver", o.solver, help("how images are found", solvers()), names(solvers())),
@@ -74,12 +89,10 @@ core::Fields fields(Attack& o) {
                   core::Choices<Functional>{{"loss", Functional::kLoss}, {"residual", Functional::kResidual}}),
       core::field(
           "objective", o.objective,
-          "how two gradients are compared: cosine distance, their angle, squared distance over |g*|^2, or sum of "
-          "absolute differences over that of g*",
-          core::Choices<Objective>{{"cosine", Objective::kCosine},
-                                   {"angular", Objective::kAngular},
-                                   {"l2", Objective::kL2},
-                                   {"l1", Objective::kL1}}),
+          "how two gradients are compared: cosine distance, their angle, squared distance over |g*|^2, sum of absolute "
+          "differences over that of g*, or (fisher) the mean of each coordinate's squared difference over its square "
+          "in g*",
+          objectives()),
       core::field("layers", o.layers,
                   "how much each parameter counts in that, from the images on: all the same, falling in a line, or by "
                   "a factor of e",

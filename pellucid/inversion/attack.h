@@ -21,11 +21,20 @@ enum class Objective {
   kAngular,  ///< the angle between them, arccos of the cosine
   kL2,       ///< |g - g*|^2 / |g*|^2
   kL1,       ///< sum |g - g*| / sum |g*|; by double backward alone
+  /// The mean over the coordinates of (g - g*)^2 / (g*^2 + 1e-8), of gradients over |g*|; by double backward alone. The
+  /// square of g* stands for the diagonal of the Fisher information (LeakPro, its loss "fisher"). Deviates: the mean,
+  /// not the sum, and the 1e-8 is of gradients over |g*|, so that their size does not matter.
+  kFisher,
 };
 /// Whether an objective compares directions alone, so that the gradient may be given any size.
 [[nodiscard]] constexpr bool any_size(Objective objective) {
   return objective == Objective::kCosine || objective == Objective::kAngular;
 }
+/// Whether the engines have an objective: its derivative by g is a combination of g and g*.
+[[nodiscard]] constexpr bool in_engines(Objective objective) {
+  return any_size(objective) || objective == Objective::kL2;
+}
+[[nodiscard]] std::string to_string(Objective objective);
 /// How much each of n parameters, from the images on, counts in the distance.
 enum class Layers {
   kEqual,

@@ -19,6 +19,19 @@ Tensor size(const std::vector<Tensor>& tensors, const std::vector<double>& weigh
   return sum;
 }
 
+// The mean of (g - g*)^2 / (g*^2 + a little) over the coordinates of all tensors together, each with its weight.
+Tensor fisher(const std::vector<Tensor>& difference, const std::vector<Tensor>& observed,
+              const std::vector<double>& weights) {
+  constexpr double kLeastSquare = 1e-8;
+  Tensor sum = torch::zeros({}, observed[0].options());
+  double count = 0;
+  for (std::size_t i = 0; i < difference.size(); ++i) {
+    sum = sum + weights[i] * (difference[i].square() / (observed[i].square() + kLeastSquare)).sum();
+    count += weights[i] * static_cast<double>(observed[i].numel());
+  }
+  return sum / count;
+}
+
 // The largest absolute value over all tensors together, as a constant.
 Tensor largest(const std::vector<Tensor>& tensors) {
   std::vector<Tensor> each;
@@ -74,6 +87,7 @@ Tensor DoubleBackward::distance(const std::vector<Tensor>& gradients) const {
   std::vector<Tensor> difference;
   for (std::size_t i = 0; i < gradients.size(); ++i) difference.push_back(gradients[i] - observed_[i]);
   if (objective_ == Objective::kL1) return size(difference, weights_) / size(observed_, weights_);
+  if (objective_ == Objective::kFisher) return fisher(difference, observed_, weights_);
   return inner(difference, difference, weights_);
 }
 

@@ -55,8 +55,9 @@ Matching of_one(const Problem& problem, const Attack& attack, std::int64_t trial
     return by_double_backward(problem, attack, device, ": through the client's steps");
   if (problem.protocol.clients > 1 && problem.protocol.mode == nets::Mode::kTraining)
     return by_double_backward(problem, attack, device, ": through each client's batch");
-  if (problem.objective == Objective::kL1)
-    return by_double_backward(problem, attack, device, ": the engines have no l1");
+  if (!in_engines(problem.objective))
+    return by_double_backward(problem, attack, device,
+                              fmt::format(": the engines have no {}", to_string(problem.objective)));
   if (attack.method == Method::kTensor || !device.is_cpu()) return by_tensors(problem, attack, trials, device);
   if (attack.precision == Precision::kFloat64)
     return by_double_backward(problem, attack, device, ": the engine has no float64");

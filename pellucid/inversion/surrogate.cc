@@ -31,8 +31,11 @@ sharing::Observation between(const sharing::Observation& observation, double sha
 
 std::optional<std::string> surrogate_lacks(const sharing::Observation& observation, const Attack& attack) {
   const auto& local = observation.update.protocol.local;
-  if (local.hidden && attack.objective == Objective::kL2)
-    return "surrogate: objective: got l2 with an unknown learning rate, expected cosine, which does not need it";
+  if (local.hidden && !any_size(attack.objective)) {
+    return fmt::format(
+        "surrogate: objective: got {} with an unknown learning rate, expected cosine or angular, which do not need it",
+        to_string(attack.objective));
+  }
   if (local.epochs > 0) return std::nullopt;
   return "surrogate: is for the change of weights by several steps (got a gradient); use ig";
 }

@@ -195,7 +195,9 @@ TEST(LocalTraining, IsReadWithoutItsSchedule) {
     EXPECT_EQ(trial.status, Status::kNotApplicable);
     EXPECT_THAT(trial.reason, testing::HasSubstr(why));
   };
-  refused("surrogate", Objective::kL2, "objective: got l2 with an unknown learning rate, expected cosine");
+  refused("surrogate", Objective::kL2, "objective: got l2 with an unknown learning rate, expected cosine or angular");
+  refused("surrogate", Objective::kL1, "objective: got l1 with an unknown learning rate");
+  refused("surrogate", Objective::kFisher, "objective: got fisher with an unknown learning rate");
   refused("surrogate", Objective::kCosine, "ilrg needs the learning rate of local training, which is hidden");
   auto labelled = observation;
   labelled.labels = {0, 1};

@@ -17,7 +17,8 @@ Attack with(Functional functional, Objective objective, Precision precision = Pr
 std::vector<Attack> every_kind() {
   std::vector<Attack> all;
   for (const auto functional : {Functional::kLoss, Functional::kResidual}) {
-    for (const auto objective : {Objective::kCosine, Objective::kAngular, Objective::kL2, Objective::kL1})
+    for (const auto objective :
+         {Objective::kCosine, Objective::kAngular, Objective::kL2, Objective::kL1, Objective::kFisher})
       all.push_back(with(functional, objective));
   }
   return all;
@@ -65,7 +66,9 @@ TEST(DoubleBackward, IsTheDistanceOfTheGradients) {
         {Objective::kCosine, 1 - cosine},
         {Objective::kAngular, cosine.arccos()},
         {Objective::kL2, (w * difference).dot(difference) / observed.square().sum()},
-        {Objective::kL1, w.dot(difference.abs()) / w.dot(observed.abs())}};
+        {Objective::kL1, w.dot(difference.abs()) / w.dot(observed.abs())},
+        {Objective::kFisher,
+         w.dot(difference.square() / (observed.square() + 1e-8 * observed.square().sum())) / w.sum()}};
     const DoubleBackward matching = tiny::reference(observation, options, {1});
     EXPECT_NEAR(matching(exact(kTrial)).matching_loss, expected.at(options.objective).item<double>(), 1e-10);
   }

@@ -241,8 +241,10 @@ TEST(Engine, SaysWhatItLacks) {
   const Problem problem = problem_of({.net = tiny::balanced_lenet()});
   core::expect_error([&] { Engine(problem, 1, Precision::kFloat64); }, ErrorKind::kUsage,
                      "got float64, expected float32 or mixed");
-  const Problem absolute = problem_of({.net = tiny::balanced_lenet(), .objective = Objective::kL1});
-  core::expect_error([&] { Engine(absolute, 1, Precision::kFloat32); }, ErrorKind::kUsage, "got l1");
+  for (const auto& [objective, got] : {std::pair{Objective::kL1, "got l1,"}, {Objective::kFisher, "got fisher,"}}) {
+    const Problem other = problem_of({.net = tiny::balanced_lenet(), .objective = objective});
+    core::expect_error([&] { Engine(other, 1, Precision::kFloat32); }, ErrorKind::kUsage, got);
+  }
 }
 
 }  // namespace

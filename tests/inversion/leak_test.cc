@@ -27,6 +27,22 @@ TEST(PositiveControl, AnUntrainedNetworkGivesItsImageAway) {
   EXPECT_GT(psnr_of(tiny::observed_lenet(), attack("residual")), 30);
 }
 
+// Behind a last layer of small weights the others' part of the gradient is so small that a distance sees little of it.
+TEST(PositiveControl, FisherWeightsReadALayerOfSmallGradients) {
+  const auto observation =
+      tiny::observed(tiny::sharpened(tiny::balanced_lenet(), 1e-2), tiny::images(1), torch::tensor({1}));
+  const auto norm = [&](const char* name) { return observation.update.gradient.at(name).norm().item<double>(); };
+  ASSERT_LT(norm("body.0.weight"), 1e-2 * norm("fc.0.weight"));
+  const auto psnr_by = [&](Objective objective) {
+    Attack options = attack("ig");
+    options.objective = objective;
+    return psnr_of(observation, options);
+  };
+  EXPECT_GT(psnr_by(Objective::kFisher), 40);
+  for (const auto other : {Objective::kCosine, Objective::kL2, Objective::kL1})
+    EXPECT_LT(psnr_by(other), 20) << to_string(other);
+}
+
 TEST(NullControl, ARandomGradientGivesNothingAway) {
   auto observation = tiny::observed_lenet();
   std::uint64_t i = 0;

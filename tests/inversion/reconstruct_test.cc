@@ -289,6 +289,8 @@ TEST(RunTrial, SaysWhatComputedIt) {
   EXPECT_EQ(run_trial(observation, options, 0).method, "double backward, float64: the engine has no float64");
   options.objective = Objective::kL1;
   EXPECT_EQ(run_trial(observation, options, 0).method, "double backward, float64: the engines have no l1");
+  options.objective = Objective::kFisher;
+  EXPECT_EQ(run_trial(observation, options, 0).method, "double backward, float64: the engines have no fisher");
 }
 
 TEST(RunTrial, FallsBackWhereTheEngineLacksALayer) {

@@ -169,8 +169,10 @@ TEST(TensorEngine, SaysWhatItLacks) {
   const Problem problem = problem_of({.net = tiny::balanced_lenet()});
   core::expect_error([&] { TensorEngine(problem, 1, Precision::kTf32); }, ErrorKind::kUsage,
                      "got tf32 on the cpu, expected float32 or a CUDA device");
-  const Problem absolute = problem_of({.net = tiny::balanced_lenet(), .objective = Objective::kL1});
-  core::expect_error([&] { TensorEngine(absolute, 1, Precision::kFloat32); }, ErrorKind::kUsage, "got l1");
+  for (const auto& [objective, got] : {std::pair{Objective::kL1, "got l1,"}, {Objective::kFisher, "got fisher,"}}) {
+    const Problem other = problem_of({.net = tiny::balanced_lenet(), .objective = objective});
+    core::expect_error([&] { TensorEngine(other, 1, Precision::kFloat32); }, ErrorKind::kUsage, got);
+  }
 }
 
 TEST(TensorEngine, DescendsAsTheEngineDoes) {

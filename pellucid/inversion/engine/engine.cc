@@ -331,8 +331,9 @@ std::optional<std::string> Engine::lacks(const nets::Architecture& architecture)
 Engine::Engine(const Problem& problem, std::int64_t trials, Precision precision) : state_(std::make_unique<State>()) {
   if (const auto reason = lacks(problem.architecture))
     throw Error(ErrorKind::kUsage, "the matching engine: {} has {}", problem.architecture.spec.net, *reason);
-  if (problem.objective == Objective::kL1)
-    throw Error(ErrorKind::kUsage, "the matching engine: objective: got l1, expected cosine, angular or l2");
+  if (!in_engines(problem.objective))
+    throw Error(ErrorKind::kUsage, "the matching engine: objective: got {}, expected cosine, angular or l2",
+                to_string(problem.objective));
   if (precision == Precision::kFloat64)
     throw Error(ErrorKind::kUsage, "the matching engine: precision: got float64, expected float32 or mixed");
   if (precision == Precision::kMixed && !has_brain_floats()) {

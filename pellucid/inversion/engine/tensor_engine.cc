@@ -154,8 +154,9 @@ TensorEngine::TensorEngine(const Problem& problem, std::int64_t trials, Precisio
                            const torch::Device& device) {
   if (const auto reason = lacks(problem.architecture))
     throw Error(ErrorKind::kUsage, "the tensor engine: {} has {}", problem.architecture.spec.net, *reason);
-  if (problem.objective == Objective::kL1)
-    throw Error(ErrorKind::kUsage, "the tensor engine: objective: got l1, expected cosine, angular or l2");
+  if (!in_engines(problem.objective))
+    throw Error(ErrorKind::kUsage, "the tensor engine: objective: got {}, expected cosine, angular or l2",
+                to_string(problem.objective));
   check_precision(precision, device);
   const torch::NoGradGuard no_graph;
   state_ = std::make_unique<State>(
