@@ -34,9 +34,9 @@ void add_nets(std::vector<Item>& items) {
     items.push_back(
         {"nets", net.name, net.summary,
          fmt::format(
-             "Source: {}.\nOn {}x{}x{} images with 10 classes: {} parameters, {:.1f} million multiply-accumulates.\n"
+             "Source: {}.\nOn {}x{}x{} images with {} outputs: {} parameters, {:.1f} million multiply-accumulates.\n"
              "{} layers.\n",
-             net.source, input[0], input[1], input[2], nets::count_parameters(architecture),
+             net.source, input[0], input[1], input[2], net.outputs, nets::count_parameters(architecture),
              static_cast<double>(nets::count_macs(architecture)) / 1e6, architecture.layers.size())});
   }
 }

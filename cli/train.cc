@@ -8,6 +8,7 @@
 #include "pellucid/core/text.h"
 #include "pellucid/data/catalog.h"
 #include "pellucid/evasion/lint.h"
+#include "pellucid/training/autoencoder.h"
 
 #include "cli/measurement.h"
 #include "cli/settings.h"
@@ -72,6 +73,7 @@ struct Train {
     nets::Spec spec{.net = net,
                     .input = train_set.images.sizes().slice(1).vec(),
                     .classes = static_cast<std::int64_t>(train_set.classes.size())};
+    if (!training::classifies(options.method)) spec.classes = c10::multiply_integers(spec.input);
     if (normalise) std::tie(spec.mean, spec.deviation) = data::channel_statistics(train_set);
     const auto processes = core::Processes::from_environment(torch::Device(run.device));
     if (!processes.first()) run.progress = {};
@@ -87,57 +89,41 @@ struct Train {
     if (processes.first()) finish(trained, train_set, test_set, run);
   }
 
+  // What result.json says of any training.
+  [[nodiscard]] core::Json describe(const training::Trained& trained, const data::Dataset& train_set,
+                                    const data::Dataset& test_set, const core::Run& run) const {
+    core::Json workers = core::Json::array();
+    for (const auto& w : trained.workers) workers.push_back({{"processes", w.processes}, {"threads", w.threads}});
+    return {{"schema", "pellucid.training/1"},
+            {"environment", core::environment(run.threads)},
+            {"config", settings.resolved()},
+            {"data",
+             {{"name", test_set.name},
+              {"train_source", train_set.source},
+              {"test_source", test_set.source},
+              {"train_images", train_set.size()},
+              {"test_images", test_set.size()},
+              {"classes", train_set.classes}}},
+            {"training", training::describe(trained.options)},
+            {"precision", training::to_json(trained.options)["precision"]},
+            {"workers", workers},
+            {"notes", trained.notes},
+            {"parameters", nets::count_parameters(trained.network.architecture)},
+            {"kept_epoch", trained.kept_epoch},
+            {"curve", training::to_json(trained.curve)}};
+  }
+
   // Judges what was trained, and says so.
   void finish(const training::Trained& trained, const data::Dataset& train_set, const data::Dataset& test_set,
               const core::Run& run) const {
-    const auto natural = evasion::natural_accuracy(trained.network, test_set, run);
-    const auto robust = evasion::robust_accuracy(trained.network, data::sample(test_set, judge_images, options.seed),
-                                                 options.test_attack, options.seed, run);
-    const auto commonest = evasion::commonest_class(test_set);
-    auto findings = evasion::lint(natural, test_set);
-    auto add = [&](const std::vector<evasion::Finding>& more) {
-      findings.insert(findings.end(), more.begin(), more.end());
-    };
-    if (options.method != training::Method::kStandard) add(evasion::lint(options.attack, "attack"));
-    add(evasion::lint(options.test_attack, "test_attack"));
-
-    core::Json workers = core::Json::array();
-    for (const auto& w : trained.workers) workers.push_back({{"processes", w.processes}, {"threads", w.threads}});
-    core::Json result = {
-        {"schema", "pellucid.training/1"},
-        {"environment", core::environment(run.threads)},
-        {"config", settings.resolved()},
-        {"data",
-         {{"name", test_set.name},
-          {"train_source", train_set.source},
-          {"test_source", test_set.source},
-          {"train_images", train_set.size()},
-          {"test_images", test_set.size()},
-          {"classes", train_set.classes}}},
-        {"training", training::describe(trained.options)},
-        {"precision", training::to_json(trained.options)["precision"]},
-        {"workers", workers},
-        {"notes", trained.notes},
-        {"findings", evasion::to_json(findings)},
-        {"parameters", nets::count_parameters(trained.network.architecture)},
-        {"natural", evasion::to_json(natural)},
-        {"commonest_class", {{"name", commonest.name}, {"accuracy", evasion::to_json(commonest.accuracy)}}},
-        {"robust", evasion::to_json(robust)},
-        {"robust_attack", evasion::describe(options.test_attack)},
-        {"kept_epoch", trained.kept_epoch},
-        {"curve", training::to_json(trained.curve)}};
-    if (trained.clean_network) {
-      result["clean_route"] = {
-          {"natural", evasion::to_json(evasion::natural_accuracy(*trained.clean_network, test_set, run))}};
-    }
+    core::Json result = describe(trained, train_set, test_set, run);
+    const auto judged = training::classifies(options.method) ? judge_classifier(trained, test_set, run)
+                                                             : judge_autoencoder(trained, test_set, run);
+    result.update(judged.result);
     core::write_file(std::filesystem::path(out) / "result.json", core::to_text(result));
     if (print_json(common, result)) return;
-    print_findings(findings);
-    print_table({{"accuracy", "on " + core::printable(test_set.name)},
-                 {"natural", percent(result["natural"])},
-                 {fmt::format("always {}, the commonest class", core::quoted(commonest.name, 30)),
-                  percent(result["commonest_class"]["accuracy"])},
-                 {evasion::describe(options.test_attack), percent(result["robust"])}});
+    print_findings(judged.findings);
+    print_table(judged.table);
     if (trained.clean_network)
       say("  with the clean images' batch norms: natural {}\n", percent(result["clean_route"]["natural"]));
     if (trained.kept_epoch < static_cast<std::int64_t>(trained.curve.size())) {
@@ -150,6 +136,54 @@ struct Train {
     if (train_set.source != test_set.source) say("{}\n", describe_data(test_set));
     for (const auto& note : trained.notes) say("Note: {}\n", core::printable(note, 1000));
     say("{}\n", (std::filesystem::path(out) / "model.safetensors").string());
+  }
+
+  struct Judged {
+    core::Json result;
+    std::vector<evasion::Finding> findings;
+    std::vector<std::vector<std::string>> table;
+  };
+
+  [[nodiscard]] Judged judge_classifier(const training::Trained& trained, const data::Dataset& test_set,
+                                        const core::Run& run) const {
+    const auto natural = evasion::natural_accuracy(trained.network, test_set, run);
+    const auto robust = evasion::robust_accuracy(trained.network, data::sample(test_set, judge_images, options.seed),
+                                                 options.test_attack, options.seed, run);
+    const auto commonest = evasion::commonest_class(test_set);
+    auto findings = evasion::lint(natural, test_set);
+    auto add = [&](const std::vector<evasion::Finding>& more) {
+      findings.insert(findings.end(), more.begin(), more.end());
+    };
+    if (training::attacks(options.method)) add(evasion::lint(options.attack, "attack"));
+    add(evasion::lint(options.test_attack, "test_attack"));
+    core::Json result = {
+        {"findings", evasion::to_json(findings)},
+        {"natural", evasion::to_json(natural)},
+        {"commonest_class", {{"name", commonest.name}, {"accuracy", evasion::to_json(commonest.accuracy)}}},
+        {"robust", evasion::to_json(robust)},
+        {"robust_attack", evasion::describe(options.test_attack)}};
+    if (trained.clean_network) {
+      result["clean_route"] = {
+          {"natural", evasion::to_json(evasion::natural_accuracy(*trained.clean_network, test_set, run))}};
+    }
+    return {.result = result,
+            .findings = findings,
+            .table = {{"accuracy", "on " + core::printable(test_set.name)},
+                      {"natural", percent(result["natural"])},
+                      {fmt::format("always {}, the commonest class", core::quoted(commonest.name, 30)),
+                       percent(result["commonest_class"]["accuracy"])},
+                      {evasion::describe(options.test_attack), percent(result["robust"])}}};
+  }
+
+  [[nodiscard]] static Judged judge_autoencoder(const training::Trained& trained, const data::Dataset& test_set,
+                                                const core::Run& run) {
+    const auto mean = stats::mean_interval(training::reconstruction_errors(trained.network, test_set, run));
+    const core::Json error = {{"value", mean.value}, {"low", mean.low}, {"high", mean.high}, {"n", test_set.size()}};
+    return {.result = {{"reconstruction_error", error}},
+            .findings = {},
+            .table = {{"mean squared error", "on " + core::printable(test_set.name)},
+                      {"reconstruction", fmt::format("{:.3g} [{:.3g}, {:.3g}] (n = {})", mean.value, mean.low,
+                                                     mean.high, test_set.size())}}};
   }
 };
 

@@ -100,7 +100,7 @@ std::vector<std::size_t> not_robust(const grid::Finished& finished) {
     const Json& network = finished.prepared[t];
     const auto s = settings(finished.subjects[t].settings);
     if (network["status"] != "ok" || s.checkpoint != "end" || !s.weights.empty() ||
-        s.training.method == training::Method::kStandard)
+        !training::attacks(s.training.method))
       continue;
     if (s.training.attack.epsilon.value < s.training.test_attack.epsilon.value) continue;
     if (network["robust"]["value"].get<double>() < network["natural"]["value"].get<double>() / 2) found.push_back(t);

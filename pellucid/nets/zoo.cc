@@ -227,6 +227,18 @@ void wide_resnet34_10(Architecture& net) {
   preact_head(b, in, "bn1", "fc", Init::kZeroBias);
 }
 
+void autoencoder(Architecture& net) {
+  constexpr std::int64_t kHidden = 256, kCode = 64;
+  Builder b{net};
+  b.add(Flatten{});
+  b.add(Linear{b.features(), kHidden}, "encoder.0");
+  b.add(Relu{});
+  b.add(Linear{kHidden, kCode}, "encoder.2");
+  b.add(Linear{kCode, kHidden}, "decoder.0");
+  b.add(Relu{});
+  b.add(Linear{kHidden, b.classes()}, "decoder.2");
+}
+
 // Specs come from files too: within these sizes, no count of values overflows.
 constexpr std::int64_t kMostPixels = 1 << 16, kMostClasses = 1 << 20;
 
@@ -267,11 +279,16 @@ const std::vector<ZooEntry>& zoo() {
        "He et al. 2015; the variant of pytorch-cifar", colour, resnet18},
       {"wide_resnet34_10", "Wide ResNet of depth 34 and width 10",
        "Zagoruyko and Komodakis 2016; without the unused block of TRADES", colour, wide_resnet34_10},
+      {"autoencoder", "four linear layers, through 64 values, with an output for each pixel: a prior on images", "ours",
+       grey, autoencoder, 784},
   };
   return list;
 }
 
-Spec usual_spec(const std::string& net) { return {.net = net, .input = entry_of(net).input}; }
+Spec usual_spec(const std::string& net) {
+  const ZooEntry& entry = entry_of(net);
+  return {.net = net, .input = entry.input, .classes = entry.outputs};
+}
 
 Architecture build(const Spec& spec) {
   const ZooEntry& entry = entry_of(spec.net);

@@ -12,6 +12,7 @@ struct ZooEntry {
   std::string source;               ///< where it was published
   std::vector<std::int64_t> input;  ///< the images that it is mostly used with: channels, height, width
   void (*add_layers)(Architecture& architecture);
+  std::int64_t outputs = 10;  ///< that it mostly has
 };
 
 /// Every network, the one place that lists them.
@@ -22,7 +23,7 @@ struct ZooEntry {
 /// @throws Error(kUsage) if the spec is no sensible one (channels, classes, normalisation) or the images are too small.
 [[nodiscard]] Architecture build(const Spec& spec);
 
-/// The network `net` on the images that it is mostly used with, of ten classes.
+/// The network `net` on the images that it is mostly used with, with the outputs that it mostly has.
 /// @throws Error(kUsage) if no network has that name, naming the nearest.
 [[nodiscard]] Spec usual_spec(const std::string& net);
 

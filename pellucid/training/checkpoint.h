@@ -16,7 +16,7 @@ struct EpochRecord {
   std::int64_t epoch = 0;     ///< 1 for the first
   double train_loss = 0;      ///< mean over the epoch of the loss that was trained on
   double train_accuracy = 0;  ///< of the images that were trained on (adversarial ones in adversarial training)
-  evasion::Accuracy natural;  ///< on the test images; n = 0 if it could not be measured anew
+  evasion::Accuracy natural;  ///< on the test images; n = 0 if it could not be measured anew, or of an autoencoder
   evasion::Accuracy robust;   ///< on a sample of them, under the test attack; n = 0 if that is off
   evasion::Accuracy guard;    ///< on a sample of the training images, under the guard's attack; n = 0 if that is off
 };

@@ -1,6 +1,7 @@
 #include "pellucid/training/gradient.h"
 
 #include "pellucid/core/error.h"
+#include "pellucid/nets/autoencoder.h"
 #include "pellucid/training/losses.h"
 
 #include <algorithm>
@@ -66,7 +67,7 @@ struct Losses {
   }
 
   void cross_entropy() {
-    const Tensor in_batch = attacked(batch.size(), options.method == Method::kStandard ? 0 : options.adversarial_share);
+    const Tensor in_batch = attacked(batch.size(), attacks(options.method) ? options.adversarial_share : 0);
     const Rows moved = rows(in_batch, batch), still = rows(in_batch.logical_not(), batch);
     const double total =
         options.adversarial_weight * static_cast<double>(moved.whole) + static_cast<double>(still.whole);
@@ -99,6 +100,10 @@ struct Losses {
     add(per_image(clean, moved, batch.labels, options.beta), moved, batch.labels,
         1 / static_cast<double>(batch.size()));
   }
+  void reconstruction() {
+    const Tensor outputs = forward(state, batch.images, "dropout", batch.part, loss.running);
+    loss.mean = nets::reconstruction_errors(outputs, batch.images).sum() / static_cast<double>(batch.size());
+  }
   Loss operator()() {
     switch (options.method) {
       case Method::kStandard:
@@ -106,6 +111,7 @@ struct Losses {
       case Method::kFree: cross_entropy(); break;
       case Method::kTrades: two_passes(trades); break;
       case Method::kMart: two_passes(mart); break;
+      case Method::kAutoencoder: reconstruction(); break;
     }
     return std::move(loss);
   }
@@ -166,7 +172,7 @@ Tensor attacked(std::int64_t n, double share) {
 }
 
 Tensor inner_attack(const nets::Network& network, const Batch& batch, const TrainingOptions& options) {
-  if (options.method == Method::kStandard) return batch.images;
+  if (!attacks(options.method)) return batch.images;
   const Tensor here = rows(attacked(batch.size(), options.adversarial_share), batch).here;
   const bool all = here.all().item<bool>();
   if (!here.any().item<bool>()) return batch.images;

@@ -45,10 +45,11 @@ struct Batch {
 [[nodiscard]] Tensor inner_attack(const nets::Network& network, const Batch& batch, const TrainingOptions& options);
 
 struct Gradient {
-  std::vector<Tensor> parameters;          ///< of the mean loss of the whole batch, in the order of `parameters`
-  Tensor images;                           ///< (B, C, H, W), `kFree` only: by the points that were trained on
-  double loss = 0;                         ///< the mean loss of the whole batch
-  std::int64_t correct = 0;                ///< right answers in the whole batch, at the points that were trained on
+  std::vector<Tensor> parameters;  ///< of the mean loss of the whole batch, in the order of `parameters`
+  Tensor images;                   ///< (B, C, H, W), `kFree` only: by the points that were trained on
+  double loss = 0;                 ///< the mean loss of the whole batch
+  std::int64_t correct =
+      0;  ///< right answers in the whole batch, at the points that were trained on; 0 of an autoencoder
   nets::TensorMap running, clean_running;  ///< batch norm's statistics after the batch
 };
 

@@ -8,11 +8,9 @@
 namespace pellucid::training {
 namespace {
 
-const core::Choices<Method> kMethods = {{"standard", Method::kStandard},
-                                        {"adversarial", Method::kAdversarial},
-                                        {"trades", Method::kTrades},
-                                        {"mart", Method::kMart},
-                                        {"free", Method::kFree}};
+const core::Choices<Method> kMethods = {{"standard", Method::kStandard}, {"adversarial", Method::kAdversarial},
+                                        {"trades", Method::kTrades},     {"mart", Method::kMart},
+                                        {"free", Method::kFree},         {"autoencoder", Method::kAutoencoder}};
 const core::Choices<AttackStart> kStarts = {{"ball", AttackStart::kBall}, {"near", AttackStart::kNear}};
 const core::Choices<Precision> kPrecisions = {{"float32", Precision::kFloat32}, {"mixed", Precision::kMixed}};
 const core::Choices<Optimiser> kOptimisers = {{"sgd", Optimiser::kSgd}, {"adam", Optimiser::kAdam}};
@@ -25,7 +23,11 @@ const core::Choices<Schedule> kSchedules = {{"constant", Schedule::kConstant},
 
 core::Fields fields(TrainingOptions& o) {
   return {
-      core::field("method", o.method, "what the loss is: of the images, of adversarial examples, or of both", kMethods),
+      core::field(
+          "method", o.method,
+          "what the loss is: of the images, of adversarial examples, of both, or how far the output is from the "
+          "image (autoencoder)",
+          kMethods),
       core::field("epochs", o.epochs, "passes over the training images", 1, 100000),
       core::field("batch_size", o.batch_size, "images in a step", 1, 100000),
       core::field("optimiser", o.optimiser, "SGD with momentum, or Adam", kOptimisers),
@@ -84,10 +86,12 @@ void check(const TrainingOptions& o) {
   }
   if (o.adversarial_weight == 0 && o.adversarial_share == 1)
     refuse("adversarial_weight 0", "more: nothing would be trained on");
-  if (o.guard_images > 0 && o.method == Method::kStandard)
-    refuse("guard_images and method standard", "an adversarial method");
+  if (o.guard_images > 0 && !attacks(o.method)) {
+    refuse(fmt::format("guard_images and method {}", classifies(o.method) ? "standard" : "autoencoder"),
+           "an adversarial method");
+  }
   if (o.method == Method::kFree && o.awp > 0) refuse("awp and method free", "another method, or awp 0");
-  if (o.method != Method::kStandard) evasion::check(o.attack.ball(), "attack");
+  if (attacks(o.method)) evasion::check(o.attack.ball(), "attack");
   evasion::check(o.test_attack.ball(), "test_attack");
   if (o.method == Method::kFree && o.attack.norm != evasion::Norm::kLinf)
     refuse("method free and norm l2", "norm linf");
@@ -100,7 +104,7 @@ std::string describe(const TrainingOptions& options) {
       fmt::format("{} training: {} epochs in batches of {}, {} at {} ({})", json["method"].get<std::string>(), o.epochs,
                   o.batch_size, o.optimiser == Optimiser::kAdam ? "Adam" : "SGD", o.learning_rate,
                   json["schedule"].get<std::string>());
-  if (o.method != Method::kStandard) {
+  if (attacks(o.method)) {
     text += ", " + evasion::describe(o.attack);
     if (o.epsilon_warmup > 0) text += fmt::format(", growing over {} epochs", o.epsilon_warmup);
   }
@@ -125,7 +129,7 @@ core::Json to_json(const TrainingOptions& options) {
 core::Json determinants(const TrainingOptions& options) {
   const TrainingOptions defaults;
   TrainingOptions o = options;
-  if (o.method == Method::kStandard) {
+  if (!attacks(o.method)) {
     o.attack = defaults.attack;
     o.attack_start = defaults.attack_start;
     o.epsilon_warmup = defaults.epsilon_warmup;

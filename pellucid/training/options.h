@@ -12,7 +12,13 @@ enum class Method {
   kTrades,       ///< cross-entropy on the images, and beta times how far the answers move (Zhang et al. 2019)
   kMart,  ///< boosted cross-entropy on the examples, and beta times that, most where the model errs (Wang et al. 2020)
   kFree,  ///< each batch several times over, one perturbation carried along (Shafahi et al. 2019)
+  kAutoencoder,  ///< the mean squared difference of output and image, without labels (`nets::reconstruction_errors`)
 };
+/// Whether a method trains a classifier, of which there is an accuracy.
+[[nodiscard]] constexpr bool classifies(Method method) { return method != Method::kAutoencoder; }
+/// Whether a method has an inner attack.
+[[nodiscard]] constexpr bool attacks(Method method) { return classifies(method) && method != Method::kStandard; }
+
 enum class Optimiser { kSgd, kAdam };
 /// Where the inner attack begins, if at a random point.
 enum class AttackStart {

@@ -7,6 +7,7 @@
 #include "pellucid/core/stop.h"
 #include "pellucid/data/image_file.h"
 #include "pellucid/evasion/fit.h"
+#include "pellucid/nets/autoencoder.h"
 #include "pellucid/nets/weights.h"
 #include "pellucid/nets/zoo.h"
 #include "pellucid/training/augment.h"
@@ -149,6 +150,7 @@ EpochRecord measure(const TrainingState& state, const data::Dataset& train_set, 
   auto robust = [&](const data::Dataset& set, std::int64_t n, const evasion::PgdOptions& attack) {
     return robust_on(network, set, n, attack, options, processes, run);
   };
+  if (!classifies(options.method)) return record;
   record.natural = broadcast_accuracy(processes, [&] { return evasion::natural_accuracy(network, test_set, run); });
   if (options.test_attack_images > 0) record.robust = robust(test_set, options.test_attack_images, options.test_attack);
   if (options.guard_images > 0) record.guard = robust(train_set, options.guard_images, guard_attack(options));
@@ -215,7 +217,7 @@ void log_epoch(core::EventFile& events, const TrainingState& state, const data::
   const auto at = state.optimiser.steps;
   events.scalar("epoch", at, static_cast<double>(record.epoch));
   events.scalar("loss/epoch", at, record.train_loss);
-  events.scalar("accuracy/training", at, record.train_accuracy);
+  if (classifies(options.method)) events.scalar("accuracy/training", at, record.train_accuracy);
   const std::pair<const char*, const evasion::Accuracy&> accuracies[] = {
       {"accuracy/natural", record.natural}, {"accuracy/robust", record.robust}, {"accuracy/guard", record.guard}};
   for (const auto& [tag, accuracy] : accuracies) {
@@ -230,6 +232,11 @@ void log_epoch(core::EventFile& events, const TrainingState& state, const data::
   const auto device = nets::device_of(state.model.network);
   const Tensor images = data::pixels(shown, ids).to(device);
   show("images/test", images);
+  if (!classifies(options.method)) {
+    const torch::NoGradGuard no_gradient;
+    show("images/reconstructed", nets::logits(state.model.network, images).view_as(images).clamp(0, 1));
+    return;
+  }
   if (options.test_attack_images == 0) return;
   const Tensor noise = evasion::start_noise(options.seed, "evasion start", ids, images.sizes().slice(1)).to(device);
   show("images/under attack",
@@ -282,6 +289,7 @@ std::int64_t kept_epoch(const std::vector<EpochRecord>& curve, const TrainingOpt
 
 // What the accuracies of an epoch are measured with, besides its weights.
 core::Json judging(const TrainingOptions& options, const core::Json& test_images) {
+  if (!classifies(options.method)) return core::Json::object();
   core::Json robust;
   if (options.test_attack_images > 0)
     robust = {{"images", options.test_attack_images}, {"attack", to_json(options)["test_attack"]}};
@@ -341,8 +349,7 @@ void check_batches(const nets::Architecture& architecture, const TrainingOptions
   for (const std::int64_t size : {std::min(options.batch_size, images), images % options.batch_size}) {
     const std::int64_t moved = attacked(size, options.adversarial_share).sum().item<std::int64_t>();
     const bool one = options.dual_norm ? moved == 1 || size - moved == 1 : size == 1;
-    const bool one_attacked =
-        options.method != Method::kStandard && options.attack_mode == nets::Mode::kTraining && moved == 1;
+    const bool one_attacked = attacks(options.method) && options.attack_mode == nets::Mode::kTraining && moved == 1;
     if (!one && !one_attacked) continue;
     throw core::Error(core::ErrorKind::kUsage,
                       "training: {} images in batches of {} leave a batch of {}{}, expected two or more images for a "
@@ -370,6 +377,12 @@ void check_parts(const TrainingOptions& options, std::int64_t images, const core
   }
 }
 
+// For what looks at the images alone.
+data::Dataset unlabelled(data::Dataset set) {
+  set.labels = torch::zeros_like(set.labels);
+  return set;
+}
+
 void move_to(const torch::Device& device, TrainingState& state) {
   auto move = [&](Tensor& tensor) { tensor = tensor.to(device); };
   state.model.network = nets::on(std::move(state.model.network), device);
@@ -385,12 +398,17 @@ void check(const nets::Spec& spec, const data::Dataset& train_set, const data::D
            const TrainingOptions& options, const core::Processes& processes) {
   check(options);
   const auto architecture = nets::build(spec);
-  (void)evasion::fitted(train_set, {.architecture = architecture, .state = {}});
-  (void)evasion::fitted(data::relabelled(test_set, train_set.classes), {.architecture = architecture, .state = {}});
-  if (std::get<0>(at::_unique(train_set.labels)).numel() < 2) {
-    throw core::Error(core::ErrorKind::kData,
-                      "{}: got training images of one class, expected two or more: there is nothing to tell apart",
-                      train_set.name);
+  if (classifies(options.method)) {
+    (void)evasion::fitted(train_set, {.architecture = architecture, .state = {}});
+    (void)evasion::fitted(data::relabelled(test_set, train_set.classes), {.architecture = architecture, .state = {}});
+    if (std::get<0>(at::_unique(train_set.labels)).numel() < 2) {
+      throw core::Error(core::ErrorKind::kData,
+                        "{}: got training images of one class, expected two or more: there is nothing to tell apart",
+                        train_set.name);
+    }
+  } else {
+    nets::require_autoencoder(architecture);
+    for (const auto* set : {&train_set, &test_set}) (void)evasion::fitted(unlabelled(*set), {architecture, {}});
   }
   (void)initial_model(architecture, options);
   check_batches(architecture, options, train_set.size());
@@ -401,7 +419,8 @@ Trained train(const nets::Spec& spec, const data::Dataset& train_set, const data
               const TrainingOptions& given_options, const fs::path& folder_path, const core::Run& run,
               const core::Processes& processes, const std::function<void()>& accepted) {
   check(spec, train_set, given_test_set, given_options, processes);
-  const data::Dataset test_set = data::relabelled(given_test_set, train_set.classes);
+  const data::Dataset test_set =
+      classifies(given_options.method) ? data::relabelled(given_test_set, train_set.classes) : given_test_set;
   const TrainingOptions options =
       computable(given_options, core::has_bfloat16() || !torch::Device(run.device).is_cpu());
   Trained trained{.network = {}, .clean_network = {}, .curve = {}, .kept_epoch = 0, .options = options};
@@ -419,7 +438,8 @@ Trained train(const nets::Spec& spec, const data::Dataset& train_set, const data
                 .learning_rate = options.learning_rate,
                 .writes = processes.first()};
   Model initial = initial_model(nets::build(spec), options);
-  if (static_cast<std::int64_t>(train_set.classes.size()) == spec.classes) initial.network.classes = train_set.classes;
+  const bool named = classifies(options.method) && static_cast<std::int64_t>(train_set.classes.size()) == spec.classes;
+  if (named) initial.network.classes = train_set.classes;
   std::string damage;
   auto resumed = folder.states.load(
       {.initial = initial, .options = options, .images = train_set.size(), .identity = folder.identity}, damage);

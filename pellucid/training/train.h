@@ -45,6 +45,9 @@ void check(const nets::Spec& spec, const data::Dataset& train_set, const data::D
 /// machine, build and number of threads and processes: with another number sums are added up in another order, and the
 /// weights differ in their last bits. `Trained::workers` says which there were.
 ///
+/// An autoencoder (`Method::kAutoencoder`) is measured by its training loss alone: no accuracy, no attack. Its labels
+/// do not matter.
+///
 /// Mixed precision is float32 on a processor without bfloat16, where it would be emulated; a note says so.
 ///
 /// @param accepted called before anything is written, once nothing is left to be refused.
@@ -53,6 +56,7 @@ void check(const nets::Spec& spec, const data::Dataset& train_set, const data::D
 /// @throws Error(kUsage) if the folder holds a training with other settings, or if the loss or the weights stop being
 ///   finite (naming the learning rate): such weights are never saved.
 /// @throws Error(kUsage) if a batch norm over 1 x 1 would see a batch of one image.
+/// @throws Error(kUsage) as `nets::require_autoencoder`, of an autoencoder.
 /// @throws Error(kData) if there are no images or only one class, if images do not fit the network, or a test image is
 ///   of a class that the training set lacks, naming it.
 /// @throws Error(kModel) if the folder's state is damaged and there is none before it, saying what to do.

@@ -100,6 +100,30 @@ class Data(TrainCase):
         self.assertTrue(found["step-too-large"].startswith("test_attack:"))
 
 
+class Autoencoder(TrainCase):
+    COMMAND = ["train", "--data", "patterns", "--train-images", "256", "--test-images", "20", "--method", "autoencoder",
+               "--net", "autoencoder", "--epochs", "3", "--threads", "1", "--quiet"]
+
+    def test_reports_how_well_it_gives_images_back_and_no_accuracy(self):
+        result = json.loads(self.ok(*self.COMMAND, "--json", "--out", self.path("r")))
+        error = result["reconstruction_error"]
+        self.assertEqual(error["n"], 20)
+        self.assertTrue(0 < error["low"] < error["value"] < error["high"] < 0.1, error)
+        self.assertFalse({"natural", "robust", "commonest_class", "findings"} & set(result))
+        self.assertEqual(result["curve"]["natural"], [None] * 3)
+        self.assertTrue(result["training"].startswith("autoencoder training: 3 epochs"), result["training"])
+        before = digest(self.path("r", "model.safetensors"))
+        text = self.ok(*self.COMMAND, "--out", self.path("r"))
+        self.assertRegex(text, r"reconstruction +0\.0\d+ \[")
+        self.assertNotIn("natural", text)
+        self.assertEqual(digest(self.path("r", "model.safetensors")), before)
+
+    def test_refuses_what_has_no_meaning_for_it(self):
+        self.refused(2, ["guard_images and method autoencoder"], *self.COMMAND, "--guard-images", "4",
+                     "--out", self.path("r"))
+        self.assertFalse(os.path.exists(self.path("r")))
+
+
 class Judging(TrainCase):
     def test_what_only_judges_is_checked_before_and_may_change_after(self):
         self.refused(2, ["test_attack: epsilon", "is 8/255 meant?"], *TYPO, "--test-attack.epsilon", "8",

@@ -42,7 +42,7 @@ TEST(Build, PutsTheNormalisationFirst) {
 TEST(Build, RefusesAnUnknownNameAndNamesTheNearest) {
   expect_no_network({.net = "resnet_18"},
                     "network: got \"resnet_18\", expected small_cnn, lenet, cnn6, convnet, preact_resnet18, "
-                    "preact_resnet8, resnet18 or wide_resnet34_10 (did you mean resnet18?)");
+                    "preact_resnet8, resnet18, wide_resnet34_10 or autoencoder (did you mean resnet18?)");
 }
 
 TEST(Build, RefusesAnInputThatIsNoImage) {

@@ -49,7 +49,11 @@ std::vector<Case> cases() {
   trades.method = Method::kTrades;
   trades.precision = Precision::kMixed;
   trades.guard_images = 3;
-  return {{"free", tiny::spec(), tiny::noise(20), tiny::noise(5, 1), free, {1, 2, 4, 7}},
+  TrainingOptions autoencoder = options;
+  autoencoder.method = Method::kAutoencoder;
+  const nets::Spec pixels{.net = "autoencoder", .input = {1, tiny::kSide, tiny::kSide}, .classes = 64};
+  return {{"autoencoder", pixels, tiny::noise(24), tiny::noise(5, 1), autoencoder, {1, 3, 4, 5}},
+          {"free", tiny::spec(), tiny::noise(20), tiny::noise(5, 1), free, {1, 2, 4, 7}},
           {"dual batch norm", tiny::spec("convnet", 9), tiny::noise(8, 0, 9), tiny::noise(4, 1, 9), dual, {1, 3}},
           {"trades", tiny::spec(), tiny::noise(24), tiny::noise(5, 1), trades, {2, 3, 6}},
           {"adversarial",

@@ -102,6 +102,18 @@ def stages(block, widths, inputs):
         inputs = width
 
 
+class Autoencoder(nn.Module):
+    """Ours: as many outputs as a 28x28 image has pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 64))
+        self.decoder = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 784))
+
+    def forward(self, x):
+        return self.decoder(self.encoder(x.flatten(1)))
+
+
 class BasicBlock(nn.Module):
     def __init__(self, inputs, outputs, stride):
         super().__init__()
@@ -233,7 +245,7 @@ class WideResNet34x10(nn.Module):
 NETS = {
     "small_cnn": SmallCnn, "lenet": LeNet, "cnn6": Cnn6, "convnet": ConvNet,
     "resnet18": ResNet18, "preact_resnet18": PreActResNet18, "preact_resnet8": PreActResNet8,
-    "wide_resnet34_10": WideResNet34x10,
+    "wide_resnet34_10": WideResNet34x10, "autoencoder": Autoencoder,
 }
 GREY = (1, 28, 28)
 COLOUR = (3, 32, 32)
@@ -299,7 +311,8 @@ def case(net, input_shape, training=False, **normalisation):
     loss = functional.cross_entropy(logits, labels)
     loss.backward()
     result = {
-        "spec": {"net": net, "input": input_shape, "classes": 10, "mean": [], "deviation": [], **normalisation},
+        "spec": {"net": net, "input": input_shape, "classes": logits.shape[1], "mean": [], "deviation": [],
+                 **normalisation},
         "entries": list(model.state_dict()),
         "labels": LABELS,
         "logits": [rounded(row) for row in logits.tolist()],
@@ -328,6 +341,7 @@ def main():
         case("preact_resnet18", COLOUR, training=True),
         case("preact_resnet8", COLOUR, training=True),
         case("wide_resnet34_10", COLOUR),
+        case("autoencoder", GREY),
     ]
     lines = ",\n".join(json.dumps(one, separators=(",", ":")) for one in cases)
     path = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/nets.json"
