@@ -24,7 +24,7 @@ std::string shown(const Json& value) {
 // Two trainings are the same where they differ in settings that training does not use alone.
 void without_what_does_not_matter(training::TrainingOptions& o) {
   const training::TrainingOptions defaults;
-  if (o.method == training::Method::kStandard) {
+  if (!training::attacks(o.method)) {
     o.attack = defaults.attack;
     o.attack_start = defaults.attack_start;
     o.epsilon_warmup = defaults.epsilon_warmup;
@@ -51,6 +51,15 @@ void check_checkpoint(const Settings& s, const std::string& where) {
   throw Error(ErrorKind::kUsage, "{}: client.checkpoint: got {}, expected end, epoch 1 to {}{}", where,
               core::quoted(s.checkpoint), s.training.epochs,
               steps.empty() ? "" : fmt::format(", or step {}", fmt::join(steps, ", ")));
+}
+
+void check_method(const training::TrainingOptions& options, const std::string& where) {
+  if (training::classifies(options.method)) return;
+  throw Error(
+      ErrorKind::kUsage,
+      "{}: training.method: got autoencoder, expected a method that trains a classifier: it is attack.prior that "
+      "takes an autoencoder",
+      where);
 }
 
 // Studies read images back on the CPU.
@@ -163,13 +172,16 @@ Settings read_settings(const Json& document, const fs::path& folder, const std::
     core::assign(fields, table, fmt::format("{}: [{}]", where, name));
   }
   without_what_does_not_matter(settings.training);
-  if (!settings.weights.empty()) settings.weights = (folder / settings.weights).lexically_normal().string();
+  for (auto* file : {&settings.weights, &settings.attack.prior}) {
+    if (!file->empty()) *file = (folder / *file).lexically_normal().string();
+  }
   try {
     training::check(settings.training);
     sharing::require_equal_shares(settings.protocol);
   } catch (Error& error) {
     throw error.add_context(where);
   }
+  check_method(settings.training, where);
   check_checkpoint(settings, where);
   check_attack(settings.attack, where);
   return settings;

@@ -52,7 +52,8 @@ struct Checkpoint {
 /// The tables with their fields, each of which points into `settings`: the one description of every setting.
 [[nodiscard]] std::vector<std::pair<std::string, core::Fields>> tables(Settings& settings);
 
-/// Reads the tables of a study; defaults for what they do not say. A relative `model.weights` is in `folder`.
+/// Reads the tables of a study; defaults for what they do not say. Relative `model.weights` and `attack.prior` are in
+/// `folder`.
 /// @param where names the study in messages.
 /// @throws Error(kUsage) for an unknown key or preset, naming the nearest.
 /// @throws Error(kUsage) for a value of the wrong kind.

@@ -81,11 +81,12 @@ Json System::resolve(const Json& tables, const fs::path& folder, const std::stri
 }
 
 void System::take_typed(Json& tables) const {
-  const Json::json_pointer weights("/model/weights");
-  if (!tables.contains(weights) || !tables[weights].is_string()) return;
-  std::error_code none;  // an empty name stays one
-  if (const auto typed = fs::absolute(tables[weights].get<std::string>(), none); !none)
-    tables[weights] = typed.string();
+  for (const char* name : {"/model/weights", "/attack/prior"}) {
+    const Json::json_pointer file(name);
+    if (!tables.contains(file) || !tables[file].is_string()) continue;
+    std::error_code none;  // an empty name stays one
+    if (const auto typed = fs::absolute(tables[file].get<std::string>(), none); !none) tables[file] = typed.string();
+  }
 }
 
 void System::check(const grid::Study& study, const std::string& where) const {

@@ -8,6 +8,7 @@
 #include "pellucid/inversion/starts.h"
 #include "pellucid/inversion/terms.h"
 #include "pellucid/inversion/threat_model.h"
+#include "pellucid/nets/weights.h"
 
 #include <algorithm>
 
@@ -112,6 +113,7 @@ core::Fields fields(Attack& o) {
   };
   for (const auto& term : terms()) list.push_back(term_field(o, term));
   const core::Fields rest = {
+      core::field("prior", o.prior, "weight file of the autoencoder that anomaly looks through"),
       core::field("learning_rate", o.learning_rate, "learning rate of the optimiser, in the network's normalised units",
                   0, 1e6),
       core::field("decay", o.decay,
@@ -148,13 +150,14 @@ core::Fields fields(Attack& o) {
 
 core::Json determinants(Attack attack) {
   // Each and what it is where it is off.
-  static const core::Json kLater = {{"threat_model", "any"}, {"opponent_tv", 0.0}, {"l2", 0.0},
-                                    {"batch_norm", 0.0},     {"group", 0.0},       {"warm_up", 0},
-                                    {"langevin", 0.0},       {"layers", "equal"}};
+  static const core::Json kLater = {
+      {"threat_model", "any"}, {"opponent_tv", 0.0}, {"l2", 0.0},         {"batch_norm", 0.0}, {"group", 0.0},
+      {"warm_up", 0},          {"langevin", 0.0},    {"layers", "equal"}, {"anomaly", 0.0},    {"prior", ""}};
   core::Json json = core::to_json(fields(attack));
   for (const auto& [key, off] : kLater.items()) {
     if (json[key] == off) json.erase(key);
   }
+  if (!attack.prior.empty()) json["prior"] = nets::fingerprint(nets::load_network(attack.prior));
   return json;
 }
 

@@ -86,6 +86,7 @@ struct Attack {
   std::string labels = "auto";
   /// The weight of what is preferred beside the matching loss, by `TermEntry::name`; 0 or absent: none.
   std::map<std::string, double> terms = {{"tv", 1e-2}, {"l1", 1e-3}};
+  std::string prior = {};  ///< weight file of the autoencoder that the term "anomaly" looks through; empty: none
   // How the solver "optimise" descends.
   std::int64_t iterations = 1000;
   std::int64_t restarts = 8;
@@ -108,7 +109,8 @@ struct Attack {
 [[nodiscard]] core::Fields fields(Attack& attack);
 
 /// The settings by which a result is kept. Those that came after the first results were kept are left out where they
-/// are off, so that these keep their names.
+/// are off, so that these keep their names. An autoencoder counts by its fingerprint, not by where it lies.
+/// @throws as `nets::load_network`, of the file that `prior` names.
 [[nodiscard]] core::Json determinants(Attack attack);
 
 /// A named attack: a file in presets/, embedded when built.

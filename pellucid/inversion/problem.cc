@@ -4,6 +4,7 @@
 #include "pellucid/core/memory.h"
 #include "pellucid/inversion/analytic.h"
 #include "pellucid/inversion/labels.h"
+#include "pellucid/inversion/terms.h"
 
 #include <algorithm>
 #include <cmath>
@@ -143,11 +144,8 @@ void share_out(const std::vector<sharing::Observation>& rounds, const Attack& at
   }
 }
 
-}  // namespace
-
-Problem make_problem(const sharing::Observation& observation, const Attack& attack,
-                     const std::vector<std::int64_t>& labels) {
-  if (observation.further.empty()) return problem_of_one(observation, attack, labels);
+Problem problem_of_all(const sharing::Observation& observation, const Attack& attack,
+                       const std::vector<std::int64_t>& labels) {
   const auto each = sharing::rounds(observation);
   std::vector<Problem> all;
   for (std::size_t i = 0; i < each.size(); ++i) {
@@ -160,6 +158,16 @@ Problem make_problem(const sharing::Observation& observation, const Attack& atta
   share_out(each, attack, all);
   Problem problem = std::move(all.front());
   problem.further.assign(std::make_move_iterator(all.begin() + 1), std::make_move_iterator(all.end()));
+  return problem;
+}
+
+}  // namespace
+
+Problem make_problem(const sharing::Observation& observation, const Attack& attack,
+                     const std::vector<std::int64_t>& labels) {
+  Problem problem = observation.further.empty() ? problem_of_one(observation, attack, labels)
+                                                : problem_of_all(observation, attack, labels);
+  problem.autoencoder = autoencoder_of(attack, problem.architecture.spec);
   return problem;
 }
 
@@ -178,6 +186,7 @@ Problem on(Problem problem, const torch::Device& device) {
   for (auto& [name, tensor] : problem.state) move(tensor);
   for (auto& [name, tensor] : problem.statistics) move(tensor);
   for (auto& tensor : problem.observed) move(tensor);
+  if (problem.autoencoder) problem.autoencoder = nets::on(*std::move(problem.autoencoder), device);
   for (auto* tensor : {&problem.labels, &problem.residual, &problem.features.targets, &problem.features.weights})
     move(*tensor);
   for (auto& round : problem.further) round = on(std::move(round), device);

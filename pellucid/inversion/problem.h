@@ -4,6 +4,7 @@
 #include "pellucid/inversion/attack.h"
 #include "pellucid/sharing/update.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,8 @@ struct Problem {
   Tensor labels;                 ///< (B, classes) float64, one-hot; not used by the residual functional
   Tensor residual;               ///< (B, classes) float64, over |g*|; undefined for the loss
   Features features = {};
-  nets::TensorMap statistics = {};  ///< `known_statistics`
+  nets::TensorMap statistics = {};                ///< `known_statistics`
+  std::optional<nets::Network> autoencoder = {};  ///< `autoencoder_of` (terms.h)
   /// Of further rounds (`sharing::Observation::further`), each scaled by its own gradient; none of them has any.
   std::vector<Problem> further = {};
   double share = 1;  ///< of this round's matching loss in the whole
@@ -59,6 +61,7 @@ inline constexpr double kLeastSine2 = 1e-12;
 /// @param labels of the batch; not used by the residual functional.
 /// @throws Error(kUsage) if the client trained on a schedule that is hidden.
 /// @throws Error(kUsage) if the residual functional or the features are asked for but the batch is not one image.
+/// @throws as `autoencoder_of`.
 /// @throws Error(kUsage) if they are asked for but the network does not end in a linear layer, or has none.
 /// @throws Error(kModel) if the observed gradient, of any round, is zero everywhere or not finite: nothing can be
 ///   matched.

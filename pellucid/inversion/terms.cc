@@ -11,6 +11,7 @@ Term mean_square(const Problem& problem, const Units& units, double weight);
 Term mean_pixel(const Problem& problem, const Units& units, double weight);
 Term batch_norm(const Problem& problem, const Units& units, double weight);
 Term group(const Problem& problem, const Units& units, double weight);
+Term anomaly(const Problem& problem, const Units& units, double weight);
 
 const std::vector<TermEntry>& terms() {
   static const std::vector<TermEntry> rows = {
@@ -38,6 +39,13 @@ const std::vector<TermEntry>& terms() {
        "pixels",
        "Yin et al. 2021, arXiv:2104.07586, section 3.4, there registered by optical flow", group,
        /*compares_restarts=*/true},
+      {"anomaly",
+       "weight of the mean squared distance from what the autoencoder of the setting prior gives of the images, which "
+       "prefers images like those that it was trained on",
+       "Sun et al. 2024 (GI-PIP), arXiv:2401.11748",
+       anomaly,
+       /*compares_restarts=*/false,
+       {Means::kData}},
   };
   return rows;
 }

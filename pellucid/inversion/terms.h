@@ -30,6 +30,12 @@ struct TermEntry {
 /// The terms to which the attack gives a weight, summed.
 [[nodiscard]] Term prior(const Attack& attack, const Problem& problem, const Units& units);
 
+/// The autoencoder that the term `anomaly` looks through; nothing where the attack gives it no weight.
+/// @throws Error(kUsage) if there is a weight without a file, or a file without a weight.
+/// @throws Error(kUsage) if the network takes other images than the client's, or is no autoencoder.
+/// @throws as `nets::load_network`.
+[[nodiscard]] std::optional<nets::Network> autoencoder_of(const Attack& attack, const nets::Spec& spec);
+
 /// Whether one of them compares the restarts.
 [[nodiscard]] bool compares_restarts(const Attack& attack);
 

@@ -88,6 +88,33 @@ class Pair(Case):
             return json.load(file)
 
 
+class Prior(Pair):
+    """The learned prior, from its training to its attack."""
+
+    def test_is_an_autoencoder_in_a_file(self):
+        self.ok("train", *TINY, "--method", "autoencoder", "--net", "autoencoder", "--epochs", "1", "--test-images",
+                "20", "--out", self.path("p"))
+        prior = ["--attack.prior", self.path("p", "model.safetensors"), "--attack.anomaly", "0.1"]
+        self.ok(*self.invert(self.at("u3"), "--attack", "ig", *prior))
+        self.assertEqual(self.result()["threat_model"], "D")
+        with_prior = digest(self.path("i", "images.safetensors"))
+        self.ok(*self.invert(self.at("u3"), "--attack", "ig"))
+        self.assertNotEqual(digest(self.path("i", "images.safetensors")), with_prior)
+        self.assertEqual(self.result()["threat_model"], "B")
+
+    def test_is_refused_where_it_is_none(self):
+        for code, wanted, more in (
+                (2, "anomaly: got 0.1 without a prior", ["--attack.anomaly", "0.1"]),
+                (2, "with anomaly = 0, expected a weight", ["--attack.prior", self.model]),
+                (2, "outputs: got [10], expected [784]", ["--attack.prior", self.model, "--attack.anomaly", "0.1"]),
+                (3, "attack: prior: ", ["--attack.prior", self.path("none"), "--attack.anomaly", "0.1"]),
+                (2, "threat model C", ["--attack.prior", self.model, "--attack.anomaly", "0.1",
+                                       "--attack.threat-model", "C"])):
+            with self.subTest(wanted):
+                self.refused(code, [wanted], *self.invert(self.at("u3"), "--attack", "ig", *more))
+                self.assertFalse(os.path.exists(self.path("i")), "a refused command leaves no folder")
+
+
 class Truth(Pair):
     def test_is_compared_with_the_update_before_the_attack(self):
         long = ["--attack.iterations", "1000000", "--attack", "ig"]  # an attack that has begun would not end

@@ -169,6 +169,19 @@ TEST_F(ReadStudy, SettingsComeBackFromJson) {
   }
 }
 
+TEST_F(ReadStudy, FindsAPriorBesideItsFileOrWhereItWasTyped) {
+  const auto prior = [&](std::string_view text, const std::vector<std::string>& changes = {}) {
+    return settings(read(text, "", changes).groups[0].settings).attack.prior;
+  };
+  EXPECT_EQ(prior(kTwoAxes), "");
+  EXPECT_EQ(prior(kTwoAxes, {"attack.prior = \"p.safetensors\""}),
+            (std::filesystem::current_path() / "p.safetensors").string());
+  EXPECT_EQ(prior("[[axis]]\nname = \"a\"\nkey = \"attack.prior\"\nvalues = [\"p.safetensors\"]"),
+            (folder.path() / "p.safetensors").string());
+  refused(kTwoAxes, "training.method: got autoencoder, expected a method that trains a classifier", "",
+          {"training.method = \"autoencoder\""});
+}
+
 TEST_F(ReadStudy, FindsWeightsBesideItsFileOrWhereTheyWereTyped) {
   const auto weights = [&](const std::vector<std::string>& changes) {
     return settings(read(kTwoAxes, "", changes).groups[0].settings).weights;

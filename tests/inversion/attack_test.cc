@@ -60,6 +60,7 @@ TEST(Attack, ComesBackFromItsJson) {
               .features = 2,
               .labels = "idlg",
               .terms = {},
+              .prior = "a.safetensors",
               .iterations = 7,
               .restarts = 3,
               .start = "zero",

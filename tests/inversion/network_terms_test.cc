@@ -39,7 +39,9 @@ TEST(NetworkTerms, HaveTheGradientOfFiniteDifferences) {
   spec.deviation = {0.2};
   for (auto& layer : layers) layer.inputs[0] += 1;
   layers.insert(layers.begin(), {nets::Normalise{{0.4}, {0.2}}, "", {nets::kNetworkInput}});
-  const auto problem = batch_problem(observation, 2);
+  auto problem = batch_problem(observation, 2);
+  problem.autoencoder = tiny::network(
+      {.net = "autoencoder", .input = {1, tiny::kSide, tiny::kSide}, .classes = tiny::kSide * tiny::kSide});
   const Units units(spec, torch::kFloat64);
   const Tensor z = units.from_pixels(tiny::images(4, 1).to(torch::kFloat64));  // two trials
   for (const auto& row : terms()) {
