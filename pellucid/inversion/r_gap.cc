@@ -31,6 +31,7 @@ struct Lossy {
   std::string operator()(const nets::AveragePool&) const { return "an average pooling"; }
   std::string operator()(const nets::GlobalAveragePool&) const { return "an average pooling"; }
   std::string operator()(const nets::BatchNorm&) const { return "a batch norm"; }
+  std::string operator()(const nets::GroupNorm&) const { return "a group norm"; }
   std::string operator()(const nets::Dropout&) const {
     return mode == nets::Mode::kTraining ? "a dropout in training mode" : "";
   }

@@ -53,6 +53,9 @@ std::vector<Entry> entries(const Architecture& architecture) {
       list.push_back({layer.name + ".running_mean", {norm->channels}, Entry::Kind::kStatistic});
       list.push_back({layer.name + ".running_var", {norm->channels}, Entry::Kind::kStatistic});
       list.push_back({layer.name + ".num_batches_tracked", {}, Entry::Kind::kCounter});
+    } else if (const auto* group = std::get_if<GroupNorm>(&layer.op)) {
+      list.push_back({layer.name + ".weight", {group->channels}});
+      list.push_back({layer.name + ".bias", {group->channels}});
     }
   }
   return list;

@@ -38,6 +38,12 @@ struct BatchNorm {
   std::int64_t channels;
   double momentum = 0.1, epsilon = 1e-5;
 };
+/// Each image's groups of channels normalised by their own mean and variance, in both modes (Wu and He 2018): images do
+/// not see one another. `groups` divides `channels`.
+struct GroupNorm {
+  std::int64_t channels, groups;
+  double epsilon = 1e-5;
+};
 struct Relu {};
 /// x where x > 0, slope * x elsewhere.
 struct LeakyRelu {
@@ -66,7 +72,7 @@ struct Dropout {
 struct Add {};
 
 using Op = std::variant<Normalise, Conv, Linear, BatchNorm, Relu, LeakyRelu, Sigmoid, Tanh, Gelu, MaxPool, AveragePool,
-                        GlobalAveragePool, Flatten, Dropout, Add>;
+                        GlobalAveragePool, Flatten, Dropout, Add, GroupNorm>;
 
 /// One step of the evaluation.
 struct Layer {

@@ -33,7 +33,8 @@ const std::vector<std::pair<std::string, Op>>& kinds() {
                                                                {"global_average_pool", GlobalAveragePool{}},
                                                                {"flatten", Flatten{}},
                                                                {"dropout", Dropout{}},
-                                                               {"add", Add{}}};
+                                                               {"add", Add{}},
+                                                               {"group_norm", GroupNorm{}}};
   return list;
 }
 
@@ -88,6 +89,9 @@ struct FieldsOf {
     return {size("channels", op.channels), core::field("momentum", op.momentum, "", 0, 1),
             core::field("epsilon", op.epsilon, "", 0, 1)};
   }
+  core::Fields operator()(GroupNorm& op) const {
+    return {size("channels", op.channels), size("groups", op.groups), core::field("epsilon", op.epsilon, "", 0, 1)};
+  }
   core::Fields operator()(LeakyRelu& op) const { return {core::field("slope", op.slope, "", 0, 1)}; }
   core::Fields operator()(MaxPool& op) const { return {size("size", op.size)}; }
   core::Fields operator()(AveragePool& op) const { return {size("size", op.size)}; }
@@ -117,6 +121,9 @@ struct Refusal {
   }
   std::string operator()(const Conv& op) const { return channels(op.in); }
   std::string operator()(const BatchNorm& op) const { return channels(op.channels); }
+  std::string operator()(const GroupNorm& op) const {
+    return op.channels % op.groups == 0 ? channels(op.channels) : "a number of groups that divides its channels";
+  }
   std::string operator()(const Linear& op) const {
     return in[0].size() == 1 && in[0][0] == op.in ? "" : fmt::format("an input of {} features", op.in);
   }

@@ -19,7 +19,8 @@ struct Evaluation {
   std::optional<core::Stream> dropout;
   const Part& part;
   TensorMap running = {};
-  TensorMap* statistics = nullptr;  // of the batch, where they are asked for
+  TensorMap* statistics = nullptr;        // of the batch, where they are asked for
+  std::vector<Passed>* passed = nullptr;  // where it is asked for
 
   // The layer at hand.
   const Layer* layer = nullptr;
@@ -88,6 +89,10 @@ struct Evaluation {
     }
     return torch::batch_norm(in[0], get(".weight"), get(".bias"), mean, variance, training, norm.momentum, norm.epsilon,
                              /*cudnn_enabled=*/true);
+  }
+  Tensor operator()(const GroupNorm& norm) const {
+    return torch::group_norm(in[0].to(get(".weight").scalar_type()), norm.groups, get(".weight"), get(".bias"),
+                             norm.epsilon);
   }
   Tensor operator()(const Relu&) const { return torch::relu(in[0]); }
   Tensor operator()(const LeakyRelu& relu) const { return torch::leaky_relu(in[0], relu.slope); }
@@ -178,6 +183,8 @@ Tensor run(Evaluation& evaluation, const Architecture& architecture, const Tenso
     for (int source : evaluation.layer->inputs)
       evaluation.in.push_back(source == kNetworkInput ? images : outputs[source]);
     outputs[i] = std::visit(evaluation, evaluation.layer->op);
+    if (evaluation.passed != nullptr && evaluation.state.contains(evaluation.layer->name + ".weight"))
+      evaluation.passed->push_back({.layer = i, .input = evaluation.in[0], .output = outputs[i]});
     for (int source : evaluation.layer->inputs) {
       if (source != kNetworkInput && last[source] == i) outputs[source].reset();
     }
@@ -188,8 +195,8 @@ Tensor run(Evaluation& evaluation, const Architecture& architecture, const Tenso
 }  // namespace
 
 Output evaluate(const Architecture& architecture, const TensorMap& state, const Tensor& images, Mode mode,
-                std::optional<core::Stream> dropout, const Part& part) {
-  Evaluation evaluation{.state = state, .mode = mode, .dropout = dropout, .part = part};
+                std::optional<core::Stream> dropout, const Part& part, std::vector<Passed>* passed) {
+  Evaluation evaluation{.state = state, .mode = mode, .dropout = dropout, .part = part, .passed = passed};
   const Tensor logits = run(evaluation, architecture, images);
   return {.logits = logits, .features = evaluation.in[0], .running = std::move(evaluation.running)};
 }
@@ -231,6 +238,9 @@ TensorMap initialise(const Architecture& architecture, std::uint64_t seed) {
       state[layer.name + ".running_mean"] = torch::zeros({norm->channels});
       state[layer.name + ".running_var"] = torch::ones({norm->channels});
       state[layer.name + ".num_batches_tracked"] = torch::zeros({}, torch::kInt64);
+    } else if (const auto* group = std::get_if<GroupNorm>(&layer.op)) {
+      state[layer.name + ".weight"] = torch::ones({group->channels});
+      state[layer.name + ".bias"] = torch::zeros({group->channels});
     }
   }
   return state;

@@ -41,6 +41,12 @@ struct Part {
   std::function<Tensor(const Tensor&)> sum;  ///< the sum over the processes, differentiable; empty: there is one
 };
 
+/// What a layer with parameters took and gave in an evaluation.
+struct Passed {
+  std::size_t layer;     ///< its place in the architecture
+  Tensor input, output;  ///< (B, ...) each
+};
+
 /// Evaluates the network on a batch.
 ///
 /// The parameters are an argument: gradients flow to those that ask for them, and none of the tensors is changed.
@@ -49,10 +55,11 @@ struct Part {
 ///   between take what comes.
 /// @param dropout the randomness of dropout in training mode; without it dropout passes everything.
 /// @param part which part of a batch the images are, in training mode.
+/// @param passed where given, each layer with parameters is added to it, in order.
 /// @throws Error(kUsage) if the images do not have the architecture's shape.
 [[nodiscard]] Output evaluate(const Architecture& architecture, const TensorMap& state, const Tensor& images,
                               Mode mode = Mode::kEvaluation, std::optional<core::Stream> dropout = std::nullopt,
-                              const Part& part = {});
+                              const Part& part = {}, std::vector<Passed>* passed = nullptr);
 
 /// The mean and the unbiased variance, over the batch, of what each batch norm takes: (channels) each, under the names
 /// of its running statistics. Differentiable by the images.

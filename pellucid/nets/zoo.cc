@@ -87,6 +87,28 @@ void cnn6(Architecture& net) {
   b.add(Linear{b.features(), b.classes()}, "body.6.layer");
 }
 
+void tanh_cnn(Architecture& net) {
+  Builder b{net};
+  int number = 0;
+  auto conv_tanh = [&](std::int64_t in, std::int64_t out) {
+    b.add(Conv{.in = in, .out = out, .kernel = 3, .padding = 1}, fmt::format("features.{}", number));
+    b.add(Tanh{});
+    number += 2;
+  };
+  std::int64_t in = b.channels();
+  for (const std::int64_t width : {32, 64, 128}) {
+    conv_tanh(in, width);
+    conv_tanh(width, width);
+    b.add(MaxPool{2});
+    ++number;
+    in = width;
+  }
+  b.add(Flatten{});
+  b.add(Linear{b.features(), 128}, "classifier.0");
+  b.add(Tanh{});
+  b.add(Linear{128, b.classes()}, "classifier.2");
+}
+
 void convnet(Architecture& net) {
   constexpr std::int64_t kWidth = 64;
   Builder b{net};
@@ -145,20 +167,24 @@ void resnet18(Architecture& net) {
   b.add(Linear{in, b.classes()}, "linear");
 }
 
-// How the pre-activation networks name the parts of a block.
+Op batch_norm(std::int64_t channels) { return BatchNorm{channels}; }
+Op group_norm(std::int64_t channels) { return GroupNorm{.channels = channels, .groups = 16}; }
+
+// How the pre-activation networks name the parts of a block, and what normalises there.
 struct BlockNames {
   const char *norm1, *conv1, *norm2, *conv2, *shortcut;
+  Op (*norm)(std::int64_t channels) = batch_norm;
 };
 
 // A pre-activation block: x + conv2(relu(norm2(conv1(a)))) with a = relu(norm1(x)). Where the shape changes, the
 // shortcut is a 1x1 convolution of the activated input a, without batch norm.
 int preact_block(Builder& b, int x, std::int64_t in, std::int64_t out, std::int64_t stride, const std::string& prefix,
                  const BlockNames& names, Init init) {
-  b.add_to(x, BatchNorm{in}, prefix + names.norm1);
+  b.add_to(x, names.norm(in), prefix + names.norm1);
   const int activated = b.add(Relu{});
   b.add(Conv{.in = in, .out = out, .kernel = 3, .stride = stride, .padding = 1, .bias = false, .init = init},
         prefix + names.conv1);
-  b.add(BatchNorm{out}, prefix + names.norm2);
+  b.add(names.norm(out), prefix + names.norm2);
   b.add(Relu{});
   const int residual =
       b.add(Conv{.in = out, .out = out, .kernel = 3, .padding = 1, .bias = false, .init = init}, prefix + names.conv2);
@@ -173,8 +199,9 @@ int preact_block(Builder& b, int x, std::int64_t in, std::int64_t out, std::int6
 constexpr BlockNames kPreActNames = {"bn1", "conv1", "bn2", "conv2", "shortcut.0"};
 
 // What ends a pre-activation network: norm, ReLU, the mean over positions, a linear layer.
-void preact_head(Builder& b, std::int64_t in, const char* norm, const char* linear, Init init = Init::kPyTorch) {
-  b.add(BatchNorm{in}, norm);
+void preact_head(Builder& b, std::int64_t in, const Op& norm, const char* norm_name, const char* linear,
+                 Init init = Init::kPyTorch) {
+  b.add(norm, norm_name);
   b.add(Relu{});
   b.add(GlobalAveragePool{});
   b.add(Flatten{});
@@ -193,20 +220,26 @@ void preact_resnet18(Architecture& net) {
       in = out;
     }
   }
-  preact_head(b, in, "bn", "linear");
+  preact_head(b, in, batch_norm(in), "bn", "linear");
 }
 
 // The same blocks for two cores: the stem halves the image, one block a stage, narrow. 49 M multiply-accumulates.
-void preact_resnet8(Architecture& net) {
+void preact_resnet8_with(Architecture& net, const BlockNames& names, const char* last_norm) {
   Builder b{net};
   std::int64_t in = 64;
   int x = b.add(Conv{.in = b.channels(), .out = in, .kernel = 3, .stride = 2, .padding = 1, .bias = false}, "conv1");
   for (int stage = 1; stage <= 3; ++stage) {
     const std::int64_t out = 32 << stage;
-    x = preact_block(b, x, in, out, stage > 1 ? 2 : 1, fmt::format("layer{}.0.", stage), kPreActNames, Init::kPyTorch);
+    x = preact_block(b, x, in, out, stage > 1 ? 2 : 1, fmt::format("layer{}.0.", stage), names, Init::kPyTorch);
     in = out;
   }
-  preact_head(b, in, "bn", "linear");
+  preact_head(b, in, names.norm(in), last_norm, "linear");
+}
+
+void preact_resnet8(Architecture& net) { preact_resnet8_with(net, kPreActNames, "bn"); }
+
+void preact_resnet8_gn(Architecture& net) {
+  preact_resnet8_with(net, {"gn1", "conv1", "gn2", "conv2", "shortcut.0", group_norm}, "gn");
 }
 
 void wide_resnet34_10(Architecture& net) {
@@ -224,7 +257,7 @@ void wide_resnet34_10(Architecture& net) {
       in = out;
     }
   }
-  preact_head(b, in, "bn1", "fc", Init::kZeroBias);
+  preact_head(b, in, batch_norm(in), "bn1", "fc", Init::kZeroBias);
 }
 
 void autoencoder(Architecture& net) {
@@ -267,6 +300,8 @@ const std::vector<ZooEntry>& zoo() {
        "Zhu et al. 2019 (Deep Leakage from Gradients), models/vision.py", grey, lenet},
       {"cnn6", "six convolutions with leaky ReLU, without bias, and one linear layer: each layer can be inverted",
        "Zhu and Blaschko 2021 (R-GAP), models/CNN6.py", colour, cnn6},
+      {"tanh_cnn", "six convolutions and two linear layers with tanh, for training with differential privacy",
+       "Tramer and Boneh 2021, arXiv:2011.11660, the network for CIFAR-10", colour, tanh_cnn},
       {"convnet", "eight convolutions with batch norm, width 64",
        "Geiping et al. 2020 (Inverting Gradients), ConvNet64", colour, convnet},
       {"preact_resnet18",
@@ -275,6 +310,8 @@ const std::vector<ZooEntry>& zoo() {
       {"preact_resnet8",
        "three pre-activation blocks of width 64, 128 and 256 behind a stem of stride 2: robust training on two cores",
        "the blocks of preact_resnet18; ours", colour, preact_resnet8},
+      {"preact_resnet8_gn", "preact_resnet8 with group norm: images do not see one another",
+       "the blocks of preact_resnet18 with Wu and He 2018; ours", colour, preact_resnet8_gn},
       {"resnet18", "ResNet-18 for small images: 3x3 stem, no max pooling",
        "He et al. 2015; the variant of pytorch-cifar", colour, resnet18},
       {"wide_resnet34_10", "Wide ResNet of depth 34 and width 10",

@@ -234,6 +234,7 @@ TEST(Engine, SaysWhatItLacks) {
   EXPECT_EQ(Engine::lacks(shared), "layers that share the parameters layer0");
   EXPECT_EQ(Engine::lacks(layers({1, 4, 4}, {nets::Flatten{}, nets::BatchNorm{16}, nets::Linear{16, 5}})),
             "a batch norm of flat features, layer1");
+  EXPECT_EQ(Engine::lacks(nets::build({.net = "preact_resnet8_gn"})), "a group norm, layer1.0.gn1");
   EXPECT_EQ(Engine::lacks(layers(
                 {1, 4, 4}, {nets::Conv{1, 1, 3}, nets::Normalise{{0.}, {1.}}, nets::Flatten{}, nets::Linear{4, 5}})),
             "a normalisation that is not the first layer");

@@ -163,6 +163,7 @@ TEST(TensorEngine, SaysWhatItLacks) {
       layers({1, 4, 4}, {nets::Conv{1, 1, 3, 1, 1}, nets::Conv{1, 1, 3, 1, 1}, nets::Flatten{}, nets::Linear{16, 5}});
   shared.layers[1].name = shared.layers[0].name;
   EXPECT_EQ(TensorEngine::lacks(shared), "layers that share the parameters layer0");
+  EXPECT_EQ(TensorEngine::lacks(nets::build({.net = "preact_resnet8_gn"})), "a group norm, layer1.0.gn1");
   EXPECT_EQ(TensorEngine::lacks(layers({1, 4, 4}, {nets::Conv{1, 5, 3}})), "an output that is not flat");
   EXPECT_EQ(TensorEngine::lacks(layers({1, 4, 4}, {nets::Conv{1, 1, 1, 1, 1}, nets::Flatten{}, nets::Linear{36, 5}})),
             "a padding as wide as the kernel, layer0");

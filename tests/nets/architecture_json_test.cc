@@ -54,6 +54,7 @@ TEST(ArchitectureJson, HoldsEveryKindOfLayer) {
   add(AveragePool{2});
   add(Dropout{.5});
   add(GlobalAveragePool{});
+  add(GroupNorm{4, 2, 1e-3}, "g");
   add(Flatten{});
   add(Linear{4, 5, Init::kZero}, "c");
   std::set<std::size_t> kinds;

@@ -19,10 +19,12 @@ TEST(CountParameters, GivesThePublishedCounts) {
   EXPECT_EQ(count_parameters(grey("lenet")), 312 + 2 * 3'612 + 5'890);
   EXPECT_EQ(count_parameters(build({.net = "lenet", .input = {3, 32, 32}, .classes = 100})), 912 + 2 * 3'612 + 76'900);
   EXPECT_EQ(count_parameters(colour("cnn6")), 122'256 + 32'010);
+  EXPECT_EQ(count_parameters(colour("tanh_cnn")), 550'570);
   EXPECT_EQ(count_parameters(colour("convnet")), 2'904'970);
   EXPECT_EQ(count_parameters(colour("resnet18")), 11'173'962);
   EXPECT_EQ(count_parameters(colour("preact_resnet18")), 11'172'170);
   EXPECT_EQ(count_parameters(colour("preact_resnet8")), 1'226'826);
+  EXPECT_EQ(count_parameters(colour("preact_resnet8_gn")), 1'226'826);
   EXPECT_EQ(count_parameters(colour("wide_resnet34_10")), 46'160'474);
 }
 

@@ -151,6 +151,24 @@ class ResNet18(nn.Module):
         return self.linear(functional.avg_pool2d(x, 4).flatten(1))
 
 
+class TanhCnn(nn.Module):
+    """Tramer and Boneh 2021, for CIFAR-10."""
+
+    def __init__(self):
+        super().__init__()
+        layers, inputs = [], 3
+        for width in (32, 64, 128):
+            for _ in range(2):
+                layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.Tanh()]
+                inputs = width
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(nn.Linear(128 * 4 * 4, 128), nn.Tanh(), nn.Linear(128, 10))
+
+    def forward(self, x):
+        return self.classifier(self.features(x).flatten(1))
+
+
 class PreActBlock(nn.Module):
     """The projection takes the activated input and has no batch norm."""
 
@@ -200,6 +218,40 @@ class PreActResNet8(nn.Module):
         return self.linear(functional.avg_pool2d(functional.relu(self.bn(x)), 4).flatten(1))
 
 
+class GroupBlock(nn.Module):
+    """PreActBlock with group norm."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.gn1 = nn.GroupNorm(16, inputs)
+        self.conv1 = conv3x3(inputs, outputs, stride)
+        self.gn2 = nn.GroupNorm(16, outputs)
+        self.conv2 = conv3x3(outputs, outputs, 1)
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False))
+
+    def forward(self, x):
+        activated = functional.relu(self.gn1(x))
+        shortcut = self.shortcut(activated) if hasattr(self, "shortcut") else x
+        return self.conv2(functional.relu(self.gn2(self.conv1(activated)))) + shortcut
+
+
+class PreActResNet8Gn(nn.Module):
+    """PreActResNet8 with group norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = conv3x3(3, 64, 2)
+        for i, (inputs, outputs) in enumerate([(64, 64), (64, 128), (128, 256)]):
+            setattr(self, f"layer{i + 1}", nn.Sequential(GroupBlock(inputs, outputs, 2 if i else 1)))
+        self.gn = nn.GroupNorm(16, 256)
+        self.linear = nn.Linear(256, 10)
+
+    def forward(self, x):
+        x = self.layer3(self.layer2(self.layer1(self.conv1(x))))
+        return self.linear(functional.avg_pool2d(functional.relu(self.gn(x)), 4).flatten(1))
+
+
 class WideBlock(nn.Module):
     def __init__(self, inputs, outputs, stride):
         super().__init__()
@@ -245,7 +297,8 @@ class WideResNet34x10(nn.Module):
 NETS = {
     "small_cnn": SmallCnn, "lenet": LeNet, "cnn6": Cnn6, "convnet": ConvNet,
     "resnet18": ResNet18, "preact_resnet18": PreActResNet18, "preact_resnet8": PreActResNet8,
-    "wide_resnet34_10": WideResNet34x10, "autoencoder": Autoencoder,
+    "wide_resnet34_10": WideResNet34x10, "autoencoder": Autoencoder, "tanh_cnn": TanhCnn,
+    "preact_resnet8_gn": PreActResNet8Gn,
 }
 GREY = (1, 28, 28)
 COLOUR = (3, 32, 32)
@@ -336,10 +389,12 @@ def main():
         case("small_cnn", GREY),
         case("lenet", GREY),
         case("cnn6", COLOUR),
+        case("tanh_cnn", COLOUR),
         case("convnet", COLOUR, training=True),
         case("resnet18", COLOUR, mean=[0.4914, 0.4822, 0.4465], deviation=[0.2023, 0.1994, 0.201]),
         case("preact_resnet18", COLOUR, training=True),
         case("preact_resnet8", COLOUR, training=True),
+        case("preact_resnet8_gn", COLOUR),
         case("wide_resnet34_10", COLOUR),
         case("autoencoder", GREY),
     ]

@@ -197,6 +197,7 @@ class Compiler {
     return steps::batch_norm(plan_, in(), out(), op, parameter(".weight"), parameter(".bias"), state(".running_mean"),
                              state(".running_var"));
   }
+  std::unique_ptr<Step> operator()(const nets::GroupNorm&) { return nullptr; }  // `lacks` refuses it
   std::unique_ptr<Step> operator()(const nets::Relu&) { return steps::rectifier(plan_, in(), out(), 0); }
   std::unique_ptr<Step> operator()(const nets::LeakyRelu& op) {
     return steps::rectifier(plan_, in(), out(), static_cast<float>(op.slope));
@@ -321,6 +322,7 @@ std::optional<std::string> Engine::lacks(const nets::Architecture& architecture)
     if (std::holds_alternative<nets::Normalise>(layer.op) && layer.inputs.front() != nets::kNetworkInput) {
       return "a normalisation that is not the first layer";
     }
+    if (std::holds_alternative<nets::GroupNorm>(layer.op)) return fmt::format("a group norm, {}", layer.name);
     if (std::holds_alternative<nets::BatchNorm>(layer.op) && shapes[i].size() == 1)
       return fmt::format("a batch norm of flat features, {}", layer.name);
   }

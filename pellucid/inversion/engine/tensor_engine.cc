@@ -70,6 +70,7 @@ class Compiler {
     make(tensor_steps::batch_norm, op.epsilon, parameter(".weight"), parameter(".bias"), state(".running_mean"),
          state(".running_var"));
   }
+  void operator()(const nets::GroupNorm&) {}  // `lacks` refuses it
   void operator()(const nets::Relu&) { make(tensor_steps::relu); }
   void operator()(const nets::LeakyRelu& op) { make(tensor_steps::leaky_relu, op.slope); }
   void operator()(const nets::Sigmoid&) { make(tensor_steps::sigmoid); }
@@ -141,6 +142,7 @@ std::optional<std::string> TensorEngine::lacks(const nets::Architecture& archite
   for (const auto& layer : architecture.layers) {
     if (!layer.name.empty() && !names.insert(layer.name).second)
       return fmt::format("layers that share the parameters {}", layer.name);
+    if (std::holds_alternative<nets::GroupNorm>(layer.op)) return fmt::format("a group norm, {}", layer.name);
     const auto* conv = std::get_if<nets::Conv>(&layer.op);
     if (conv != nullptr && conv->padding >= conv->kernel)
       return fmt::format("a padding as wide as the kernel, {}", layer.name);
