@@ -8,6 +8,8 @@
 #include "pellucid/core/text.h"
 #include "pellucid/data/catalog.h"
 #include "pellucid/evasion/lint.h"
+#include "pellucid/privacy/loss_distribution.h"
+#include "pellucid/privacy/noise.h"
 #include "pellucid/training/autoencoder.h"
 
 #include "cli/measurement.h"
@@ -27,6 +29,7 @@ struct Train {
   std::string data = "mnist", data_dir, net = "small_cnn", out = "runs/train";
   std::int64_t train_images = 0, test_images = 0, judge_images = 1000;
   bool normalise = false;
+  double epsilon = 0, delta = 1e-5;
   training::TrainingOptions options;
   Settings settings;
 
@@ -49,6 +52,13 @@ struct Train {
                       INT64_MAX)}},
         "What");
     settings.add({.table = "", .fields = training::fields(options), .full_name = "training"}, "Training");
+    settings.add({"",
+                  {core::field("epsilon", epsilon,
+                               "with --clip-norm: the noise multiplier that guarantees this epsilon at the end, by "
+                               "privacy loss distributions; 0 is the given one",
+                               0, 1e6),
+                   core::field("delta", delta, "the delta of the guarantee", 1e-100, 1)}},
+                 "Differential privacy");
     settings.add({.table = "attack", .fields = evasion::fields(options.attack), .full_name = "training.attack"},
                  "Inner attack of adversarial training");
     settings.add(
@@ -77,6 +87,7 @@ struct Train {
     if (normalise) std::tie(spec.mean, spec.deviation) = data::channel_statistics(train_set);
     const auto processes = core::Processes::from_environment(torch::Device(run.device));
     if (!processes.first()) run.progress = {};
+    solve_noise(train_set.size());
     training::check(spec, train_set, test_set, options, processes);
 
     std::optional<core::RunFolder> folder;
@@ -87,6 +98,27 @@ struct Train {
     }
     const auto trained = training::train(spec, train_set, test_set, options, out, run, processes, accepted);
     if (processes.first()) finish(trained, train_set, test_set, run);
+  }
+
+  // Finds the noise for the epsilon that is asked for.
+  void solve_noise(std::int64_t images) {
+    if (epsilon == 0) return;
+    if (!training::is_private(options) || options.noise_multiplier > 0) {
+      throw core::Error(core::ErrorKind::kUsage,
+                        "--epsilon: got {} with clip_norm {} and noise_multiplier {}, expected a clip_norm above 0 and "
+                        "no noise_multiplier, which follows from it",
+                        epsilon, options.clip_norm, options.noise_multiplier);
+    }
+    const auto steps = training::private_steps(options, images);
+    options.noise_multiplier =
+        privacy::noise_for(epsilon, delta, steps.rate, steps.steps, privacy::Accountant::kLossDistribution);
+  }
+
+  // What the training guarantees of its images.
+  [[nodiscard]] std::optional<privacy::Guarantee> guarantee(const training::TrainingOptions& done,
+                                                            std::int64_t images) const {
+    if (done.noise_multiplier == 0) return std::nullopt;
+    return privacy::tight_guarantee({training::private_steps(done, images)}, delta, privacy::kNoiseAccuracy);
   }
 
   // What result.json says of any training.
@@ -116,10 +148,12 @@ struct Train {
   // Judges what was trained, and says so.
   void finish(const training::Trained& trained, const data::Dataset& train_set, const data::Dataset& test_set,
               const core::Run& run) const {
+    const auto guaranteed = guarantee(trained.options, train_set.size());
     core::Json result = describe(trained, train_set, test_set, run);
     const auto judged = training::classifies(options.method) ? judge_classifier(trained, test_set, run)
                                                              : judge_autoencoder(trained, test_set, run);
     result.update(judged.result);
+    if (guaranteed) result["guarantee"] = privacy::to_json(*guaranteed);
     core::write_file(std::filesystem::path(out) / "result.json", core::to_text(result));
     if (print_json(common, result)) return;
     print_findings(judged.findings);
@@ -132,6 +166,9 @@ struct Train {
           trained.curve.size(), 100 * trained.curve[trained.kept_epoch - 1].guard.interval().value,
           100 * trained.curve.back().guard.interval().value, trained.kept_epoch);
     }
+    if (guaranteed) say("{}\n", privacy::sentence(*guaranteed));
+    if (training::is_private(trained.options) && !guaranteed)
+      say("without noise the clipping guarantees nothing; --epsilon finds the noise for one\n");
     say("{}\n", describe_data(train_set));
     if (train_set.source != test_set.source) say("{}\n", describe_data(test_set));
     for (const auto& note : trained.notes) say("Note: {}\n", core::printable(note, 1000));

@@ -37,9 +37,8 @@ double noise_for(double epsilon, double delta, double rate, std::int64_t steps, 
   const double by_renyi = first_below(renyi, low, high, kTolerance);
   if (accountant == Accountant::kRenyi) return std::exp(by_renyi);
 
-  constexpr double kAccuracy = 5e-4;
   const auto tight = [=](double log_noise) {
-    return tight_epsilon({{rate, std::exp(log_noise), steps}}, delta, kAccuracy).upper / epsilon - 1;
+    return tight_epsilon({{rate, std::exp(log_noise), steps}}, delta, kNoiseAccuracy).upper / epsilon - 1;
   };
   high = by_renyi;
   low = high - 0.05;

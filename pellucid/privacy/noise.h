@@ -10,6 +10,9 @@ enum class Accountant {
   kLossDistribution,  ///< the upper bound of `tight_epsilon`: less noise for the same guarantee
 };
 
+/// The accuracy at which `noise_for` asks `tight_epsilon`: at the same one, `tight_guarantee` keeps what was asked for.
+inline constexpr double kNoiseAccuracy = 5e-4;
+
 /// The least noise multiplier with which the accountant allows `steps` steps at `rate` to be called (epsilon,
 /// delta)-differentially private: it does for this one, and for less than a ten-thousandth below it does not.
 ///

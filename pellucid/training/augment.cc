@@ -4,7 +4,7 @@ namespace pellucid::training {
 
 Tensor augment(const Tensor& images, const Tensor& ids, const TrainingOptions& options) {
   const std::int64_t padding = options.crop_padding;
-  if (padding == 0 && !options.flip) return images;
+  if (images.size(0) == 0 || (padding == 0 && !options.flip)) return images;
   const Tensor padded = torch::constant_pad_nd(images, {padding, padding, padding, padding});
   std::vector<Tensor> rows;
   for (std::int64_t i = 0; i < images.size(0); ++i) {

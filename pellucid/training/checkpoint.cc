@@ -219,7 +219,8 @@ TrainingState parse_state(const nets::SafeTensors& file, const Expected& expecte
   const std::int64_t steps = (state.epoch * batches + state.batch) * replays;
   state.optimiser.steps = json.at("steps").whole(steps, steps);
   state.loss_sum = json.at("loss_sum").number(-kLargest, kLargest);
-  state.correct = json.at("correct").whole(0, state.batch * options.batch_size);
+  const std::int64_t most = is_private(options) ? expected.images : options.batch_size;  // images of a step
+  state.correct = json.at("correct").whole(0, state.batch * most);
   state.curve = curve_of(json.at("curve"), state.epoch);
   state.judging = json.at("judging").object();
   state.workers = workers_of(json.at("workers"));

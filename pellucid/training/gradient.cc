@@ -1,8 +1,10 @@
 #include "pellucid/training/gradient.h"
 
 #include "pellucid/core/error.h"
+#include "pellucid/core/tensor.h"
 #include "pellucid/nets/autoencoder.h"
 #include "pellucid/training/losses.h"
+#include "pellucid/training/per_example.h"
 
 #include <algorithm>
 
@@ -43,7 +45,13 @@ Rows rows(const Tensor& in_batch, const Batch& batch) {
           .whole = whole};
 }
 
-// Computes the loss of a batch: one function for each method.
+// The attacked ones of the images here, (B) bool.
+Tensor attacked_here(const Batch& batch, const TrainingOptions& options) {
+  if (is_private(options)) return attacked_privately(batch.ids, options);
+  return rows(attacked(batch.size(), options.adversarial_share), batch).here;
+}
+
+// Computes the loss of a batch, of private training the sum over its examples: one function for each method.
 struct Losses {
   const nets::Architecture& architecture;
   const nets::TensorMap& state;
@@ -52,11 +60,13 @@ struct Losses {
   const Tensor& points;
   const TrainingOptions& options;
   Loss loss = {};
+  std::vector<std::vector<nets::Passed>> passes = {};  // of private training
 
   Tensor forward(const nets::TensorMap& weights, const Tensor& images, const char* dropout, const nets::Part& part,
-                 nets::TensorMap& running) const {
+                 nets::TensorMap& running) {
     const core::Stream stream(options.seed, dropout, batch.step);
-    auto output = nets::evaluate(architecture, weights, images, nets::Mode::kTraining, stream, part);
+    auto output = nets::evaluate(architecture, weights, images, nets::Mode::kTraining, stream, part,
+                                 is_private(options) ? &passes.emplace_back() : nullptr);
     for (auto& [name, tensor] : output.running) running[name] = tensor.detach();
     return output.logits.to(torch::kFloat32);
   }
@@ -66,7 +76,15 @@ struct Losses {
     loss.correct += (logits.argmax(1) == labels).sum().item<std::int64_t>();
   }
 
+  void private_cross_entropy() {
+    const Tensor logits = forward(state, points, "dropout", batch.part, loss.running);
+    Tensor losses = at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::None);
+    if (options.method == Method::kAdversarial)
+      losses = torch::where(attacked_here(batch, options), losses * options.adversarial_weight, losses);
+    add(losses, logits, batch.labels, 1);
+  }
   void cross_entropy() {
+    if (is_private(options)) return private_cross_entropy();
     const Tensor in_batch = attacked(batch.size(), attacks(options.method) ? options.adversarial_share : 0);
     const Rows moved = rows(in_batch, batch), still = rows(in_batch.logical_not(), batch);
     const double total =
@@ -98,11 +116,12 @@ struct Losses {
     for (const auto& [name, tensor] : loss.running) after[name] = tensor;
     const Tensor moved = forward(after, points, "dropout", batch.part, loss.running);
     add(per_image(clean, moved, batch.labels, options.beta), moved, batch.labels,
-        1 / static_cast<double>(batch.size()));
+        is_private(options) ? 1 : 1 / static_cast<double>(batch.size()));
   }
   void reconstruction() {
     const Tensor outputs = forward(state, batch.images, "dropout", batch.part, loss.running);
-    loss.mean = nets::reconstruction_errors(outputs, batch.images).sum() / static_cast<double>(batch.size());
+    const double share = is_private(options) ? 1 : 1 / static_cast<double>(batch.size());
+    loss.mean = nets::reconstruction_errors(outputs, batch.images).sum() * share;
   }
   Loss operator()() {
     switch (options.method) {
@@ -131,6 +150,52 @@ std::vector<Tensor> weight_perturbation(const std::vector<Tensor>& weights, cons
     }
   }
   return moved;
+}
+
+// The images of a batch's part from place i on, so many.
+Batch part_of(const Batch& batch, std::int64_t i, std::int64_t n) {
+  Batch part = batch;
+  part.images = batch.images.narrow(0, i, n);
+  part.labels = batch.labels.narrow(0, i, n);
+  part.ids = batch.ids.narrow(0, i, n);
+  part.part = {.begin = batch.part.begin + i, .batch = batch.size(), .sum = {}};
+  return part;
+}
+
+Gradient private_gradient(const Model& model, const Batch& batch, const Tensor& points, const TrainingOptions& options,
+                          const core::Processes& processes) {
+  constexpr std::int64_t kAtOnce = 256;  // examples: what a pass keeps of each is large
+  const nets::Network passed = laid_out(model.network, options);
+  const Parameters trained = parameters(model);
+  std::vector<Tensor> sums;
+  for (const auto& tensor : trained.tensors) sums.push_back(torch::zeros_like(tensor));
+  double loss = 0;
+  std::int64_t correct = 0;
+  for (std::int64_t i = 0; i < batch.images.size(0); i += kAtOnce) {
+    Batch part = part_of(batch, i, std::min(kAtOnce, batch.images.size(0) - i));
+    part.images = part.images.detach().requires_grad_(true);  // so that there is a graph: the weights ask for nothing
+    const Tensor at = points.narrow(0, i, part.images.size(0)).detach().requires_grad_(true);
+    Losses losses{passed.architecture, passed.state, model.clean_norms, part, at, options};
+    const Loss of_part = losses();
+    const ClippedSum clipped = clipped_sum(passed.architecture, losses.passes, of_part.mean, options.clip_norm);
+    for (std::size_t t = 0; t < sums.size(); ++t) sums[t] += clipped.parameters[t];
+    loss += of_part.mean.item<double>();
+    correct += of_part.correct;
+  }
+  Gradient result{.parameters = processes.sum(std::move(sums)), .images = {}, .running = {}, .clean_running = {}};
+  const double deviation = options.noise_multiplier * options.clip_norm;
+  for (std::size_t t = 0; t < result.parameters.size(); ++t) {
+    Tensor& tensor = result.parameters[t];
+    if (deviation > 0) {
+      const core::Stream stream(options.seed, "private noise " + trained.names[t], batch.step);
+      tensor = tensor + (deviation * core::normal(stream, tensor.sizes())).to(tensor.options());
+    }
+    tensor = tensor / static_cast<double>(options.batch_size);
+  }
+  const Tensor counts = processes.sum(torch::tensor({loss, static_cast<double>(correct)}, torch::kFloat64));
+  result.loss = counts[0].item<double>() / static_cast<double>(std::max<std::int64_t>(batch.size(), 1));
+  result.correct = static_cast<std::int64_t>(counts[1].item<double>());
+  return result;
 }
 
 }  // namespace
@@ -171,9 +236,18 @@ Tensor attacked(std::int64_t n, double share) {
   return reached.slice(0, 1).gt(reached.slice(0, 0, n));
 }
 
+Tensor attacked_privately(const Tensor& ids, const TrainingOptions& options) {
+  std::vector<std::uint8_t> chosen;
+  for (std::int64_t i = 0; i < ids.size(0); ++i) {
+    core::Stream stream(options.seed, "private attacked", ids[i].item<std::int64_t>());
+    chosen.push_back(stream.uniform() < options.adversarial_share ? 1 : 0);
+  }
+  return torch::tensor(chosen, torch::kUInt8).to(torch::kBool);
+}
+
 Tensor inner_attack(const nets::Network& network, const Batch& batch, const TrainingOptions& options) {
   if (!attacks(options.method)) return batch.images;
-  const Tensor here = rows(attacked(batch.size(), options.adversarial_share), batch).here;
+  const Tensor here = attacked_here(batch, options);
   const bool all = here.all().item<bool>();
   if (!here.any().item<bool>()) return batch.images;
   const Tensor images = all ? batch.images : batch.images.index({here});
@@ -206,6 +280,7 @@ Tensor inner_attack(const nets::Network& network, const Batch& batch, const Trai
 
 Gradient gradient(const Model& model, const Batch& batch, const Tensor& points, const TrainingOptions& options,
                   const core::Processes& processes) {
+  if (is_private(options)) return private_gradient(model, batch, points, options, processes);
   const Parameters trained = parameters(model);
   const Tensor leaf_points = options.method == Method::kFree ? points.detach().requires_grad_(true) : points;
   Loss loss;

@@ -40,6 +40,9 @@ struct Batch {
 
 /// Which images of a batch are attacked, (n) bool: a share of them, rounded down, spread evenly.
 [[nodiscard]] Tensor attacked(std::int64_t n, double share);
+/// Likewise in private training, where an example must not depend on which others were drawn: each with that
+/// probability, independently. @param ids (n) int64.
+[[nodiscard]] Tensor attacked_privately(const Tensor& ids, const TrainingOptions& options);
 
 /// The images with the attacked ones replaced by what the inner attack of the method finds near them.
 [[nodiscard]] Tensor inner_attack(const nets::Network& network, const Batch& batch, const TrainingOptions& options);
@@ -58,6 +61,13 @@ struct Gradient {
 /// With adversarial weight perturbation (Wu et al. 2020, arXiv:2004.05884, eq. 10 and 12) it is taken at w + v, where
 /// v = awp * |w| * g / |g| for each weight of more than one dimension and g is the gradient at w. Their code finds g's
 /// direction by a step of SGD on a copy, and adds weight decay at w + v; we add it at w.
+///
+/// With `clip_norm` it is the private one (Abadi et al. 2016, algorithm 1): the sum of the examples' clipped gradients
+/// (`clipped_sum`) and normal noise, over the expected size of the batch. An example's passes are summed before they
+/// are clipped, so that its images under attack cost no privacy of their own: they depend on nothing but it and the
+/// weights. A batch may be empty: the noise remains. Random: the noise of each tensor depends on (seed, its name, the
+/// step). It is drawn in floating point from a seeded stream, which measures what a guarantee costs and is not itself a
+/// guarantee (Mironov 2012).
 ///
 /// @param points (B, C, H, W), as from `inner_attack`: what stands for the attacked images.
 [[nodiscard]] Gradient gradient(const Model& model, const Batch& batch, const Tensor& points,

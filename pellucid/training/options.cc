@@ -2,6 +2,7 @@
 
 #include "pellucid/core/error.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -56,6 +57,10 @@ core::Fields fields(TrainingOptions& o) {
       core::field("dual_norm", o.dual_norm, "adversarial: batch norms of their own for the clean images"),
       core::field("awp", o.awp, "adversarial weight perturbation, in shares of each weight's norm; 0 is none", 0, 1),
       core::field("awp_warmup", o.awp_warmup, "epochs before the weight perturbation begins", 0, 100000),
+      core::field("clip_norm", o.clip_norm,
+                  "differential privacy: the norm to which each example's gradient is clipped; 0 is none", 0, 1e6),
+      core::field("noise_multiplier", o.noise_multiplier,
+                  "differential privacy: the deviation of the noise in a step, in clip norms", 0, 1e6),
       core::field("guard_images", o.guard_images,
                   "training images, drawn with the seed, attacked by PGD-10 after each epoch, to end a training that "
                   "overfits to its attack; 0 is none",
@@ -91,6 +96,16 @@ void check(const TrainingOptions& o) {
            "an adversarial method");
   }
   if (o.method == Method::kFree && o.awp > 0) refuse("awp and method free", "another method, or awp 0");
+  if (o.noise_multiplier > 0 && !is_private(o))
+    refuse(fmt::format("noise_multiplier {} and clip_norm 0", o.noise_multiplier),
+           "a clip_norm above 0 with it: the noise is in clip norms");
+  if (is_private(o)) {  // what would look at the images outside the noisy sums, or couple them
+    if (o.method == Method::kFree)
+      refuse("clip_norm and method free", "another method: it carries a perturbation along");
+    if (o.awp > 0) refuse("clip_norm and awp", "awp 0: the perturbation follows gradients without noise");
+    if (o.guard_images > 0)
+      refuse("clip_norm and guard_images", "guard_images 0: it chooses an epoch by training images, without noise");
+  }
   if (attacks(o.method)) evasion::check(o.attack.ball(), "attack");
   evasion::check(o.test_attack.ball(), "test_attack");
   if (o.method == Method::kFree && o.attack.norm != evasion::Norm::kLinf)
@@ -114,6 +129,7 @@ std::string describe(const TrainingOptions& options) {
   if (o.adversarial_weight != 1) text += fmt::format(", weighing {}", o.adversarial_weight);
   if (o.dual_norm) text += ", dual batch norm";
   if (o.awp > 0) text += fmt::format(", weight perturbation {}", o.awp);
+  if (is_private(o)) text += fmt::format(", DP-SGD with clip norm {} and noise {}", o.clip_norm, o.noise_multiplier);
   if (o.precision == Precision::kMixed) text += ", bfloat16";
   return text;
 }
@@ -121,6 +137,7 @@ std::string describe(const TrainingOptions& options) {
 core::Json to_json(const TrainingOptions& options) {
   TrainingOptions o = options;
   core::Json json = core::to_json(fields(o));
+  if (!is_private(o)) json.erase("clip_norm"), json.erase("noise_multiplier");  // trainings of before keep their names
   json["attack"] = core::to_json(evasion::fields(o.attack));
   json["test_attack"] = core::to_json(evasion::fields(o.test_attack));
   return json;
@@ -146,6 +163,14 @@ core::Json determinants(const TrainingOptions& options) {
   for (const char* name : {"test_attack", "test_attack_images", "checkpoint_steps"}) json.erase(name);
   if (o.schedule == Schedule::kConstant || o.schedule == Schedule::kStep) json.erase("epochs");
   return json;
+}
+
+bool is_private(const TrainingOptions& options) { return options.clip_norm > 0; }
+
+privacy::Phase private_steps(const TrainingOptions& options, std::int64_t images) {
+  return {.rate = std::min(1.0, static_cast<double>(options.batch_size) / static_cast<double>(images)),
+          .noise = options.noise_multiplier,
+          .steps = options.epochs * ((images + options.batch_size - 1) / options.batch_size)};
 }
 
 TrainingOptions computable(TrainingOptions options, bool has_bfloat16) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pellucid/evasion/pgd.h"
+#include "pellucid/privacy/guarantee.h"
 
 namespace pellucid::training {
 
@@ -71,6 +72,13 @@ struct TrainingOptions {
   double awp = 0;         ///< adversarial weight perturbation: its size beside each weight's norm; 0: none
   double awp_warmup = 0;  ///< epochs before it begins
 
+  /// Differential privacy (DP-SGD, Abadi et al. 2016): each example's gradient is scaled to a norm of at most this,
+  /// over all parameters jointly; each step draws its examples independently, `batch_size` on average; 0: none.
+  double clip_norm = 0;
+  /// The deviation of the normal noise that joins the sum of the clipped gradients, in clip norms; 0: clipped alone,
+  /// and nothing is guaranteed.
+  double noise_multiplier = 0;
+
   std::int64_t guard_images = 0;  ///< training images, drawn with the seed, attacked after each epoch to catch
                                   ///< catastrophic overfitting; 0: none
   double guard_fall = 0.2;        ///< the fall below the best epoch's accuracy on them at which the training ends
@@ -88,6 +96,18 @@ struct TrainingOptions {
 /// The fields but for the two attacks, whose fields are `evasion::fields(options.attack)` and `(options.test_attack)`.
 [[nodiscard]] core::Fields fields(TrainingOptions& options);
 
+/// Whether it is trained with differential privacy: `clip_norm` is above 0.
+[[nodiscard]] bool is_private(const TrainingOptions& options);
+
+/// The steps of a private training on so many images, for an accountant (`privacy::tight_guarantee`): each image is
+/// drawn in each step with the same probability, independently, `batch_size` of them on average; an epoch has as many
+/// steps as batches would.
+///
+/// What a guarantee for them covers: the weights after each step. What it does not: the loss and accuracy on the
+/// training images that are logged, the settings, if they were chosen by looking at these images, and noise drawn in
+/// floating point from a seed that is written down.
+[[nodiscard]] privacy::Phase private_steps(const TrainingOptions& options, std::int64_t images);
+
 /// @throws Error(kUsage) if the options do not go together, naming both, or an attack's ball is none
 /// (`evasion::check`).
 void check(const TrainingOptions& options);
@@ -95,7 +115,8 @@ void check(const TrainingOptions& options);
 /// "adversarial training: 8 epochs of 128, Adam 0.001 cyclic, PGD-5 ..."
 [[nodiscard]] std::string describe(const TrainingOptions& options);
 
-/// The options as JSON, attacks included.
+/// The options as JSON, attacks included. What came after the first trainings were kept, `clip_norm` and
+/// `noise_multiplier`, is left out where it is off: trainings are named by this.
 [[nodiscard]] core::Json to_json(const TrainingOptions& options);
 
 /// Those of them that the weights depend on: without what only judges (`test_attack`, `test_attack_images`), what is

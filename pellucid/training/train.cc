@@ -12,6 +12,7 @@
 #include "pellucid/nets/zoo.h"
 #include "pellucid/training/augment.h"
 #include "pellucid/training/gradient.h"
+#include "pellucid/training/per_example.h"
 
 #include <algorithm>
 #include <cmath>
@@ -27,13 +28,28 @@ constexpr int kVersion = 2;
 
 constexpr std::int64_t kLoggedBatches = 10;  // every how many batches TensorBoard gets a point
 
+// The images of a private step, in order: each is drawn with the same probability, independently.
+Tensor drawn(std::int64_t images, std::int64_t step, const TrainingOptions& options) {
+  core::Stream stream(options.seed, "private sample", step);
+  const double rate = private_steps(options, images).rate;
+  std::vector<std::int64_t> chosen;
+  for (std::int64_t i = 0; i < images; ++i) {
+    if (stream.uniform() < rate) chosen.push_back(i);
+  }
+  return torch::tensor(chosen, torch::kInt64);
+}
+
 // The batch at which the state stands, or this process's part of it.
 Batch next_batch(const TrainingState& state, const data::Dataset& train_set, const Tensor& order, double epoch,
                  const TrainingOptions& options, const core::Processes& processes) {
-  const std::int64_t images = train_set.size(), begin = state.batch * options.batch_size;
-  const std::int64_t size = std::min(options.batch_size, images - begin);
+  const std::int64_t images = train_set.size(), step = state.optimiser.steps;
+  const std::int64_t begin = state.batch * options.batch_size;
+  const Tensor all = is_private(options) ? drawn(images, step, options)
+                                         : order.slice(0, begin, std::min(begin + options.batch_size, images));
+  const std::int64_t size = all.size(0);
   const auto mine = processes.share(size);
-  const Tensor indices = order.slice(0, begin + mine.begin, begin + mine.end), ids = indices + state.epoch * images;
+  const Tensor indices = all.slice(0, mine.begin, mine.end);
+  const Tensor ids = indices + (is_private(options) ? step : state.epoch) * images;
   const auto device = nets::device_of(state.model.network);
   Batch batch{.images = augment(data::pixels(train_set, indices), ids, options).to(device),
               .labels = data::labels(train_set, indices).to(device),
@@ -359,6 +375,19 @@ void check_batches(const nets::Architecture& architecture, const TrainingOptions
   }
 }
 
+// Refuses networks whose examples private training cannot clip one by one.
+void check_private(const nets::Architecture& architecture, const TrainingOptions& options) {
+  if (!is_private(options)) return;
+  const auto mixing = layers_that_mix(architecture);
+  if (mixing.empty()) return;
+  throw core::Error(
+      core::ErrorKind::kUsage,
+      "training: got clip_norm and {} with batch norm ({}), expected a network in which images do not see "
+      "one another: one image moves the gradients of all others there, so that no clipping bounds what "
+      "it does; use group norm (preact_resnet8_gn) or a network without (tanh_cnn, small_cnn)",
+      architecture.spec.net, mixing.front());
+}
+
 // Refuses what several processes cannot share.
 void check_parts(const TrainingOptions& options, std::int64_t images, const core::Processes& processes) {
   if (processes.count() == 1) return;
@@ -411,6 +440,7 @@ void check(const nets::Spec& spec, const data::Dataset& train_set, const data::D
     for (const auto* set : {&train_set, &test_set}) (void)evasion::fitted(unlabelled(*set), {architecture, {}});
   }
   (void)initial_model(architecture, options);
+  check_private(architecture, options);
   check_batches(architecture, options, train_set.size());
   check_parts(options, train_set.size(), processes);
 }

@@ -124,6 +124,36 @@ class Autoencoder(TrainCase):
         self.assertFalse(os.path.exists(self.path("r")))
 
 
+class Private(TrainCase):
+    ARGUMENTS = ["train", "--data", "patterns", "--net", "lenet", "--train-images", "200", "--test-images", "20",
+                 "--epochs", "2", "--batch-size", "20", "--clip-norm", "1", *QUICK]
+
+    def test_says_what_it_guarantees(self):
+        given = json.loads(self.ok(*self.ARGUMENTS, "--noise-multiplier", "1.5", "--delta", "1e-3", "--out",
+                                   self.path("given")))["guarantee"]
+        self.assertEqual(given["phases"], [{"rate": 0.1, "noise": 1.5, "steps": 20}])
+        self.assertEqual(given["delta"], 1e-3)
+        tight = json.loads(self.ok("privacy", "epsilon", "--rate", "0.1", "--noise", "1.5", "--steps", "20", "--delta",
+                                   "1e-3", "--json"))["guarantees"][-1]
+        self.assertLessEqual(given["lowest_epsilon"], tight["epsilon"])
+        self.assertLessEqual(tight["lowest_epsilon"], given["epsilon"])
+        self.assertAlmostEqual(given["epsilon"] / tight["epsilon"], 1, delta=2e-3)
+        solved = json.loads(self.ok(*self.ARGUMENTS, "--epsilon", "2", "--out", self.path("solved")))["guarantee"]
+        self.assertLessEqual(solved["epsilon"], 2)
+        self.assertGreater(solved["epsilon"], 1.99)
+        clipped = json.loads(self.ok(*self.ARGUMENTS, "--out", self.path("clipped")))
+        self.assertNotIn("guarantee", clipped, "without noise nothing is guaranteed")
+
+    def test_refuses_what_it_cannot_guarantee(self):
+        out = ["--out", self.path("r")]
+        self.refused(2, ["--epsilon: got 2", "no noise_multiplier"], *self.ARGUMENTS, "--epsilon", "2",
+                     "--noise-multiplier", "1", *out)
+        self.refused(2, ["--epsilon: got 2 with clip_norm 0"], *TYPO, "--epsilon", "2", *out)
+        self.refused(2, ["with batch norm (model.bn0)", "tanh_cnn"], *self.ARGUMENTS, "--net", "convnet", *out)
+        self.refused(2, ["clip_norm and method free"], *self.ARGUMENTS, "--method", "free", *out)
+        self.assertFalse(os.path.exists(self.path("r")))
+
+
 class Judging(TrainCase):
     def test_what_only_judges_is_checked_before_and_may_change_after(self):
         self.refused(2, ["test_attack: epsilon", "is 8/255 meant?"], *TYPO, "--test-attack.epsilon", "8",

@@ -52,7 +52,14 @@ std::vector<Case> cases() {
   TrainingOptions autoencoder = options;
   autoencoder.method = Method::kAutoencoder;
   const nets::Spec pixels{.net = "autoencoder", .input = {1, tiny::kSide, tiny::kSide}, .classes = 64};
-  return {{"autoencoder", pixels, tiny::noise(24), tiny::noise(5, 1), autoencoder, {1, 3, 4, 5}},
+  TrainingOptions dp = options;
+  dp.batch_size = 2;  // of 12: some steps draw nothing
+  dp.adversarial_share = 0.5;
+  dp.clip_norm = 1;
+  dp.noise_multiplier = 0.5;
+  dp.checkpoint_steps = {3};
+  return {{"private", tiny::spec(), tiny::noise(12), tiny::noise(5, 1), dp, {1, 3, 5, 8}},
+          {"autoencoder", pixels, tiny::noise(24), tiny::noise(5, 1), autoencoder, {1, 3, 4, 5}},
           {"free", tiny::spec(), tiny::noise(20), tiny::noise(5, 1), free, {1, 2, 4, 7}},
           {"dual batch norm", tiny::spec("convnet", 9), tiny::noise(8, 0, 9), tiny::noise(4, 1, 9), dual, {1, 3}},
           {"trades", tiny::spec(), tiny::noise(24), tiny::noise(5, 1), trades, {2, 3, 6}},
