@@ -5,6 +5,7 @@
 #include "pellucid/training/train.h"
 
 #include "tests/core/expect_error.h"
+#include "tests/core/folder.h"
 #include "tests/evasion/tiny.h"
 
 #include <cmath>
@@ -217,6 +218,33 @@ TEST(PrivateGradient, AttacksEachExampleIndependentlyOfTheOthers) {
   const Tensor chosen = attacked_privately(ids, options);
   EXPECT_NEAR(chosen.to(torch::kFloat64).mean().item<double>(), 0.3, 4 * std::sqrt(0.3 * 0.7 / 20000));
   EXPECT_TRUE(torch::equal(attacked_privately(ids.slice(0, 5, 50), options), chosen.slice(0, 5, 50)));
+}
+
+// Of a network that does not learn, an epoch's loss is its mean loss times the share of the images that were drawn.
+TEST(PrivateTraining, DrawsEachImageIndependentlyAndAsManyAsABatchOnAverage) {
+  constexpr std::int64_t kImages = 400;
+  const core::Folder folder;
+  const auto set = tiny::noise(kImages);
+  const auto trained = train(tiny::spec(), set, tiny::noise(4, 1),
+                             {.epochs = 4,
+                              .batch_size = 20,
+                              .learning_rate = 0,
+                              .clip_norm = 1,
+                              .noise_multiplier = 1,
+                              .checkpoint_steps = {},
+                              .test_attack_images = 0},
+                             folder.path(), {});
+  const auto images = data::pixels(set, torch::arange(kImages));
+  const double mean =
+      at::cross_entropy_loss(nets::logits(trained.network, images), data::labels(set, torch::arange(kImages)))
+          .item<double>();
+  double share = 0;
+  for (const auto& epoch : trained.curve) {
+    EXPECT_GT(std::abs(epoch.train_loss / mean - 1), 1e-4) << "each image once, as in a shuffled pass";
+    share += epoch.train_loss / mean / 4;
+  }
+  // 80 steps draw 400 images each with probability 1/20: four deviations of their number.
+  EXPECT_NEAR(share, 1, 4 * std::sqrt(80 * 400 * 0.05 * 0.95) / 1600);
 }
 
 TEST(PrivateTraining, LeavesTheNamesOfOtherTrainingsAsTheyWere) {
