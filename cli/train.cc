@@ -87,8 +87,8 @@ struct Train {
     if (normalise) std::tie(spec.mean, spec.deviation) = data::channel_statistics(train_set);
     const auto processes = core::Processes::from_environment(torch::Device(run.device));
     if (!processes.first()) run.progress = {};
-    solve_noise(train_set.size());
-    training::check(spec, train_set, test_set, options, processes);
+    const auto solved = with_noise(train_set.size());
+    training::check(spec, train_set, test_set, solved, processes);
 
     std::optional<core::RunFolder> folder;
     std::function<void()> accepted;
@@ -96,13 +96,14 @@ struct Train {
       folder.emplace(out, "train", core::Workers::kOne);
       accepted = [&] { begin(*folder, settings.resolved()); };
     }
-    const auto trained = training::train(spec, train_set, test_set, options, out, run, processes, accepted);
+    const auto trained = training::train(spec, train_set, test_set, solved, out, run, processes, accepted);
     if (processes.first()) finish(trained, train_set, test_set, run);
   }
 
-  // Finds the noise for the epsilon that is asked for.
-  void solve_noise(std::int64_t images) {
-    if (epsilon == 0) return;
+  // The options with the noise for the epsilon that is asked for. What was asked for stays in config.json, so that it
+  // can be run again.
+  [[nodiscard]] training::TrainingOptions with_noise(std::int64_t images) const {
+    if (epsilon == 0) return options;
     if (!training::is_private(options) || options.noise_multiplier > 0) {
       throw core::Error(core::ErrorKind::kUsage,
                         "--epsilon: got {} with clip_norm {} and noise_multiplier {}, expected a clip_norm above 0 and "
@@ -110,8 +111,10 @@ struct Train {
                         epsilon, options.clip_norm, options.noise_multiplier);
     }
     const auto steps = training::private_steps(options, images);
-    options.noise_multiplier =
+    auto solved = options;
+    solved.noise_multiplier =
         privacy::noise_for(epsilon, delta, steps.rate, steps.steps, privacy::Accountant::kLossDistribution);
+    return solved;
   }
 
   // What the training guarantees of its images.

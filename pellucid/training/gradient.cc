@@ -80,7 +80,8 @@ struct Losses {
     const Tensor logits = forward(state, points, "dropout", batch.part, loss.running);
     Tensor losses = at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::None);
     if (options.method == Method::kAdversarial)
-      losses = torch::where(attacked_here(batch, options), losses * options.adversarial_weight, losses);
+      losses =
+          torch::where(attacked_here(batch, options).to(losses.device()), losses * options.adversarial_weight, losses);
     add(losses, logits, batch.labels, 1);
   }
   void cross_entropy() {

@@ -58,8 +58,9 @@ LayerGradient of_conv(const nets::Conv& conv, const Passes& passes, bool ghost) 
   const std::int64_t examples = passes.front().input.size(0), values = conv.in * conv.kernel * conv.kernel;
   const std::int64_t positions = passes.front().derivative.size(2) * passes.front().derivative.size(3);
   const std::int64_t chunk = std::max<std::int64_t>(1, kUnfolded / (values * positions));
-  Tensor squares = torch::empty({examples});
-  const Tensor each = ghost ? Tensor() : torch::empty({examples, conv.out * values});  // weight gradients
+  const auto kind = passes.front().input.options();
+  Tensor squares = torch::empty({examples}, kind);
+  const Tensor each = ghost ? Tensor() : torch::empty({examples, conv.out * values}, kind);  // weight gradients
   for (std::int64_t i = 0; i < examples; i += chunk) {
     const std::int64_t n = std::min(chunk, examples - i);
     const auto in = [&](const Pass& p) {  // (n, values, positions)
@@ -86,18 +87,19 @@ LayerGradient of_conv(const nets::Conv& conv, const Passes& passes, bool ghost) 
     biases = over(passes, [](const Pass& p) { return p.derivative.sum({2, 3}); });
     squares += biases.square().sum(1);
   }
-  return {
-      .squares = squares, .sum = [conv, passes, each, biases](const Tensor& factors) {
-        const Tensor weight = torch::empty({conv.out, conv.in, conv.kernel, conv.kernel});  // its shape alone counts
-        std::vector<Tensor> sums = {
-            each.defined() ? factors.matmul(each).view_as(weight) : over(passes, [&](const Pass& p) {
-              return std::get<1>(at::convolution_backward(
-                  times(p.derivative, factors), p.input, weight, at::OptionalIntArrayRef(), {conv.stride, conv.stride},
-                  {conv.padding, conv.padding}, {1, 1}, false, {0, 0}, 1, {false, true, false}));
-            })};
-        if (biases.defined()) sums.push_back(factors.matmul(biases));
-        return sums;
-      }};
+  return {.squares = squares, .sum = [conv, passes, each, biases](const Tensor& factors) {
+            const std::vector<std::int64_t> shape = {conv.out, conv.in, conv.kernel, conv.kernel};
+            const Tensor weight = torch::empty(shape, factors.options());  // its shape alone counts
+            std::vector<Tensor> sums = {
+                each.defined() ? factors.matmul(each).view_as(weight) : over(passes, [&](const Pass& p) {
+                  return std::get<1>(at::convolution_backward(times(p.derivative, factors), p.input, weight,
+                                                              at::OptionalIntArrayRef(), {conv.stride, conv.stride},
+                                                              {conv.padding, conv.padding}, {1, 1}, false, {0, 0}, 1,
+                                                              {false, true, false}));
+                })};
+            if (biases.defined()) sums.push_back(factors.matmul(biases));
+            return sums;
+          }};
 }
 
 LayerGradient of_group_norm(const nets::GroupNorm& norm, const Passes& passes) {
@@ -157,14 +159,6 @@ ClippedSum clipped_sum(const nets::Architecture& architecture, const std::vector
     for (auto& tensor : layer.sum(factors)) result.parameters.push_back(std::move(tensor));
   }
   return result;
-}
-
-std::vector<std::string> layers_that_mix(const nets::Architecture& architecture) {
-  std::vector<std::string> names;
-  for (const auto& layer : architecture.layers) {
-    if (std::holds_alternative<nets::BatchNorm>(layer.op)) names.push_back(layer.name);
-  }
-  return names;
 }
 
 }  // namespace pellucid::training

@@ -3,7 +3,6 @@
 
 #include "pellucid/nets/network.h"
 
-#include <string>
 #include <vector>
 
 namespace pellucid::training {
@@ -42,8 +41,5 @@ struct ClippedSum {
 [[nodiscard]] ClippedSum clipped_sum(const nets::Architecture& architecture,
                                      const std::vector<std::vector<nets::Passed>>& passes, const Tensor& loss,
                                      double clip, NormBy by = NormBy::kCheaper);
-
-/// The layers through which images see one another in training mode, by name; empty where there are none.
-[[nodiscard]] std::vector<std::string> layers_that_mix(const nets::Architecture& architecture);
 
 }  // namespace pellucid::training

@@ -12,7 +12,6 @@
 #include "pellucid/nets/zoo.h"
 #include "pellucid/training/augment.h"
 #include "pellucid/training/gradient.h"
-#include "pellucid/training/per_example.h"
 
 #include <algorithm>
 #include <cmath>
@@ -375,17 +374,23 @@ void check_batches(const nets::Architecture& architecture, const TrainingOptions
   }
 }
 
-// Refuses networks whose examples private training cannot clip one by one.
+// Refuses networks whose examples private training cannot clip one by one, or that hold statistics of theirs.
 void check_private(const nets::Architecture& architecture, const TrainingOptions& options) {
   if (!is_private(options)) return;
-  const auto mixing = layers_that_mix(architecture);
-  if (mixing.empty()) return;
+  if (!architecture.spec.mean.empty()) {
+    throw core::Error(core::ErrorKind::kUsage,
+                      "training: got clip_norm and normalise, expected a network that does not standardise: the mean "
+                      "and the deviation of the training images would be in it without noise");
+  }
+  const auto norm = std::ranges::find_if(
+      architecture.layers, [](const auto& layer) { return std::holds_alternative<nets::BatchNorm>(layer.op); });
+  if (norm == architecture.layers.end()) return;
   throw core::Error(
       core::ErrorKind::kUsage,
       "training: got clip_norm and {} with batch norm ({}), expected a network in which images do not see "
       "one another: one image moves the gradients of all others there, so that no clipping bounds what "
       "it does; use group norm (preact_resnet8_gn) or a network without (tanh_cnn, small_cnn)",
-      architecture.spec.net, mixing.front());
+      architecture.spec.net, norm->name);
 }
 
 // Refuses what several processes cannot share.

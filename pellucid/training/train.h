@@ -57,6 +57,7 @@ void check(const nets::Spec& spec, const data::Dataset& train_set, const data::D
 ///   finite (naming the learning rate): such weights are never saved.
 /// @throws Error(kUsage) if a batch norm over 1 x 1 would see a batch of one image.
 /// @throws Error(kUsage) as `nets::require_autoencoder`, of an autoencoder.
+/// @throws Error(kUsage) if a private training's network has batch norm, or standardises by the training images.
 /// @throws Error(kData) if there are no images or only one class, if images do not fit the network, or a test image is
 ///   of a class that the training set lacks, naming it.
 /// @throws Error(kModel) if the folder's state is damaged and there is none before it, saying what to do.

@@ -141,6 +141,11 @@ class Private(TrainCase):
         solved = json.loads(self.ok(*self.ARGUMENTS, "--epsilon", "2", "--out", self.path("solved")))["guarantee"]
         self.assertLessEqual(solved["epsilon"], 2)
         self.assertGreater(solved["epsilon"], 1.99)
+        again = json.loads(self.ok("train", "--config", self.path("solved", "config.json"), "--out",
+                                   self.path("again"), *QUICK))
+        self.assertEqual(again["guarantee"], solved)
+        self.assertEqual(digest(self.path("again", "model.safetensors")),
+                         digest(self.path("solved", "model.safetensors")))
         clipped = json.loads(self.ok(*self.ARGUMENTS, "--out", self.path("clipped")))
         self.assertNotIn("guarantee", clipped, "without noise nothing is guaranteed")
 

@@ -129,11 +129,20 @@ TEST(ClippedSum, OfOneExampleIsNeverLongerThanTheClipNorm) {
 TEST(PrivateGradient, WithoutNoiseOrClippingIsTheOrdinaryOne) {
   const auto network = every_layer();
   const Batch batch = examples(8);
-  const auto ordinary = gradient({.network = network}, batch, batch.images, {.batch_size = 8}, {});
-  const auto found = gradient({.network = network}, batch, batch.images, {.batch_size = 8, .clip_norm = 1e5}, {});
-  EXPECT_LT(distance(found.parameters, ordinary.parameters), 1e-5);
-  EXPECT_NEAR(found.loss, ordinary.loss, 1e-6);
-  EXPECT_EQ(found.correct, ordinary.correct);
+  const auto autoencoder = tiny::network(
+      {.net = "autoencoder", .input = {1, tiny::kSide, tiny::kSide}, .classes = tiny::kSide * tiny::kSide});
+  const Tensor points = (batch.images + 0.1).clamp(0, 1);
+  for (const auto method :
+       {Method::kStandard, Method::kAdversarial, Method::kTrades, Method::kMart, Method::kAutoencoder}) {
+    const Model model{.network = method == Method::kAutoencoder ? autoencoder : network};
+    TrainingOptions options{.method = method, .batch_size = 8};
+    const auto ordinary = gradient(model, batch, points, options, {});
+    options.clip_norm = 1e5;
+    const auto found = gradient(model, batch, points, options, {});
+    EXPECT_LT(distance(found.parameters, ordinary.parameters), 1e-5) << static_cast<int>(method);
+    EXPECT_NEAR(found.loss, ordinary.loss, 1e-5 * ordinary.loss);
+    EXPECT_EQ(found.correct, ordinary.correct);
+  }
 }
 
 TEST(PrivateGradient, IsDividedByTheExpectedSizeOfTheBatch) {
@@ -268,6 +277,10 @@ TEST(PrivateTraining, RefusesWhatWouldBreakTheGuarantee) {
   core::expect_error([&] { check(tiny::spec("preact_resnet8", 32), set, set, {.batch_size = 4, .clip_norm = 1}); },
                      ErrorKind::kUsage,
                      "with batch norm (layer1.0.bn1), expected a network in which images do not see one another");
+  auto standardised = tiny::spec("preact_resnet8_gn", 32);
+  standardised.mean = standardised.deviation = {0.5};
+  core::expect_error([&] { check(standardised, set, set, {.batch_size = 4, .clip_norm = 1}); }, ErrorKind::kUsage,
+                     "the mean and the deviation of the training images would be in it without noise");
   check(tiny::spec("preact_resnet8_gn", 32), set, set, {.batch_size = 4, .clip_norm = 1});
 }
 
