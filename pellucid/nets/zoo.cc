@@ -109,6 +109,20 @@ void tanh_cnn(Architecture& net) {
   b.add(Linear{128, b.classes()}, "classifier.2");
 }
 
+// As published both convolutions have stride 2 and a max pooling of stride 1 behind them: the same parameters.
+void small_tanh_cnn(Architecture& net) {
+  Builder b{net};
+  b.add(Conv{.in = b.channels(), .out = 16, .kernel = 8, .stride = 2, .padding = 3}, "features.0");
+  b.add(Tanh{});
+  b.add(MaxPool{2});
+  b.add(Conv{.in = 16, .out = 32, .kernel = 4}, "features.3");
+  b.add(Tanh{});
+  b.add(Flatten{});
+  b.add(Linear{b.features(), 32}, "classifier.0");
+  b.add(Tanh{});
+  b.add(Linear{32, b.classes()}, "classifier.2");
+}
+
 void convnet(Architecture& net) {
   constexpr std::int64_t kWidth = 64;
   Builder b{net};
@@ -302,6 +316,9 @@ const std::vector<ZooEntry>& zoo() {
        "Zhu and Blaschko 2021 (R-GAP), models/CNN6.py", colour, cnn6},
       {"tanh_cnn", "six convolutions and two linear layers with tanh, for training with differential privacy",
        "Tramer and Boneh 2021, arXiv:2011.11660, the network for CIFAR-10", colour, tanh_cnn},
+      {"small_tanh_cnn", "two convolutions and two linear layers with tanh, for differential privacy on MNIST",
+       "Papernot et al. 2021 (Tempered Sigmoid Activations), arXiv:2007.14191, with one max pooling; ours", grey,
+       small_tanh_cnn},
       {"convnet", "eight convolutions with batch norm, width 64",
        "Geiping et al. 2020 (Inverting Gradients), ConvNet64", colour, convnet},
       {"preact_resnet18",

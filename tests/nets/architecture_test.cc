@@ -20,6 +20,7 @@ TEST(CountParameters, GivesThePublishedCounts) {
   EXPECT_EQ(count_parameters(build({.net = "lenet", .input = {3, 32, 32}, .classes = 100})), 912 + 2 * 3'612 + 76'900);
   EXPECT_EQ(count_parameters(colour("cnn6")), 122'256 + 32'010);
   EXPECT_EQ(count_parameters(colour("tanh_cnn")), 550'570);
+  EXPECT_EQ(count_parameters(grey("small_tanh_cnn")), 26'010);
   EXPECT_EQ(count_parameters(colour("convnet")), 2'904'970);
   EXPECT_EQ(count_parameters(colour("resnet18")), 11'173'962);
   EXPECT_EQ(count_parameters(colour("preact_resnet18")), 11'172'170);

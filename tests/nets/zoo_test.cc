@@ -41,9 +41,9 @@ TEST(Build, PutsTheNormalisationFirst) {
 
 TEST(Build, RefusesAnUnknownNameAndNamesTheNearest) {
   expect_no_network({.net = "resnet_18"},
-                    "network: got \"resnet_18\", expected small_cnn, lenet, cnn6, tanh_cnn, convnet, "
-                    "preact_resnet18, preact_resnet8, preact_resnet8_gn, resnet18, wide_resnet34_10 or autoencoder "
-                    "(did you mean resnet18?)");
+                    "network: got \"resnet_18\", expected small_cnn, lenet, cnn6, tanh_cnn, small_tanh_cnn, "
+                    "convnet, preact_resnet18, preact_resnet8, preact_resnet8_gn, resnet18, wide_resnet34_10 or "
+                    "autoencoder (did you mean resnet18?)");
 }
 
 TEST(Build, RefusesAnInputThatIsNoImage) {

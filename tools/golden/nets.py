@@ -169,6 +169,19 @@ class TanhCnn(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
+class SmallTanhCnn(nn.Module):
+    """Papernot et al. 2021, for MNIST, with one max pooling."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 16, 8, 2, 3), nn.Tanh(), nn.MaxPool2d(2),
+                                      nn.Conv2d(16, 32, 4), nn.Tanh())
+        self.classifier = nn.Sequential(nn.Linear(512, 32), nn.Tanh(), nn.Linear(32, 10))
+
+    def forward(self, x):
+        return self.classifier(self.features(x).flatten(1))
+
+
 class PreActBlock(nn.Module):
     """The projection takes the activated input and has no batch norm."""
 
@@ -298,6 +311,7 @@ NETS = {
     "small_cnn": SmallCnn, "lenet": LeNet, "cnn6": Cnn6, "convnet": ConvNet,
     "resnet18": ResNet18, "preact_resnet18": PreActResNet18, "preact_resnet8": PreActResNet8,
     "wide_resnet34_10": WideResNet34x10, "autoencoder": Autoencoder, "tanh_cnn": TanhCnn,
+    "small_tanh_cnn": SmallTanhCnn,
     "preact_resnet8_gn": PreActResNet8Gn,
 }
 GREY = (1, 28, 28)
@@ -390,6 +404,7 @@ def main():
         case("lenet", GREY),
         case("cnn6", COLOUR),
         case("tanh_cnn", COLOUR),
+        case("small_tanh_cnn", GREY),
         case("convnet", COLOUR, training=True),
         case("resnet18", COLOUR, mean=[0.4914, 0.4822, 0.4465], deviation=[0.2023, 0.1994, 0.201]),
         case("preact_resnet18", COLOUR, training=True),
