@@ -10,8 +10,9 @@ TEST_P(Golden, EvaluationAndGradientsAreThoseOfPyTorch) { expect_golden_evaluati
 TEST_P(Golden, Float32FollowsFloat64) { expect_golden_float32(GetParam()); }
 
 INSTANTIATE_TEST_SUITE_P(Nets, Golden,
-                         testing::Values("small_cnn", "lenet", "cnn6", "tanh_cnn", "small_tanh_cnn", "convnet", "resnet18",
-                                         "preact_resnet18", "preact_resnet8", "preact_resnet8_gn", "autoencoder"),
+                         testing::Values("small_cnn", "lenet", "cnn6", "tanh_cnn", "small_tanh_cnn", "convnet",
+                                         "resnet18", "preact_resnet18", "preact_resnet8", "preact_resnet8_gn",
+                                         "autoencoder"),
                          [](const auto& test) { return std::string(test.param); });
 
 class GoldenTraining : public testing::TestWithParam<const char*> {};
