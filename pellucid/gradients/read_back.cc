@@ -102,8 +102,9 @@ Client client(const Settings& s) {
 ReadBack read_back(const nets::Network& network, const Truth& truth, std::int64_t index,
                    const inversion::Attack& attack, const Client& client, const Truth& others) {
   const auto number = static_cast<std::uint64_t>(index);
+  std::vector<nets::TensorMap> memory;
   const auto update = [&](const nets::Network& now, const core::Stream& randomness, std::uint64_t noise) {
-    return sharing::compute_update(now, truth.images, truth.labels, client.protocol, randomness, noise);
+    return sharing::compute_update(now, truth.images, truth.labels, client.protocol, randomness, noise, &memory);
   };
   sharing::Observation observation{.network = network,
                                    .update = update(network, core::Stream(0, "client dropout", number), number),

@@ -1,6 +1,7 @@
 #include "pellucid/inversion/analytic.h"
 
 #include "pellucid/core/error.h"
+#include "pellucid/core/tensor.h"
 #include "pellucid/inversion/candidate.h"
 
 #include <algorithm>
@@ -16,6 +17,26 @@ Tensor linear_input(const sharing::Update& update, const std::string& layer) {
                       "the gradient of {}.bias is zero everywhere: the layer's input cannot be read off", layer);
   }
   return weight.t().mv(bias) / square;
+}
+
+LinearInput noisy_linear_input(const sharing::Update& update, const std::string& layer, bool sparse) {
+  const Tensor weight = update.gradient.at(layer + ".weight").to(torch::kFloat64),
+               bias = update.gradient.at(layer + ".bias").to(torch::kFloat64), squares = bias.square();
+  const auto rows = static_cast<double>(weight.size(0)), values = static_cast<double>(weight.size(1));
+  if (sparse) {
+    const Tensor shared = (weight != 0).to(torch::kFloat64), of_column = shared.t().mv(squares);
+    const Tensor input = torch::where(of_column > 0, weight.t().mv(bias) / of_column, torch::zeros_like(of_column));
+    const Tensor off = (weight - torch::outer(bias, input)) * shared;
+    const Tensor noise = squares.matmul(off.square()) / squares.sum().square() * (rows / (rows - 1));
+    return {input, (noise.sum() / input.square().sum()).item<double>()};
+  }
+  const auto [unused, sizes, right] = core::svd(torch::cat({weight, bias.unsqueeze(1)}, 1), false);
+  const Tensor direction = right[0];
+  const double first = sizes[0].item<double>(), of_bias = direction[-1].item<double>();
+  const Tensor of_weight = direction.slice(0, 0, weight.size(1));
+  const double variance = (sizes.square().sum().item<double>() - first * first) / ((rows - 1) * values);
+  const double share = variance * values / of_weight.square().sum().item<double>() + variance / (of_bias * of_bias);
+  return {of_weight / of_bias, share / (first * first)};
 }
 
 std::optional<std::string> analytic_lacks(const sharing::Observation& observation, const Attack& /*attack*/) {

@@ -99,6 +99,12 @@ core::Fields fields(Attack& o) {
                   "a factor of e",
                   core::Choices<Layers>{
                       {"equal", Layers::kEqual}, {"linear", Layers::kLinear}, {"exponential", Layers::kExponential}}),
+      core::field(
+          "mechanisms", o.mechanisms,
+          "what the attacker makes of what the client did to its update: nothing, or (known) it matches the "
+          "nearest of the gradients that may be behind it: within a quantiser's cells, of any size where it was "
+          "clipped, free where values were left out",
+          core::Choices<Mechanisms>{{"ignored", Mechanisms::kIgnored}, {"known", Mechanisms::kKnown}}),
       core::field("features", o.features,
                   "weight of the distance from the first linear layer's input, read off its gradient; one image; 0 "
                   "disables it",
@@ -150,9 +156,10 @@ core::Fields fields(Attack& o) {
 
 core::Json determinants(Attack attack) {
   // Each and what it is where it is off.
-  static const core::Json kLater = {
-      {"threat_model", "any"}, {"opponent_tv", 0.0}, {"l2", 0.0},         {"batch_norm", 0.0}, {"group", 0.0},
-      {"warm_up", 0},          {"langevin", 0.0},    {"layers", "equal"}, {"anomaly", 0.0},    {"prior", ""}};
+  static const core::Json kLater = {{"threat_model", "any"}, {"opponent_tv", 0.0},     {"l2", 0.0},
+                                    {"batch_norm", 0.0},     {"group", 0.0},           {"warm_up", 0},
+                                    {"langevin", 0.0},       {"layers", "equal"},      {"anomaly", 0.0},
+                                    {"prior", ""},           {"mechanisms", "ignored"}};
   core::Json json = core::to_json(fields(attack));
   for (const auto& [key, off] : kLater.items()) {
     if (json[key] == off) json.erase(key);

@@ -35,6 +35,11 @@ enum class Objective {
   return any_size(objective) || objective == Objective::kL2;
 }
 [[nodiscard]] std::string to_string(Objective objective);
+/// What the attacker makes of what the client did to its update (`sharing::Mechanism`), which the protocol names.
+enum class Mechanisms {
+  kIgnored,  ///< nothing: the update is matched as if it were exact
+  kKnown,    ///< of the gradients that the mechanisms may have made the update of, the nearest is matched
+};
 /// How much each of n parameters, from the images on, counts in the distance.
 enum class Layers {
   kEqual,
@@ -80,6 +85,7 @@ struct Attack {
   Functional functional = Functional::kResidual;
   Objective objective = Objective::kL2;
   Layers layers = Layers::kEqual;
+  Mechanisms mechanisms = Mechanisms::kIgnored;
   /// Weight of |h - h*|^2 / |h*|^2, h* the first linear layer's input read off its gradient; one image only.
   double features = 1;
   /// Where they come from: a row of `label_strategies`, or the first that applies, or the descent ("joint").

@@ -1,6 +1,7 @@
 #include "pellucid/inversion/double_backward.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace pellucid::inversion {
 namespace {
@@ -39,6 +40,33 @@ Tensor largest(const std::vector<Tensor>& tensors) {
   return torch::stack(each).max();
 }
 
+// What gradients are multiplied by to have the size of the observed. It is differentiated too.
+Tensor factor_to(const std::vector<Tensor>& observed, const std::vector<Tensor>& gradients,
+                 const std::vector<double>& weights) {
+  const Tensor unit = largest(gradients).clamp_min(std::numeric_limits<float>::min());
+  std::vector<Tensor> scaled;
+  for (const auto& gradient : gradients) scaled.push_back(gradient / unit);
+  return (inner(observed, observed, weights) / inner(scaled, scaled, weights)).sqrt() / unit;
+}
+
+// Where each value was rounded at random to one of two neighbours, the nearer the likelier: the mean of -log of the
+// probability of what was observed, over the values that were rounded. Outside the interval it goes on in a line.
+Tensor rounding(const std::vector<Tensor>& gradients, const std::vector<Tensor>& low, const std::vector<Tensor>& high,
+                const std::vector<double>& weights) {
+  constexpr double kEdge = 0.95, kFar = 1e30;  // a tensor of zeros has no step
+  Tensor sum = torch::zeros({}, gradients[0].options());
+  double count = 0;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    if (weights[i] == 0) continue;
+    const Tensor half = (high[i] - low[i]) / 2, middle = (high[i] + low[i]) / 2;
+    const Tensor off = ((gradients[i] - middle) / half.masked_fill(half == 0, kFar)).abs();
+    const Tensor inside = -torch::log1p(-off.clamp_max(kEdge)) + (off - kEdge).clamp_min(0) / (1 - kEdge);
+    sum = sum + weights[i] * inside.sum();
+    count += weights[i] * static_cast<double>(off.numel());
+  }
+  return sum / count;
+}
+
 }  // namespace
 
 DoubleBackward::DoubleBackward(const Problem& problem, Precision precision)
@@ -46,12 +74,17 @@ DoubleBackward::DoubleBackward(const Problem& problem, Precision precision)
       protocol_(problem.protocol),
       functional_(problem.functional),
       objective_(problem.objective),
+      rounded_(problem.rounded),
+      any_size_(problem.any_size),
       weights_(problem.weights),
       scale_(problem.scale),
       share_(problem.share) {
   const auto type = precision == Precision::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   leaves_ = nets::with_gradients({.architecture = architecture_, .state = nets::converted(problem.state, type)});
   for (const auto& tensor : problem.observed) observed_.push_back(tensor.to(type));
+  for (const auto& tensor : problem.low) low_.push_back(tensor.to(type));
+  for (const auto& tensor : problem.high) high_.push_back(tensor.to(type));
+  for (std::size_t i = 0; i < low_.size(); ++i) free_.push_back(low_[i].isneginf().logical_and(high_[i].isposinf()));
   // In evaluation mode the mean of the clients' gradients is that of all images at once.
   if (protocol_.local.epochs == 0 && protocol_.mode == nets::Mode::kEvaluation) protocol_.clients = 1;
   labels_ = problem.labels.to(type);
@@ -64,6 +97,7 @@ DoubleBackward::DoubleBackward(const Problem& problem, Precision precision)
                         .layers = {layers.begin(), layers.begin() + linear->inputs.front() + 1}};
     features_ = problem.features.targets.to(type);
     features_weights_ = problem.features.weights.to(type);
+    if (problem.features.known.defined()) features_known_ = problem.features.known.to(type);
   }
   for (const auto& round : problem.further) further_.emplace_back(round, precision);
 }
@@ -74,20 +108,36 @@ Tensor DoubleBackward::functional(const Tensor& logits, const Tensor& labels) co
   return protocol_.local.epochs == 0 ? loss * scale_ : loss;
 }
 
+// Where the nearest value of each interval stands for the observed one it is a constant: it minimises the distance, so
+// that the derivative does not move with it.
 Tensor DoubleBackward::distance(const std::vector<Tensor>& gradients) const {
+  if (low_.empty() && !any_size_) return distance_from(observed_, gradients);
+  std::vector<Tensor> scaled = gradients, nearest = observed_;
+  for (std::size_t i = 0; i < low_.size(); ++i) scaled[i] = scaled[i].masked_fill(free_[i], 0);
+  if (any_size_) {
+    const Tensor factor = factor_to(observed_, scaled, weights_);
+    for (auto& gradient : scaled) gradient = factor * gradient;
+  }
+  if (rounded_) return rounding(scaled, low_, high_, weights_);
+  for (std::size_t i = 0; i < low_.size(); ++i)
+    nearest[i] = torch::minimum(torch::maximum(scaled[i].detach(), low_[i]), high_[i]);
+  return distance_from(nearest, scaled);
+}
+
+Tensor DoubleBackward::distance_from(const std::vector<Tensor>& observed, const std::vector<Tensor>& gradients) const {
   if (any_size(objective_)) {
     const Tensor unit = largest(gradients);
     std::vector<Tensor> scaled;
     for (const auto& gradient : gradients) scaled.push_back(gradient / unit);
-    const Tensor cosine = inner(scaled, observed_, weights_) /
-                          (inner(scaled, scaled, weights_).sqrt() * inner(observed_, observed_, weights_).sqrt());
+    const Tensor cosine = inner(scaled, observed, weights_) /
+                          (inner(scaled, scaled, weights_).sqrt() * inner(observed, observed, weights_).sqrt());
     if (objective_ == Objective::kCosine) return 1 - cosine;
     return torch::atan2((1 - cosine.square()).clamp_min(kLeastSine2).sqrt(), cosine);
   }
   std::vector<Tensor> difference;
-  for (std::size_t i = 0; i < gradients.size(); ++i) difference.push_back(gradients[i] - observed_[i]);
-  if (objective_ == Objective::kL1) return size(difference, weights_) / size(observed_, weights_);
-  if (objective_ == Objective::kFisher) return fisher(difference, observed_, weights_);
+  for (std::size_t i = 0; i < gradients.size(); ++i) difference.push_back(gradients[i] - observed[i]);
+  if (objective_ == Objective::kL1) return size(difference, weights_) / size(observed, weights_);
+  if (objective_ == Objective::kFisher) return fisher(difference, observed, weights_);
   return inner(difference, difference, weights_);
 }
 
@@ -115,7 +165,8 @@ Tensor DoubleBackward::loss_of_one(const Tensor& x, const Tensor& labels, bool d
   Tensor loss = distance(gradients);
   if (features_.defined()) {
     const Tensor features = nets::evaluate(before_features_, leaves_.state, x, protocol_.mode).logits.flatten(1);
-    loss = loss + (features_weights_ * (features - features_).square().sum(1)).sum();
+    const Tensor squares = (features - features_).square();
+    loss = loss + (features_weights_ * (features_known_.defined() ? squares * features_known_ : squares).sum(1)).sum();
   }
   return loss;
 }

@@ -35,6 +35,7 @@ class DoubleBackward {
  private:
   [[nodiscard]] Tensor functional(const Tensor& logits, const Tensor& labels) const;
   [[nodiscard]] Tensor distance(const std::vector<Tensor>& gradients) const;
+  [[nodiscard]] Tensor distance_from(const std::vector<Tensor>& observed, const std::vector<Tensor>& gradients) const;
   [[nodiscard]] Tensor matching_loss(const Tensor& images, const Tensor& labels, bool differentiable) const;
   [[nodiscard]] Tensor loss_of_one(const Tensor& images, const Tensor& labels, bool differentiable) const;
 
@@ -43,14 +44,16 @@ class DoubleBackward {
   Functional functional_;
   Objective objective_;
   nets::Leaves leaves_;
-  std::vector<Tensor> observed_;  // over the norm
+  std::vector<Tensor> observed_, low_, high_;  // over the norm
+  std::vector<Tensor> free_;                   // the values of which nothing is known
+  bool rounded_, any_size_;
   std::vector<double> weights_;
-  double scale_;                         // 1 / norm
-  Tensor labels_;                        // (B, classes)
-  Tensor residual_;                      // (1, classes), over the norm
-  nets::Architecture before_features_;   // the layers up to the features
-  Tensor features_, features_weights_;   // (B, in), (B); undefined where none are matched
-  std::vector<DoubleBackward> further_;  // of further rounds
+  double scale_;                                         // 1 / norm
+  Tensor labels_;                                        // (B, classes)
+  Tensor residual_;                                      // (1, classes), over the norm
+  nets::Architecture before_features_;                   // the layers up to the features
+  Tensor features_, features_weights_, features_known_;  // (B, in), (B), (B, in); undefined where none are matched
+  std::vector<DoubleBackward> further_;                  // of further rounds
   double share_;
 };
 

@@ -51,6 +51,8 @@ Matching by_tensors(const Problem& problem, const Attack& attack, std::int64_t t
 
 Matching of_one(const Problem& problem, const Attack& attack, std::int64_t trials, const torch::Device& device) {
   if (attack.method == Method::kDoubleBackward) return by_double_backward(problem, attack, device, "");
+  if (!problem.low.empty() || problem.any_size)
+    return by_double_backward(problem, attack, device, ": through what the client's mechanisms may have hidden");
   if (problem.protocol.local.epochs > 0)
     return by_double_backward(problem, attack, device, ": through the client's steps");
   if (problem.protocol.clients > 1 && problem.protocol.mode == nets::Mode::kTraining)

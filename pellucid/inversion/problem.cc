@@ -64,6 +64,47 @@ std::vector<Problem> rounds(const Problem& problem) {
 
 namespace {
 
+Tensor unknown(const Tensor& low, const Tensor& high) { return low.isneginf().logical_and(high.isposinf()); }
+
+// Whether the residual can be read off the last bias's gradient: each value to a tenth of their norm.
+bool certain(const Tensor& low, const Tensor& high) {
+  return ((high - low).norm() <= 0.2 * (high + low).norm() / 2).item<bool>();
+}
+
+// What is matched in place of the observed gradient. A parameter of which nothing is known is left out. The residual
+// functional needs no size: the residual was made smaller with the gradient. The loss stands for it where it is not
+// certain.
+void apply_preimage(const sharing::Preimage& preimage, double norm, Problem& problem) {
+  bool exact = true;
+  const auto names = nets::parameter_names(problem.architecture);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    problem.low.push_back(preimage.low.at(names[i]) / norm);
+    problem.high.push_back(preimage.high.at(names[i]) / norm);
+    const Tensor free = unknown(problem.low[i], problem.high[i]), middle = (problem.low[i] + problem.high[i]) / 2;
+    problem.observed[i] = torch::where(middle.isfinite(), middle, problem.observed[i]).masked_fill(free, 0);
+    if (free.all().item<bool>()) {
+      problem.weights[i] = 0;
+    } else if (!torch::equal(problem.low[i], problem.high[i])) {
+      exact = false;
+    }
+  }
+  if (!certain(problem.low.back(), problem.high.back())) problem.functional = Functional::kLoss;
+  problem.rounded = preimage.rounded && !exact;
+  problem.any_size = preimage.any_size && problem.functional == Functional::kLoss;
+  if (!exact) return;
+  problem.low.clear();
+  problem.high.clear();
+}
+
+// Whether nothing is shared of the bias of the first linear layer, from which its input would be read off.
+bool left_out(const sharing::Observation& observation) {
+  for (const auto& layer : observation.network.architecture.layers) {
+    if (std::holds_alternative<nets::Linear>(layer.op))
+      return !observation.update.gradient.at(layer.name + ".bias").any().item<bool>();
+  }
+  return false;
+}
+
 // Of the observation's first round.
 Problem problem_of_one(const sharing::Observation& observation, const Attack& attack,
                        const std::vector<std::int64_t>& labels) {
@@ -84,12 +125,20 @@ Problem problem_of_one(const sharing::Observation& observation, const Attack& at
       .objective = attack.objective,
       .observed = {},
       .weights = {},
+      .low = {},
+      .high = {},
       .scale = 1 / norm,
       .labels = torch::one_hot(torch::tensor(labels, torch::kInt64), architecture.spec.classes).to(torch::kFloat64),
       .residual = {}};
   for (const auto& name : nets::parameter_names(architecture))
     problem.observed.push_back(scaled(observation.update.gradient.at(name)));
   problem.weights = weights_of(attack.layers, problem.observed.size());
+  const bool known = attack.mechanisms == Mechanisms::kKnown && problem.protocol.clients == 1;
+  sharing::Preimage preimage;
+  if (known) {
+    preimage = sharing::preimage(problem.protocol.mechanisms, observation.update.gradient, architecture);
+    apply_preimage(preimage, norm, problem);
+  }
   if (problem.protocol.local.hidden) {
     throw Error(ErrorKind::kUsage,
                 "the steps of local training are not known, nor their learning rate (hide_schedule); use surrogate");
@@ -100,14 +149,15 @@ Problem problem_of_one(const sharing::Observation& observation, const Attack& at
                 "use unrolled or surrogate",
                 sharing::steps(problem.protocol));
   problem.statistics = known_statistics(observation);
-  if (attack.functional == Functional::kResidual) {
+  if (problem.functional == Functional::kResidual) {
     if (problem.protocol.batch_size != 1) {
       throw Error(ErrorKind::kUsage, "the residual attack: got a batch of {}, expected one image; use ig",
                   problem.protocol.batch_size);
     }
-    problem.residual = scaled(residual_at_logits(observation)).unsqueeze(0);
+    const Tensor residual = scaled(residual_at_logits(observation));
+    problem.residual = (known ? problem.observed.back() : residual).unsqueeze(0);
   }
-  if (attack.features > 0) {
+  if (attack.features > 0 && !(preimage.sparse && left_out(observation))) {
     if (problem.protocol.batch_size != 1) {
       throw Error(
           ErrorKind::kUsage,
@@ -119,28 +169,43 @@ Problem problem_of_one(const sharing::Observation& observation, const Attack& at
                                      [](const nets::Layer& l) { return std::holds_alternative<nets::Linear>(l.op); });
     if (linear == layers.end())
       throw Error(ErrorKind::kUsage, "features: {} has no linear layer; expected features = 0", architecture.spec.net);
-    const Tensor input = linear_input(observation.update, linear->name).unsqueeze(0);
-    problem.features = {.layer = linear->name, .targets = input, .weights = features_weights(input, attack.features)};
+    const auto& mechanisms = problem.protocol.mechanisms;
+    const auto [input, noise] = known && !mechanisms.empty()
+                                    ? noisy_linear_input(observation.update, linear->name, preimage.sparse)
+                                    : LinearInput{linear_input(observation.update, linear->name), 0};
+    const Tensor targets = input.unsqueeze(0);
+    problem.features = {.layer = linear->name,
+                        .targets = targets,
+                        .weights = features_weights(targets, attack.features) * std::max(0.0, 1 - noise)};
+    if (preimage.sparse) {
+      const Tensor shared = observation.update.gradient.at(linear->name + ".weight");
+      problem.features.known = (shared != 0).any(0, true).to(torch::kFloat64);
+    }
   }
   return problem;
 }
 
 // Sets the shares of the rounds, and the features' weights, which are within their round's share.
-void share_out(const std::vector<sharing::Observation>& rounds, const Attack& attack, std::vector<Problem>& problems) {
+void share_out(const std::vector<sharing::Observation>& rounds, std::vector<Problem>& problems) {
   double norms = 0, read = 0;
-  std::vector<double> derivatives;  // |dL/d(output)|^2 of the layer whose input was read off
+  std::vector<double> derivatives, squares;  // |dL/d(output)|^2 of the layer whose input was read off, and |h*|^2
   for (std::size_t i = 0; i < rounds.size(); ++i) {
     norms += std::pow(problems[i].scale, -2);
-    const auto& [layer, targets, unused_weights] = problems[i].features;
-    if (layer.empty()) continue;
+    const auto& [layer, targets, unused_weights, unused_known] = problems[i].features;
+    if (layer.empty()) {
+      derivatives.push_back(0);
+      squares.push_back(0);
+      continue;
+    }
     const Tensor derivative = rounds[i].update.gradient.at(layer + ".bias").to(torch::kFloat64);
     derivatives.push_back(derivative.square().sum().item<double>());
-    read += derivatives.back() * targets.square().sum().item<double>();
+    squares.push_back(targets.square().sum().item<double>());
+    read += derivatives.back() * squares.back();
   }
   for (std::size_t i = 0; i < rounds.size(); ++i) {
     problems[i].share = std::pow(problems[i].scale, -2) / norms;
     if (!problems[i].features.layer.empty())
-      problems[i].features.weights.fill_(attack.features * derivatives[i] / read / problems[i].share);
+      problems[i].features.weights.mul_(squares[i] * derivatives[i] / read / problems[i].share);
   }
 }
 
@@ -155,7 +220,7 @@ Problem problem_of_all(const sharing::Observation& observation, const Attack& at
       throw error.add_context(fmt::format("round {}", i + 1));
     }
   }
-  share_out(each, attack, all);
+  share_out(each, all);
   Problem problem = std::move(all.front());
   problem.further.assign(std::make_move_iterator(all.begin() + 1), std::make_move_iterator(all.end()));
   return problem;
@@ -185,9 +250,12 @@ Problem on(Problem problem, const torch::Device& device) {
   };
   for (auto& [name, tensor] : problem.state) move(tensor);
   for (auto& [name, tensor] : problem.statistics) move(tensor);
-  for (auto& tensor : problem.observed) move(tensor);
+  for (auto* tensors : {&problem.observed, &problem.low, &problem.high}) {
+    for (auto& tensor : *tensors) move(tensor);
+  }
   if (problem.autoencoder) problem.autoencoder = nets::on(*std::move(problem.autoencoder), device);
-  for (auto* tensor : {&problem.labels, &problem.residual, &problem.features.targets, &problem.features.weights})
+  for (auto* tensor : {&problem.labels, &problem.residual, &problem.features.targets, &problem.features.weights,
+                       &problem.features.known})
     move(*tensor);
   for (auto& round : problem.further) round = on(std::move(round), device);
   return problem;

@@ -15,6 +15,7 @@ struct Features {
   std::string layer;  ///< empty: none
   Tensor targets;     ///< (B, in) float64: h* of each image, in PyTorch's order
   Tensor weights;     ///< (B) float64: of |h - h*|^2 in the matching loss; 0 for an image of which h* is not known
+  Tensor known = {};  ///< (B, in) float64, where some values of h* are not: 1 for those that are; else undefined
 };
 
 /// What is matched, checked, and scaled so that nothing under- or overflows.
@@ -26,9 +27,14 @@ struct Problem {
   Objective objective;
   std::vector<Tensor> observed;  ///< g* over its norm, float64, in the order of `nets::parameter_names`
   std::vector<double> weights;   ///< of each parameter in the distance, in that order; 0 leaves it out
-  double scale;                  ///< 1 / |g*|: what the functional is multiplied by
-  Tensor labels;                 ///< (B, classes) float64, one-hot; not used by the residual functional
-  Tensor residual;               ///< (B, classes) float64, over |g*|; undefined for the loss
+  /// The interval that each value of g* may lie in, like `observed`, where the client's mechanisms are known and leave
+  /// one; else empty. In place of g* the nearest value of the interval is matched.
+  std::vector<Tensor> low = {}, high = {};
+  bool rounded = false;   ///< at random, to one end or the middle of it: its likelihood is matched (QSGD)
+  bool any_size = false;  ///< g* is smaller than the gradient by an unknown factor
+  double scale;           ///< 1 / |g*|: what the functional is multiplied by
+  Tensor labels;          ///< (B, classes) float64, one-hot; not used by the residual functional
+  Tensor residual;        ///< (B, classes) float64, over |g*|; undefined for the loss
   Features features = {};
   nets::TensorMap statistics = {};                ///< `known_statistics`
   std::optional<nets::Network> autoencoder = {};  ///< `autoencoder_of` (terms.h)
@@ -58,6 +64,8 @@ inline constexpr double kLeastSine2 = 1e-12;
 ///
 /// Source: Temporal Gradient Inversion Attacks, Li et al. 2023, arXiv:2306.07883. Deviates: there rounds are equal, and
 /// what a few of them say otherwise than most is left out.
+/// Where the attack knows the client's mechanisms (`Attack::mechanisms`) and these leave the residual uncertain, the
+/// loss is matched in its place; what was averaged over several clients is matched as it is.
 /// @param labels of the batch; not used by the residual functional.
 /// @throws Error(kUsage) if the client trained on a schedule that is hidden.
 /// @throws Error(kUsage) if the residual functional or the features are asked for but the batch is not one image.

@@ -49,7 +49,8 @@ nets::TensorMap statistics_of(const nets::TensorMap& running) {
 }  // namespace
 
 Update compute_update(const nets::Network& network, const Tensor& images, const Tensor& labels, Protocol protocol,
-                      std::optional<core::Stream> randomness, std::uint64_t noise) {
+                      std::optional<core::Stream> randomness, std::uint64_t noise,
+                      std::vector<nets::TensorMap>* memory) {
   require_memory(network.architecture, images.size(0));
   protocol.batch_size = images.size(0);
   const auto type = protocol.arithmetic == Arithmetic::kFloat64 ? torch::kFloat64 : torch::kFloat32;
@@ -67,7 +68,12 @@ Update compute_update(const nets::Network& network, const Tensor& images, const 
   for (std::size_t k = 0; k < clients.size(); ++k) {
     nets::TensorMap shared;
     for (std::size_t i = 0; i < names.size(); ++i) shared[names[i]] = clients[k].gradient[i].detach().to(torch::kCPU);
-    apply(update.protocol.mechanisms, shared, k == 0 ? noise : core::Stream(noise, "noise of a client", k).bits());
+    const std::int64_t images_each = images.size(0) / static_cast<std::int64_t>(clients.size());
+    const Own own{.seed = k == 0 ? noise : core::Stream(noise, "noise of a client", k).bits(),
+                  .network = &network,
+                  .images = images.narrow(0, static_cast<std::int64_t>(k) * images_each, images_each)};
+    if (memory != nullptr) memory->resize(clients.size());
+    apply(update.protocol.mechanisms, shared, own, memory == nullptr ? nullptr : &(*memory)[k]);
     add_share(update.gradient, shared, clients.size());
     if (update.protocol.share_statistics)
       add_share(update.statistics, statistics_of(clients[k].running), clients.size());

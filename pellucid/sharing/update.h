@@ -32,12 +32,14 @@ struct Update {
 /// @param protocol its batch size is set to that of `images`; of several clients each takes an equal share of them.
 /// @param randomness the client's: see `simulate`.
 /// @param noise seed of the mechanisms that draw.
+/// @param memory of each client's error feedback, which goes from round to round; empty at first. Null: none.
 /// @throws Error(kUsage) as `require_equal_shares`.
 /// @throws Error(kUsage) if statistics are to be shared that are not new: without batch norm, or in evaluation mode.
+/// @throws Error(kUsage) as `apply`.
 /// @throws Error(kData) as `require_memory`.
 [[nodiscard]] Update compute_update(const nets::Network& network, const Tensor& images, const Tensor& labels,
                                     Protocol protocol = {}, std::optional<core::Stream> randomness = std::nullopt,
-                                    std::uint64_t noise = 0);
+                                    std::uint64_t noise = 0, std::vector<nets::TensorMap>* memory = nullptr);
 
 /// @throws Error(kData) if the gradient of a batch of that size needs more memory than is allowed: at the least what
 ///   the layers give for each image, and its gradient.

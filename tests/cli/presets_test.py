@@ -14,7 +14,7 @@ class Presets(Case):
     def test_every_study_runs_at_smoke_scale(self):
         folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../studies/grids")
         names = sorted(name.removesuffix(".toml") for name in os.listdir(folder) if name != "base.toml")
-        self.assertEqual(len(names), 16)
+        self.assertEqual(len(names), 17)
         for name in names:
             with self.subTest(name):
                 out, patterns = self.path(name), ["--set", 'model.data="patterns"']

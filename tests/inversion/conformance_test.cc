@@ -226,7 +226,7 @@ TEST(Disaggregate, FindsEveryImageOfABatchAndItsLabel) {
 
 TEST(Disaggregate, DescendsWhereNothingIsIsolated) {
   auto noisy = tiny::observed(tiny::rectified(200), tiny::images(3), torch::tensor({0, 2, 0}));
-  sharing::apply({{"gaussian", 0.1}}, noisy.update.gradient, 0);
+  sharing::apply({{"gaussian", 0.1}}, noisy.update.gradient, {.seed = 0});
   const auto trial = run_trial(noisy, preset("disaggregate").attack, 0);
   EXPECT_EQ(trial.status, Status::kOk) << trial.reason;
   EXPECT_THAT(trial.isolated, testing::AllOf(testing::SizeIs(3), testing::Each(false)));

@@ -46,10 +46,10 @@ TEST(Inspect, SaysWhatABatchShows) {
 TEST(Inspect, CountsImagesAboveTheRoundingOfTheUpdate) {
   auto observation = tiny::observed(tiny::rectified(100), tiny::images(5), torch::tensor({0, 2, 2, 3, 2}));
   const auto exact = inspect(observation).layers[0];
-  sharing::apply({{"bfloat16", 0}}, observation.update.gradient, 0);
+  sharing::apply({{"bfloat16", 0}}, observation.update.gradient, {.seed = 0});
   const auto rounded = inspect(observation).layers[0];
   EXPECT_LT(rounded.gap, exact.gap / 100);
-  sharing::apply({{"gaussian", 0.1}}, observation.update.gradient, 0);
+  sharing::apply({{"gaussian", 0.1}}, observation.update.gradient, {.seed = 0});
   EXPECT_LT(inspect(observation).layers[0].images, 5) << "noise that buries them";
 }
 

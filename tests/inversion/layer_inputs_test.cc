@@ -132,7 +132,7 @@ TEST(Cpa, SeparatesImagesBehindAnyActivation) {
 TEST(Cpa, IsolatesNothingInNoise) {
   auto noisy =
       tiny::observed(two_layers(kTall, 100, tiny::kClasses, nets::Sigmoid{}), sparse_images(8), tiny::labels(8));
-  sharing::apply({{"gaussian", 0.1}}, noisy.update.gradient, 0);
+  sharing::apply({{"gaussian", 0.1}}, noisy.update.gradient, {.seed = 0});
   const auto trial = run_trial(noisy, preset("cpa").attack, 0);
   ASSERT_EQ(trial.status, Status::kOk) << trial.reason;
   EXPECT_THAT(trial.isolated, testing::AllOf(testing::SizeIs(8), testing::Each(false)));
