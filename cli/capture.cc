@@ -215,6 +215,10 @@ struct Capture {
                        number(b["linear_psnr"])});
     }
     print_table(table);
+    if (const double off = rows[0]["bound"]["trace_deviation"].get<double>(); off > 0)
+      say("Of so many pixels the trace and the loss are estimates by random directions; the first image's trace has a "
+          "standard error of {:.0f} %.\n",
+          100 * off);
     say("Only estimates that are right on average over the noise keep below the first two: an attack that knows what "
         "images look like does not. The last is no bound: what the best estimate would reach if the update were linear "
         "near the image, and images normally distributed.\n\n");

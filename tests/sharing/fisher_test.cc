@@ -54,7 +54,7 @@ TEST(FisherInformation, IsThatOfFiniteDifferences) {
   const LocalTraining local = {.epochs = 2, .learning_rate = 0.1};
   for (const auto& row : {Row{"one image", 1, 0, {}}, Row{"one of a batch", 3, 1, {}},
                           Row{"clipped", 1, 0, {.mechanisms = {{"clip", norm / 2}}}},
-                          Row{"clipped twice", 1, 0, {.mechanisms = {{"clip", norm / 2}, {"clip", norm / 4}}}},
+                          Row{"clipped twice", 1, 0, {.mechanisms = {{"clip", norm / 4}, {"clip", norm / 2}}}},
                           Row{"not clipped", 1, 0, {.mechanisms = {{"clip", norm * 2}}}},
                           Row{"of two clients", 4, 2, {.clients = 2, .mechanisms = {{"clip", norm / 4}}}},
                           Row{"of local training", 2, 0, {.local = local}}}) {
