@@ -3,9 +3,11 @@
 #include "pellucid/core/text.h"
 #include "pellucid/data/catalog.h"
 #include "pellucid/evasion/fit.h"
+#include "pellucid/gradients/datasets.h"
 #include "pellucid/gradients/truth.h"
 #include "pellucid/sharing/confidence.h"
 #include "pellucid/sharing/dominance.h"
+#include "pellucid/sharing/fisher.h"
 #include "pellucid/sharing/formats.h"
 
 #include "cli/network.h"
@@ -13,8 +15,10 @@
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 
 namespace pellucid::cli {
 namespace {
@@ -26,6 +30,8 @@ struct Capture {
   bool share_labels = false;
   sharing::Protocol protocol;
   std::uint64_t seed = 0;
+  bool bound = false;
+  std::int64_t bound_draws = 0;
   nets::Foreign foreign;
   Settings settings;
 
@@ -52,6 +58,15 @@ struct Capture {
           core::field("truth", truth, "file for the images themselves, to score an attack by; none is none")}},
         "What");
     settings.add({"", sharing::fields(protocol.local)}, "Local training");
+    settings.add(
+        {"",
+         {core::field("bound", bound,
+                      "say what gaussian noise leaves of each image to any attack; seconds to minutes an image"),
+          core::field("bound_draws", bound_draws,
+                      "the bound of all attacks, on average over so many images drawn from a normal "
+                      "distribution, for one image's label and a network without ReLU and max pooling; 0 is none",
+                      0, 10'000)}},
+        "Bounds");
     settings.add({"", cli::fields(foreign)}, "Weights of PyTorch");
     settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
@@ -65,6 +80,9 @@ struct Capture {
     const auto test_set = evasion::fitted(data::load(data, data::Split::kTest, data_dir), network);
     const Tensor indices = torch::tensor(images, torch::kInt64);
     gradients::Truth batch{.images = data::pixels(test_set, indices), .labels = data::labels(test_set, indices)};
+    if (bound_draws == 1) throw core::Error(core::ErrorKind::kUsage, "--bound-draws: got 1, expected 0, or 2 or more");
+    const core::Json bounds = bound ? bounds_of(network, batch) : core::Json();
+    const core::Json all_attacks = bound_draws > 0 ? bound_of_all(network, batch) : core::Json();
     sharing::Observation observation{
         .network = network,
         .update = sharing::compute_update(nets::on(network, torch::Device(run.device)), batch.images, batch.labels,
@@ -92,14 +110,16 @@ struct Capture {
                       {"margin", confidence[i].margin},
                       {"p_true", confidence[i].p_true},
                       {"share", dominance.share.empty() ? core::Json() : core::Json(dominance.share[i])}});
+      if (bound) rows.back()["bound"] = bounds[i];
     }
-    const core::Json result = {{"schema", "pellucid.capture/1"},
-                               {"update", out},
-                               {"observation", sharing::describe(observation)},
-                               {"gradient_norm", norm},
-                               {"d_snr", dominance.layer.empty() ? core::Json() : core::Json(dominance.ratio)},
-                               {"d_snr_layer", dominance.layer.empty() ? core::Json() : core::Json(dominance.layer)},
-                               {"images", rows}};
+    core::Json result = {{"schema", "pellucid.capture/1"},
+                         {"update", out},
+                         {"observation", sharing::describe(observation)},
+                         {"gradient_norm", norm},
+                         {"d_snr", dominance.layer.empty() ? core::Json() : core::Json(dominance.ratio)},
+                         {"d_snr_layer", dominance.layer.empty() ? core::Json() : core::Json(dominance.layer)},
+                         {"images", rows}};
+    if (bound_draws > 0) result["bound_of_all"] = all_attacks;
     if (print_json(common, result)) return;
     std::vector<std::vector<std::string>> table = {
         {"image", "label", "class", "logit margin", "1 - p(true)", "share of the gradient, %"}};
@@ -112,6 +132,16 @@ struct Capture {
       rounded = rounded || row["margin"].get<double>() > sharing::kWarningMargin;
     }
     print_table(table);
+    if (bound) print_bounds(rows);
+    if (bound_draws > 0) {
+      say("All attacks, on average over images of class {} that a normal distribution with the training images' mean "
+          "and "
+          "covariance draws: PSNR of the mean error at most {:.2f} dB ({:.2f} to {:.2f} within two standard errors, {} "
+          "draws); without the update {:.2f} dB.\n",
+          core::printable(rows[0]["class"].get<std::string>(), 24), all_attacks["psnr"].get<double>(),
+          all_attacks["low"].get<double>(), all_attacks["high"].get<double>(), bound_draws,
+          all_attacks["prior_psnr"].get<double>());
+    }
     say("gradient norm {:.3e}; {}\n", norm, result["observation"].get<std::string>());
     if (norm == 0) say("Note: the gradient is zero everywhere: no attack can read anything back from this update.\n");
     if (dominance.ratio > 1)
@@ -122,6 +152,76 @@ struct Capture {
       say("Note: past a margin of {} float32 loses 1 - p(true): a failing attack may be rounding, not privacy.\n",
           sharing::kWarningMargin);
     say("{}\n", core::printable(out, 4096));
+  }
+
+  // What the noise leaves of each image. Of many pixels only what 64 products say.
+  [[nodiscard]] core::Json bounds_of(const nets::Network& network, const gradients::Truth& batch) const {
+    constexpr std::int64_t kMostPixels = 1024, kProducts = 64;
+    const std::int64_t pixels = batch.images[0].numel();
+    std::optional<sharing::Prior> prior;
+    if (pixels <= kMostPixels) prior = gradients::public_prior(data::load(data, data::Split::kTrain, data_dir));
+    core::Json all = core::Json::array();
+    for (std::int64_t i = 0; i < batch.images.size(0); ++i) {
+      Tensor information;
+      sharing::UnbiasedBound found;
+      if (prior) {
+        information = sharing::fisher_information(network, batch.images, batch.labels, protocol, i);
+        found = sharing::unbiased_bound(information);
+      } else {
+        const auto product = sharing::fisher_product(network, batch.images, batch.labels, protocol, i);
+        found = sharing::estimated_bound(product, pixels, kProducts, seed);
+      }
+      all.push_back({{"unbiased_psnr", prior ? core::Json(sharing::psnr_of(found.error)) : core::Json()},
+                     {"trace_psnr", sharing::psnr_of(found.by_trace)},
+                     {"trace_deviation", found.trace_deviation},
+                     {"fisher_loss", found.largest},
+                     {"rank", prior ? core::Json(found.rank) : core::Json()},
+                     {"pixels", pixels},
+                     {"linear_psnr", prior ? core::Json(sharing::psnr_of(sharing::linear_error(information, *prior)))
+                                           : core::Json()}});
+    }
+    return all;
+  }
+
+  [[nodiscard]] core::Json bound_of_all(const nets::Network& network, const gradients::Truth& batch) const {
+    auto one = protocol;
+    one.batch_size = batch.images.size(0);
+    const auto prior = gradients::public_prior(data::load(data, data::Split::kTrain, data_dir));
+    const auto found =
+        sharing::bayes_bound(network, batch.labels[0].item<std::int64_t>(), one, prior, bound_draws, seed);
+    const double low = std::max(found.error - 2 * found.deviation, 1e-300);
+    return {{"psnr", sharing::psnr_of(found.error)},
+            {"low", sharing::psnr_of(found.error + 2 * found.deviation)},
+            {"high", sharing::psnr_of(low)},
+            {"trace_psnr", sharing::psnr_of(found.by_trace)},
+            {"prior_psnr", sharing::psnr_of(found.prior)},
+            {"error", found.error},
+            {"deviation", found.deviation},
+            {"draws", found.draws}};
+  }
+
+  static void print_bounds(const core::Json& rows) {
+    say("\n{}\n", bold("What the noise leaves, as the PSNR of a mean error"));
+    std::vector<std::vector<std::string>> table = {{"image", "unbiased, at most, dB", "by the trace, at most, dB",
+                                                    "Fisher information loss", "rank", "linear and normal, dB"}};
+    const auto number = [](const core::Json& value) {
+      return value.is_null() ? "-" : fmt::format("{:.1f}", value.get<double>());
+    };
+    for (const auto& row : rows) {
+      const auto& b = row["bound"];
+      table.push_back({row["image"].dump(), number(b["unbiased_psnr"]), number(b["trace_psnr"]),
+                       fmt::format("{:.3g}", b["fisher_loss"].get<double>()),
+                       b["rank"].is_null() ? "-" : fmt::format("{} of {}", b["rank"].dump(), b["pixels"].dump()),
+                       number(b["linear_psnr"])});
+    }
+    print_table(table);
+    if (const double off = rows[0]["bound"]["trace_deviation"].get<double>(); off > 0)
+      say("Of so many pixels the trace and the loss are estimates by random directions; the first image's trace has a "
+          "standard error of {:.0f} %.\n",
+          100 * off);
+    say("Only estimates that are right on average over the noise keep below the first two: an attack that knows what "
+        "images look like does not. The last is no bound: what the best estimate would reach if the update were linear "
+        "near the image, and images normally distributed.\n\n");
   }
 
   // Update, truth and model are three files, whatever their paths look like.

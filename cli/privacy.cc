@@ -4,6 +4,7 @@
 #include "pellucid/privacy/gaussian.h"
 #include "pellucid/privacy/loss_distribution.h"
 #include "pellucid/privacy/noise.h"
+#include "pellucid/privacy/reconstruction.h"
 #include "pellucid/privacy/renyi.h"
 
 #include "cli/settings.h"
@@ -28,6 +29,24 @@ core::Json result_of(const Settings& settings, core::Json result) {
   return whole;
 }
 
+// Phases by lists, of which one value stands for all.
+privacy::Phases phases_of(const std::vector<double>& rate, const std::vector<double>& noise,
+                          const std::vector<std::int64_t>& steps) {
+  const std::size_t n = std::max({rate.size(), noise.size(), steps.size()});
+  const auto check = [n](const char* flag, std::size_t size) {
+    if (size == 1 || (size == n && n > 0)) return;
+    throw core::Error(core::ErrorKind::kUsage, "{}: got {} values, expected one{}", flag, size,
+                      n > 1 ? fmt::format(", or {} as of the longest list", n) : "");
+  };
+  check("--rate", rate.size());
+  check("--noise", noise.size());
+  check("--steps", steps.size());
+  privacy::Phases phases;
+  const auto at = [](const auto& values, std::size_t i) { return values[values.size() == 1 ? 0 : i]; };
+  for (std::size_t i = 0; i < n; ++i) phases.push_back({at(rate, i), at(noise, i), at(steps, i)});
+  return phases;
+}
+
 struct Epsilon {
   Common common;
   std::vector<double> rate = {1}, noise;
@@ -48,26 +67,10 @@ struct Epsilon {
         "1.2.");
   }
 
-  [[nodiscard]] privacy::Phases phases() const {
-    const std::size_t n = std::max({rate.size(), noise.size(), steps.size()});
-    const auto check = [n](const char* flag, std::size_t size) {
-      if (size == 1 || (size == n && n > 0)) return;
-      throw core::Error(core::ErrorKind::kUsage, "{}: got {} values, expected one{}", flag, size,
-                        n > 1 ? fmt::format(", or {} as of the longest list", n) : "");
-    };
-    check("--rate", rate.size());
-    check("--noise", noise.size());
-    check("--steps", steps.size());
-    privacy::Phases phases;
-    const auto at = [](const auto& values, std::size_t i) { return values[values.size() == 1 ? 0 : i]; };
-    for (std::size_t i = 0; i < n; ++i) phases.push_back({at(rate, i), at(noise, i), at(steps, i)});
-    return phases;
-  }
-
   void run() {
     settings.apply();
     static_cast<void>(make_run(common));
-    const privacy::Phases all = phases();
+    const privacy::Phases all = phases_of(rate, noise, steps);
     const auto renyi = privacy::renyi_guarantee(all, delta);
     const auto old = privacy::renyi_guarantee(all, delta, privacy::Conversion::kOld);
     const auto tight = privacy::tight_guarantee(all, delta);
@@ -169,6 +172,58 @@ struct Check {
   }
 };
 
+struct Reconstruction {
+  Common common;
+  std::vector<double> rate = {1}, noise, prior = {0.1};
+  std::vector<std::int64_t> steps = {1};
+  double epsilon = 0, delta = 1e-5;
+  Settings settings;
+
+  explicit Reconstruction(CLI::App& app) : settings(app) {
+    settings.add(
+        {"",
+         {core::field("prior", prior, "the probability with which the best guess without the model is right", 0, 1),
+          core::field("rate", rate, kRate, 0, 1),
+          core::field("noise", noise, "the noise multiplier: standard deviation over clipping norm", 0, 1e100),
+          core::field("steps", steps, "steps of the optimiser, not epochs", 1, 1'000'000'000'000),
+          core::field("epsilon", epsilon, "instead of noise: the epsilon of any mechanism", 0, 1e100),
+          core::field("delta", delta, "its delta", 0, 1)}},
+        "What");
+    settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
+    app.footer("\nSeveral priors are a list, and so is what changes over time: --noise 1.5,1.2 --steps 1000,500.");
+  }
+
+  void run() {
+    settings.apply();
+    static_cast<void>(make_run(common));
+    const bool any = noise.empty();  // of any mechanism
+    if (any == (epsilon == 0)) {
+      throw core::Error(core::ErrorKind::kUsage, "--noise: got {}, expected either that or --epsilon",
+                        any ? "neither it nor --epsilon" : "both it and --epsilon");
+    }
+    if (prior.empty()) throw core::Error(core::ErrorKind::kUsage, "--prior: got none, expected at least one");
+    core::Json rows = core::Json::array();
+    for (const double p : prior) {
+      core::Json row = {{"prior", p}};
+      if (any) {
+        row["success"] = privacy::reconstruction_success(epsilon, delta, p);
+      } else {
+        const auto bound = privacy::reconstruction_bound(phases_of(rate, noise, steps), p);
+        row["success"] = bound.success;
+        row["epsilon"] = bound.epsilon;
+      }
+      rows.push_back(row);
+    }
+    if (print_json(common, result_of(settings, {{"reconstruction", rows}}))) return;
+    std::vector<std::vector<std::string>> table = {{"right without the model", "right with it, at most"}};
+    for (const auto& row : rows)
+      table.push_back({shown(row["prior"].get<double>()), privacy::upper_text(row["success"].get<double>())});
+    print_table(table);
+    say("\nHow often any attack reconstructs a record, where it knows all others, sees each step, and knows the "
+        "distribution that the record is drawn from.\n");
+  }
+};
+
 template <typename Verb>
 void add(CLI::App& verb, const char* name, const char* help) {
   auto* command = verb.add_subcommand(name, help);
@@ -183,6 +238,7 @@ void add_privacy(CLI::App& app) {
   verb->require_subcommand(1);
   add<Epsilon>(*verb, "epsilon", "What DP-SGD guarantees, by two accountants, with bounds from both sides");
   add<Noise>(*verb, "noise", "The least noise with which DP-SGD guarantees an epsilon");
+  add<Reconstruction>(*verb, "reconstruction", "How often any attack on DP-SGD can reconstruct a record, at most");
   add<Check>(*verb, "check", "What a framework's local differential privacy really is, in a round and in all");
 }
 

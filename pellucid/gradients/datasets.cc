@@ -14,6 +14,11 @@ using core::Error;
 using core::ErrorKind;
 using core::Json;
 
+sharing::Prior public_prior(const data::Dataset& train) {
+  const auto some = data::sample(train, std::min<std::int64_t>(train.size(), 10'000), 0);
+  return sharing::fitted_prior(data::pixels(some, torch::arange(some.size())), 1e-4);
+}
+
 nets::Network load_given(const Settings& s) {
   try {
     return nets::load_network(s.weights, {.net = s.net});
@@ -96,6 +101,14 @@ const Tensor& Datasets::mean_image(const Settings& s) {
     mean = (sum / (255.0 * static_cast<double>(set.size()))).to(torch::kFloat32).unsqueeze(0);
   }
   return mean;
+}
+
+std::shared_ptr<const sharing::Prior> Datasets::prior(const Settings& s) {
+  const auto& set = train(s);
+  const std::lock_guard guard(mutex_);
+  auto& prior = priors_[fmt::format("{} {} {}", s.data, s.data_dir, s.train_images)];
+  if (!prior) prior = std::make_shared<sharing::Prior>(public_prior(set));
+  return prior;
 }
 
 const std::string& Datasets::identity(const Settings& s) {

@@ -4,8 +4,10 @@
 #include "pellucid/data/dataset.h"
 #include "pellucid/gradients/settings.h"
 #include "pellucid/gradients/truth.h"
+#include "pellucid/sharing/fisher.h"
 
 #include <map>
+#include <memory>
 #include <mutex>
 
 namespace pellucid::gradients {
@@ -31,6 +33,8 @@ class Datasets {
   /// (1, C, H, W) in [0, 1]: the mean of the training images, which is the best guess without any gradient, in squared
   /// error.
   const Tensor& mean_image(const Settings& settings);
+  /// `public_prior` of the training images.
+  std::shared_ptr<const sharing::Prior> prior(const Settings& settings);
   /// What tells the data from others: the name of a set that is known by name; of a folder, also a hash of its images,
   /// labels and classes.
   const std::string& identity(const Settings& settings);
@@ -44,12 +48,17 @@ class Datasets {
   std::map<std::string, Tensor> orders_;
   std::map<std::string, Tensor> means_;
   std::map<std::string, Truth> others_;
+  std::map<std::string, std::shared_ptr<const sharing::Prior>> priors_;
   std::mutex identity_mutex_;
   std::map<std::string, std::string> identities_, given_;
   std::string identify(const Settings& settings);
   const data::Dataset& whole(const Settings& settings, data::Split split);
   const data::Dataset& load(const Settings& settings, data::Split split, std::int64_t most);
 };
+
+/// What is public of images: `sharing::fitted_prior` of up to 10,000 of these, drawn by `data::sample` with seed 0, and
+/// a ridge of (1/100)^2.
+[[nodiscard]] sharing::Prior public_prior(const data::Dataset& train);
 
 /// The network whose weights the settings give. @throws as `nets::load_network`.
 [[nodiscard]] nets::Network load_given(const Settings& settings);

@@ -162,6 +162,24 @@ const std::vector<Row>& rows() {
         .oracle = true,
         .summary = "PSNR of the best restart, chosen with the truth in hand",
         .source = "No attacker can choose so. See `pellucid explain oracle`."}},
+      {{.key = "unbiased_psnr",
+        .label = "PSNR, bound of unbiased estimates",
+        .unit = "dB",
+        .digits = 1,
+        .optional = true,
+        .summary = "PSNR of the least mean squared error of any estimate that is right on average over the noise",
+        .source =
+            "Cramer and Rao, at the original: Hannun, Guo, van der Maaten 2021, arXiv:2102.11673; see "
+            "sharing/fisher.h. Attacks that know that pixels lie in [0, 1], or what images look like, are biased: "
+            "they may be, and are, far above. Studies with client.bound, and gaussian noise."}},
+      {{.key = "linear_psnr",
+        .label = "PSNR, linear update and normal images",
+        .unit = "dB",
+        .digits = 1,
+        .optional = true,
+        .summary = "what the best estimate would reach if the update were linear and images were normally distributed",
+        .source = "The posterior's variance, with the mean and covariance of the training images. A picture of what "
+                  "noise leaves, and no bound: see sharing/fisher.h. Studies with client.bound, and gaussian noise."}},
       {{.key = "p_true",
         .label = "p(true)",
         .summed = false,

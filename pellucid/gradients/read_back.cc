@@ -1,5 +1,6 @@
 #include "pellucid/gradients/read_back.h"
 
+#include "pellucid/core/error.h"
 #include "pellucid/inversion/diagnose.h"
 #include "pellucid/inversion/labels.h"
 #include "pellucid/inversion/reconstruct.h"
@@ -37,6 +38,24 @@ double in_common(const std::vector<std::int64_t>& labels, const Tensor& truth) {
     common += static_cast<double>(std::min<std::int64_t>(right, std::ranges::count(labels, label)));
   }
   return common;
+}
+
+constexpr std::int64_t kMostPixels = 1024;  // of which all of the Fisher information is taken
+
+// What the client's noise leaves of the first image.
+void add_bound(record::Reading& reading, const nets::Network& network, const Truth& truth, const Client& client) {
+  if (truth.images[0].numel() > kMostPixels || client.rounds > 1) {
+    reading.more["bound"] = fmt::format("only of images of up to {} pixels, in one round", kMostPixels);
+    return;
+  }
+  try {
+    const Tensor information = sharing::fisher_information(network, truth.images, truth.labels, client.protocol);
+    reading.scores["unbiased_psnr"] = sharing::psnr_of(sharing::unbiased_bound(information).error);
+    reading.scores["linear_psnr"] = sharing::psnr_of(sharing::linear_error(information, *client.bound));
+  } catch (const core::Error& error) {
+    if (error.kind() != core::ErrorKind::kUsage) throw;
+    reading.more["bound"] = error.what();
+  }
 }
 
 }  // namespace
@@ -122,7 +141,9 @@ ReadBack read_back(const nets::Network& network, const Truth& truth, std::int64_
     const auto* label = truth.labels.data_ptr<std::int64_t>();
     observation.labels.assign(label, label + truth.labels.numel());
   }
-  return read_back(observation, truth, attack, others);
+  ReadBack back = read_back(observation, truth, attack, others);
+  if (client.bound) add_bound(back.reading, network, truth, client);
+  return back;
 }
 
 }  // namespace pellucid::gradients

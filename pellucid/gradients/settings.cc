@@ -124,6 +124,10 @@ std::vector<std::pair<std::string, core::Fields>> tables(Settings& s) {
                   0, 1e3),
       sharing::arithmetic_field("arithmetic", s.protocol.arithmetic, "what the client computes and shares in"),
       sharing::mechanisms_field("mechanisms", s.protocol.mechanisms, "what the client does to its update"),
+      core::field(
+          "bound", s.bound,
+          "say what gaussian noise leaves of the image, of up to 1,024 pixels: the bound of unbiased estimates, "
+          "and what a normal prior makes of it; seconds an image"),
       core::field("logit_scale", s.logit_scale, "the last layer times this", 1e-6, 1e6)};
   for (const auto& field : sharing::fields(s.protocol.local)) client.push_back(field);
   return {
@@ -198,6 +202,7 @@ Json client_of(const Settings& s) {
   auto local = s.protocol.local;
   if (s.rounds > 1) client["rounds"] = s.rounds;
   if (s.rounds > 1 && local.epochs == 0) client["server_rate"] = s.server_rate;
+  if (s.bound) client["bound"] = true;
   if (local.epochs > 0) client.update(core::to_json(sharing::fields(local)));
   return client;
 }

@@ -30,6 +30,7 @@ struct Settings {
   bool share_labels = false;       ///< the client says which labels its batch has
   std::int64_t rounds = 1;         ///< that the client takes part in, with the same batch
   double server_rate = 1e-3;       ///< of the server's step between two rounds, where it is sent a gradient
+  bool bound = false;              ///< readings say what the client's noise leaves of the image (sharing/fisher.h)
   double logit_scale = 1;  ///< the last layer's weight and bias times this: the same decisions, another confidence
 
   // [attack]

@@ -162,7 +162,9 @@ record::Reading System::read(const Json& json, const grid::Subject& subject, con
     trained.settings.logit_scale = s.logit_scale;
     const auto net = network(trained, shared.folder, prepared["fingerprint"]);
     const Truth truth = datasets_.batch(s, item);
-    auto back = read_back(*net, truth, item, s.attack, client(s), datasets_.others(s));
+    Client sender = client(s);
+    if (s.bound) sender.bound = datasets_.prior(s);
+    auto back = read_back(*net, truth, item, s.attack, sender, datasets_.others(s));
     reading = std::move(back.reading);
     const auto label = truth.labels[0].item<std::int64_t>();
     const double guess = pellucid::metrics::psnr(datasets_.mean_image(s)[0], truth.images[0]);

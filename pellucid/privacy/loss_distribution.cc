@@ -299,7 +299,7 @@ std::optional<Sum> sum_up(const std::vector<Part>& parts, double h, double theta
   return sum;
 }
 
-// Both directions, from both sides.
+// The directions that count, from both sides.
 struct Curves {
   std::vector<Sum> above, below;
   std::int64_t points = 0;
@@ -327,9 +327,10 @@ struct Curves {
   }
 };
 
-std::optional<Curves> curves(const Phases& phases, double h, double theta, double z) {
+std::optional<Curves> curves(const Phases& phases, double h, double theta, double z, Direction direction) {
   Curves result;
   for (const bool removes : {true, false}) {
+    if (direction == (removes ? Direction::kAdd : Direction::kRemove)) continue;
     std::vector<Part> above, below;
     double shift = 0;
     for (const auto& phase : phases) {
@@ -358,12 +359,12 @@ std::optional<Curves> curves(const Phases& phases, double h, double theta, doubl
 // part delta changes where the bound changes by 1.
 template <typename Tilt, typename Steepness, typename Query>
 Certified narrow_down(const Phases& phases, double h, double scale, double accuracy, double small, double start,
-                      Tilt tilt, Steepness steepness, Query query) {
+                      Direction direction, Tilt tilt, Steepness steepness, Query query) {
   const double outside = std::clamp(scale * 1e-12 / total_steps(phases), 1e-290, 1e-20);
   const double z = std::sqrt(-2 * std::log(outside));
   Certified result{.lower = 0, .upper = start};
   for (bool may_coarsen = true;;) {
-    const auto found = curves(phases, h, tilt(result.upper), z);
+    const auto found = curves(phases, h, tilt(result.upper), z, direction);
     if (!found) {
       if (!may_coarsen) return result;
       h *= 2;
@@ -404,7 +405,7 @@ Certified tight_epsilon(const Phases& phases, double delta, double accuracy) {
   // Each step adds a variance of h^2 / 6 from above and takes h^2 / 12 from below.
   const double h = std::sqrt(8 * accuracy * std::max(kSmall, renyi.value) / (total_steps(rest) * (theta + 1)));
   const auto tilt = [&](double upper) { return renyi_delta(rest, std::min(upper, renyi.value)).order - 1; };
-  return narrow_down(rest, h, delta, accuracy, kSmall, kInf, tilt, tilt, [&](const Curves& found) {
+  return narrow_down(rest, h, delta, accuracy, kSmall, kInf, Direction::kWorse, tilt, tilt, [&](const Curves& found) {
     // How far delta is above what was asked for, from either side.
     const auto over = [=](double value) { return std::log(std::max(value, 1e-300)) - std::log(delta); };
     const auto upper = [&](double epsilon) { return over(found.upper(epsilon)); };
@@ -424,16 +425,17 @@ Certified tight_epsilon(const Phases& phases, double delta, double accuracy) {
   });
 }
 
-Certified tight_delta(const Phases& phases, double epsilon, double accuracy) {
+Certified tight_delta(const Phases& phases, double epsilon, double accuracy, Direction direction, double small) {
   check_accuracy(accuracy);
   const RenyiBound renyi = renyi_delta(phases, epsilon);
   const Phases rest = sampled(phases);
   if (rest.empty()) return {};
-  const double theta = renyi.order - 1;
-  const double h = std::sqrt(8 * accuracy / (total_steps(rest) * theta * (theta + 1)));
+  if (renyi.value <= accuracy * small) return {.lower = 0, .upper = renyi.value};
+  const double theta = renyi.order - 1, relative = accuracy * std::max(1.0, small / renyi.value);
+  const double h = std::sqrt(8 * relative / (total_steps(rest) * theta * (theta + 1)));
   const auto tilt = [&](double) { return theta; };
   const auto steepness = [](double upper) { return 1 / upper; };
-  return narrow_down(rest, h, renyi.value, accuracy, 0, 1, tilt, steepness, [&](const Curves& found) {
+  return narrow_down(rest, h, renyi.value, accuracy, small, 1, direction, tilt, steepness, [&](const Curves& found) {
     Certified bounds;
     bounds.upper = found.upper(epsilon);
     bounds.lower = found.lower(epsilon);

@@ -50,9 +50,14 @@ struct Certified {
 /// @throws Error(kUsage) unless accuracy is in [1e-6, 1].
 [[nodiscard]] Certified tight_epsilon(const Phases& phases, double delta, double accuracy = 1e-3);
 
-/// Bounds on the least delta at `epsilon`, the same way.
+/// Which of two neighbours is P: the run with the record, the one without it, or whichever is worse.
+enum class Direction { kWorse, kRemove, kAdd };
+
+/// Bounds on the least delta at `epsilon`, the same way: the largest P(E) - e^epsilon Q(E) of any event E.
 /// @param epsilon from 0. @throws Error(kUsage) as `tight_epsilon`, and for an epsilon below 0.
-[[nodiscard]] Certified tight_delta(const Phases& phases, double epsilon, double accuracy = 1e-2);
+/// @param small accuracy is as a part of this where delta is smaller
+[[nodiscard]] Certified tight_delta(const Phases& phases, double epsilon, double accuracy = 1e-2,
+                                    Direction direction = Direction::kWorse, double small = 0);
 
 /// The same as a guarantee.
 /// @throws Error(kUsage) as `tight_epsilon`.

@@ -444,6 +444,35 @@ class Capture(Pair):
         self.refused(2, ["--images", "at least one"], *self.capture("--images", "", "--out", self.path("u")))
         self.assertEqual(os.listdir(self.path()), [])
 
+    def test_says_what_noise_leaves(self):
+        def captured(*more):
+            return json.loads(self.ok(*self.capture("--images", "3", "--out", self.path("u"), "--json", *more)))
+        self.assertNotIn("bound", captured("--mechanisms", "gaussian 1e-3")["images"][0])
+        before = digest(self.path("u"))
+        result = captured("--mechanisms", "gaussian 1e-3", "--bound", "--bound-draws", "3")
+        bound, every = result["images"][0]["bound"], result["bound_of_all"]
+        self.assertEqual(digest(self.path("u")), before, "the update is the same")
+        self.assertEqual(bound["pixels"], 784)
+        self.assertLess(bound["unbiased_psnr"], bound["trace_psnr"])
+        self.assertTrue(every["low"] <= every["psnr"] <= every["high"])
+        self.assertLess(every["prior_psnr"], every["psnr"])
+        louder = captured("--mechanisms", "gaussian 1e-2", "--bound")["images"][0]["bound"]
+        self.assertAlmostEqual(louder["trace_psnr"], bound["trace_psnr"] - 20, 6)
+        self.assertAlmostEqual(louder["fisher_loss"], bound["fisher_loss"] / 10, 6)
+        self.assertLess(louder["linear_psnr"], bound["linear_psnr"])
+        text = self.ok(*self.capture("--images", "3", "--out", self.path("u"), "--mechanisms", "gaussian 1e-3",
+                                     "--bound"))
+        self.assertRegex(text, r"(?m)^ +3 +-?[\d.]+ +-?[\d.]+ +\S+ +\d+ of 784 +[\d.]+$")
+        self.assertIn("The last is no bound", text)
+
+    def test_refuses_a_bound_where_there_is_none_before_it_writes(self):
+        out = ["--images", "3,5", "--out", self.path("u")]
+        self.refused(2, ["without noise there is no bound"], *self.capture(*out, "--bound"))
+        noise = ["--mechanisms", "gaussian 1e-3"]
+        self.refused(2, ["--bound-draws: got 1"], *self.capture(*out, *noise, "--bound-draws", "1"))
+        self.refused(2, ["got 2 images of 1 clients"], *self.capture(*out, *noise, "--bound-draws", "2"))
+        self.assertEqual(os.listdir(self.path()), [])
+
     def test_averages_over_clients_and_hides_a_schedule(self):
         update = self.path("u")
         images = ["--images", "0,1,2,3", "--out", update]

@@ -67,6 +67,31 @@ class Noise(Case):
         self.refused(2, ["--rate: got 2 values"], "privacy", "noise", "--epsilon", "1", "--rate", "0.1,0.2")
 
 
+class Reconstruction(Case):
+    def test_is_what_the_gaussian_allows(self):
+        text = self.ok("privacy", "reconstruction", "--noise", "1", "--prior", "0.1,0.5")
+        self.assertRegex(text, r"(?m)^ *0\.1 +0\.389[0-9]+$")  # Phi(Phi^-1(0.1) + 1) = 0.38886
+        self.assertRegex(text, r"(?m)^ *0\.5 +0\.841[0-9]+$")  # Phi(1) = 0.84134
+
+    def test_takes_phases_and_guarantees(self):
+        def success(*flags):
+            result = json.loads(self.ok("privacy", "reconstruction", "--json", *flags))
+            self.assertEqual(result["schema"], "pellucid.privacy/1")
+            return result["reconstruction"][0]["success"]
+        split = success("--rate", "1/25", "--noise", "1.5", "--steps", "100,200")
+        self.assertAlmostEqual(split, success("--rate", "0.04", "--noise", "1.5", "--steps", "300"), 3)
+        self.assertTrue(0.1 < split < 0.4, split)
+        self.assertAlmostEqual(success("--epsilon", "1", "--delta", "0.01"), 0.1 * 2.718281828 + 0.01, 8)
+
+    def test_refuses_what_does_not_fit(self):
+        verb = ["privacy", "reconstruction"]
+        self.refused(2, ["--noise: got neither it nor --epsilon"], *verb)
+        self.refused(2, ["--noise: got both it and --epsilon"], *verb, "--noise", "1", "--epsilon", "1")
+        self.refused(2, ["--prior: got none"], *verb, "--noise", "1", "--prior", "")
+        self.refused(2, ["prior: got 1, expected a number above 0 and below 1"], *verb, "--noise", "1", "--prior", "1")
+        self.refused(2, ["--noise: got 2 values, expected one, or 3"], *verb, "--noise", "1,2", "--steps", "1,2,3")
+
+
 class Check(Case):
     def test_says_what_flower_gives(self):
         text = self.ok("privacy", "check", "--epsilon", "1", "--delta", "1e-5", "--clip", "1", "--rounds", "100",

@@ -133,6 +133,44 @@ TEST(Settings, OfOneRoundNameTheirCellsAsBefore) {
   EXPECT_FALSE(client_of(s).contains("server_rate")) << "the change of the weights is taken as it is";
 }
 
+TEST(Settings, ThatAskForNoBoundNameTheirCellsAsBefore) {
+  Settings s;
+  EXPECT_FALSE(client_of(s).contains("bound"));
+  s.bound = true;
+  EXPECT_EQ(client_of(s)["bound"], true);
+  EXPECT_TRUE(settings(to_json(s)).bound);
+}
+
+TEST(ReadBack, SaysWhatNoiseLeavesWhereAsked) {
+  const Truth truth{.images = tiny::images(2), .labels = torch::tensor({1, 2})};
+  const auto network = tiny::balanced_lenet();
+  auto attack = inversion::preset("ig").attack;
+  attack.iterations = 2;
+  attack.restarts = 1;
+  Client client{.protocol = {.batch_size = 2, .mechanisms = {{"gaussian", 1e-3}}}, .share_labels = true};
+  EXPECT_FALSE(read_back(network, truth, 0, attack, client).reading.score("unbiased_psnr"));
+  client.bound = std::make_shared<sharing::Prior>(sharing::fitted_prior(tiny::images(100, 1), 1e-4));
+  const auto read = read_back(network, truth, 0, attack, client).reading;
+  const Tensor information =
+      sharing::fisher_information(network, truth.images, truth.labels, client.protocol, /*which=*/0);
+  EXPECT_EQ(read.score("unbiased_psnr"), sharing::psnr_of(sharing::unbiased_bound(information).error));
+  EXPECT_EQ(read.score("linear_psnr"), sharing::psnr_of(sharing::linear_error(information, *client.bound)));
+  EXPECT_FALSE(read.more.contains("bound"));
+  EXPECT_TRUE(read.score("psnr"));
+
+  const auto without = [&](const Client& other) {
+    const auto reading = read_back(network, truth, 0, attack, other).reading;
+    EXPECT_FALSE(reading.score("linear_psnr"));
+    EXPECT_TRUE(reading.score("psnr")) << "the attack is scored all the same";
+    return reading.more.at("bound").get<std::string>();
+  };
+  Client clean = client, again = client;
+  clean.protocol.mechanisms = {};
+  again.rounds = 2;
+  EXPECT_THAT(without(clean), testing::HasSubstr("without noise there is no bound"));
+  EXPECT_THAT(without(again), testing::HasSubstr("in one round"));
+}
+
 TEST(Truth, BelongsToAnyOfTheRounds) {
   std::vector<sharing::Observation> rounds;
   for (std::uint64_t seed = 0; seed < 2; ++seed) {

@@ -55,6 +55,26 @@ TEST(TightDelta, HoldsOneStepsBetweenItsBounds) {
   }
 }
 
+TEST(TightDelta, IsOfTheDirectionAskedFor) {
+  const Phases phases = {{.3, .5, 2}};
+  const auto of = [&](Direction direction) { return tight_delta(phases, 0.5, 1e-3, direction); };
+  const auto removing = of(Direction::kRemove), adding = of(Direction::kAdd), worse = of(Direction::kWorse);
+  EXPECT_EQ(removing.upper, worse.upper);
+  EXPECT_LT(adding.upper, removing.lower);
+  const auto past = [](Direction direction) { return tight_delta({{.3, .5, 1}}, 0.36, 1e-3, direction, 1).upper; };
+  EXPECT_LT(past(Direction::kAdd), 1e-3) << "no loss of adding is above -log(1 - rate) = 0.357";
+  EXPECT_GT(past(Direction::kRemove), 0.1);
+}
+
+TEST(TightDelta, TakesLessTroubleWhereItMayBeLessAccurate) {
+  const Phases phases = {{.1, 1, 100}};
+  const auto fine = tight_delta(phases, 6, 1e-3), coarse = tight_delta(phases, 6, 1e-3, Direction::kWorse, 0.1);
+  EXPECT_LT(coarse.points, fine.points);
+  EXPECT_LE(coarse.lower, fine.lower);
+  EXPECT_GE(coarse.upper, fine.upper);
+  EXPECT_LT(coarse.upper - coarse.lower, 1e-4);
+}
+
 TEST(TightDelta, IsDpAccountings) {
   const auto sampled = tight_delta({{.2, .5, 3}}, 1, 1e-4);
   EXPECT_NEAR(sampled.upper, .15594, 5e-6);
