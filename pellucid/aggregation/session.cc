@@ -101,7 +101,7 @@ class Serving {
   }
 
   void serve(Connection& connection) {
-    if (connection.over) return flush(connection);
+    if (connection.over) return connection.channel.pump();
     try {
       connection.channel.pump();
       const std::uint64_t limit =
@@ -123,7 +123,7 @@ class Serving {
     count(connection);
     connection.over = true;
     connection.channel.send(shared(failure(why)));
-    flush(connection);
+    connection.channel.pump();
     if (!connection.who) {
       if (connection.channel.received() > 0 || why.find("the connection ended") == std::string::npos)
         traffic_.refused.push_back(why);
@@ -131,15 +131,6 @@ class Serving {
     }
     lost_[*connection.who] = why;
     if (server_.step() == 0) server_.forget_join(*connection.who);
-  }
-
-  static void flush(Connection& connection) {
-    try {
-      connection.channel.pump();
-    } catch (const Error&) {
-      connection.over = true;
-      connection.channel.abandon();
-    }
   }
 
   void count(const Connection& connection) {
@@ -153,13 +144,13 @@ class Serving {
     for (auto& connection : connections_) {
       if (connection.over || !connection.who) continue;
       connection.channel.send(frame);
-      flush(connection);
+      connection.channel.pump();
     }
     const auto sending = [](const Connection& c) { return c.channel.sending(); };
     for (const auto start = Clock::now();
          last && since(start) < kFlush && std::ranges::any_of(connections_, sending);) {
       wait();
-      for (auto& connection : connections_) flush(connection);
+      for (auto& connection : connections_) connection.channel.pump();
     }
   }
 
@@ -202,7 +193,7 @@ Traffic join(Client& client, const Address& address, const std::optional<PublicK
   }
   const auto begin = Clock::now();
   start = begin;
-  while (!client.done() || channel->sending()) {
+  while (!client.done()) {
     throw_if_stopped("this client");
     if (since(start) > timeout) {
       throw Error(ErrorKind::kIo, "{}: got nothing from the server for {} s, expected what follows step {}",
@@ -217,19 +208,18 @@ Traffic join(Client& client, const Address& address, const std::optional<PublicK
                   .events = static_cast<short>(POLLIN | (channel->sending() ? POLLOUT : 0)),
                   .revents = 0};
     ::poll(&one, 1, 100);
-    // What came before the end of the connection counts: it may say why.
-    std::optional<Error> ended;
-    try {
-      channel->pump();
-    } catch (const Error& error) {
-      ended = error;
-    }
-    while (const auto frame = channel->next(std::uint64_t{1} << 34)) {
+    channel->pump();
+    while (!client.done()) {
+      std::optional<core::Bytes> frame;
+      try {
+        frame = channel->next(std::uint64_t{1} << 34);
+      } catch (Error& error) {
+        throw error.add_context(address.text());
+      }
+      if (!frame) break;
       start = Clock::now();
       if (auto answer = client.receive(*frame)) channel->send(shared(std::move(*answer)));
     }
-    if (ended && !client.done()) throw ended->add_context(address.text());
-    if (ended) break;
   }
   return {.received = channel->received(), .sent = channel->sent(), .seconds = since(begin), .refused = {}};
 }

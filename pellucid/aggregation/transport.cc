@@ -174,6 +174,14 @@ struct Channel::State {
   std::size_t gone = 0;  // of the first of `out`
   std::uint64_t sent = 0, received = 0;
 
+  std::optional<Error> over;  // why nothing more comes
+
+  // No frame: not yet, or never.
+  [[nodiscard]] std::optional<core::Bytes> nothing() const {
+    if (over) throw Error(*over);
+    return std::nullopt;
+  }
+
   // Bytes moved; 0: not now.
   std::size_t write_some(View bytes) {
     if (tls) {
@@ -229,26 +237,31 @@ void Channel::send(std::shared_ptr<const core::Bytes> content) {
   state_->out.push_back(std::make_shared<const core::Bytes>(header.take()));
   state_->sent += kHeader + content->size();
   if (!content->empty()) state_->out.push_back(std::move(content));
+  if (state_->over) state_->out.clear();
 }
-
-void Channel::abandon() { state_->out.clear(); }
 
 void Channel::pump() {
   auto& s = *state_;
-  // Reading comes first: what the other end said before it went away is kept.
-  std::array<std::uint8_t, 1 << 16> piece;
-  for (int i = 0; i < 64; ++i) {  // others wait, too
-    const std::size_t size = s.read_some(piece);
-    if (size == 0) break;
-    s.in.insert(s.in.end(), piece.begin(), piece.begin() + static_cast<std::ptrdiff_t>(size));
-  }
-  while (!s.out.empty()) {
-    const std::size_t size = s.write_some(View(*s.out.front()).subspan(s.gone));
-    if (size == 0) break;
-    s.gone += size;
-    if (s.gone < s.out.front()->size()) continue;
-    s.out.pop_front();
-    s.gone = 0;
+  if (s.over) return;
+  try {
+    // Reading comes first: what the other end said before it went away is kept.
+    std::array<std::uint8_t, 1 << 16> piece;
+    for (int i = 0; i < 64; ++i) {  // others wait, too
+      const std::size_t size = s.read_some(piece);
+      if (size == 0) break;
+      s.in.insert(s.in.end(), piece.begin(), piece.begin() + static_cast<std::ptrdiff_t>(size));
+    }
+    while (!s.out.empty()) {
+      const std::size_t size = s.write_some(View(*s.out.front()).subspan(s.gone));
+      if (size == 0) break;
+      s.gone += size;
+      if (s.gone < s.out.front()->size()) continue;
+      s.out.pop_front();
+      s.gone = 0;
+    }
+  } catch (const Error& error) {
+    s.over = error;
+    s.out.clear();
   }
 }
 
@@ -258,10 +271,10 @@ std::optional<core::Bytes> Channel::next(std::uint64_t limit) {
   if (!std::ranges::equal(left.first(std::min(left.size(), kMagic.size())),
                           view(kMagic).first(std::min(left.size(), kMagic.size()))))
     throw Error(ErrorKind::kIo, "got bytes that are no frame, expected version 1 of pellucid aggregate");
-  if (left.size() < kHeader) return std::nullopt;
+  if (left.size() < kHeader) return s.nothing();
   const std::uint64_t size = Reader(left.subspan(kMagic.size()), "a frame").number();
   if (size > limit) throw Error(ErrorKind::kIo, "got a frame of {} bytes, expected at most {}", size, limit);
-  if (left.size() - kHeader < size) return std::nullopt;
+  if (left.size() - kHeader < size) return s.nothing();
   const View content = left.subspan(kHeader, size);
   core::Bytes frame(content.begin(), content.end());
   s.taken += kHeader + size;

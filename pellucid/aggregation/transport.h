@@ -35,14 +35,13 @@ class Channel {
   /// Puts a frame behind those that wait to be sent. The content is shared, not copied.
   void send(std::shared_ptr<const core::Bytes> content);
   /// Moves what can be moved without waiting.
-  /// @throws Error(kIo) if the other end is gone, or TLS fails: another key than the roster's, no TLS at all.
   void pump();
   /// A frame that has arrived whole.
+  /// @throws Error(kIo) behind the last of them, if the other end is gone, or TLS failed: another key than the
+  /// roster's,
+  ///   no TLS at all.
   /// @throws Error(kIo) if what arrives is no frame, of another version, or longer than `limit`.
   [[nodiscard]] std::optional<core::Bytes> next(std::uint64_t limit);
-
-  /// Forgets what waits to be sent.
-  void abandon();
 
   [[nodiscard]] int descriptor() const;
   /// Whether something waits to be sent.
