@@ -125,6 +125,21 @@ TEST(Rlwe, UnusedPlacesMustBeZero) {
   expect_error([&] { return decode(total, 1, 2); }, core::ErrorKind::kIo, "the sum does not decrypt");
 }
 
+// A constant of 2^70 on every first coefficient: half way to the next value, where noise never gets.
+TEST(Rlwe, NoiseThatIsNoneIsSeen) {
+  const Keys keys(2);
+  const Ciphertext one = encrypt(std::vector<std::uint32_t>{7}, keys.key, keys.common);
+  Polynomials total = one.c0;
+  for (const auto& secret : keys.secrets) add(total, partial_decryption(one.c1, secret));
+  EXPECT_EQ(decode(total, 1, 2)[0], 7U);
+  const std::uint64_t primes[] = {0xfffffffff70001, 0xfffffffff78001, 0xfffffffffb4001};
+  Polynomials constant;  // transformed, it is the same everywhere
+  for (const auto prime : primes)
+    constant.insert(constant.end(), kDegree, static_cast<std::uint64_t>((Wide{1} << 70) % prime));
+  add(total, constant);
+  expect_error([&] { return decode(total, 1, 2); }, core::ErrorKind::kIo, "the sum does not decrypt");
+}
+
 TEST(Rlwe, EncryptsAfreshEachTime) {
   const Keys keys(2);
   const std::vector<std::uint32_t> values = {1, 2, 3};
