@@ -138,11 +138,11 @@ class Serving {
     traffic_.sent += connection.channel.sent();
   }
 
-  // The frame goes to all that are in the round, or know that they were; the last ones are given time.
+  // The frame goes to all that are in the round, that it failed to all that are there; the last ones are given time.
   void tell_all(const std::shared_ptr<const core::Bytes>& frame) {
-    const bool last = server_.done() || static_cast<Kind>(frame->front()) == Kind::kFailed;
+    const bool failed = static_cast<Kind>(frame->front()) == Kind::kFailed, last = failed || server_.done();
     for (auto& connection : connections_) {
-      if (connection.over || !connection.who) continue;
+      if (connection.over || !(connection.who || failed)) continue;
       connection.channel.send(frame);
       connection.channel.pump();
     }

@@ -238,6 +238,7 @@ TEST_F(Told, AnUpdateOfAnotherLayout) {
       ErrorKind::kModel, "client-1 has an update of another network or protocol");
 }
 
+// Client 3 told no shares, and helps a server that wants it in the sum nevertheless.
 TEST_F(Told, ThatSomebodyIsBack) {
   round.between = [](std::size_t step, std::uint32_t who, core::Bytes said) -> std::optional<core::Bytes> {
     if (step == 1 && who == 2) return std::nullopt;
@@ -245,11 +246,10 @@ TEST_F(Told, ThatSomebodyIsBack) {
   };
   round.step();
   round.step();
-  round.step();  // clients 1 and 2 have sent masked updates, and now the server claims to have one of 3
-  InMemory& r = round;
-  Message message = make_message(*r.heard, 2, {}, {}, r.keys[2]);
-  message.step = 2;
-  refused(0, changed([&](auto& step) { step.push_back(message); }), ErrorKind::kIo, "a message of client-3");
+  const Message back = make_message(*round.heard, 2, {}, {}, round.keys[2]);
+  round.step();
+  refused(0, changed([&](auto& step) { step.push_back(back); }), ErrorKind::kIo,
+          "got client-3, which had dropped out before");
 }
 
 // The heart of it: a server that tells one client that another is in the sum, and a second that it is not, would get

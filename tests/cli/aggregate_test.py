@@ -391,12 +391,13 @@ class Refuses(Round):
 
     def test_a_stop(self):
         server = self.serve()
-        client = self.join(0)
+        between = Between(self.path("between"), self.socket)
+        client = self.join(0, server="unix:" + self.path("between"))
         alone = self.join(1, server="unix:" + self.path("nobody"))
-        wait_for(lambda: open(f"/proc/{client.pid}/net/unix").read().count(self.socket) >= 2)
+        wait_for(lambda: between.said)
         server.send_signal(signal.SIGINT)
         self.assertIn("the server was stopped: the round is over", self.ended(server, 75))
-        self.assertIn("the server", self.ended(client, 3))
+        self.assertIn("the server ended the round: the server was stopped", self.ended(client, 3))
         self.assertFalse(os.path.exists(self.socket))
         alone.send_signal(signal.SIGINT)
         self.assertIn("this client was stopped", self.ended(alone, 75))
