@@ -1,4 +1,5 @@
 // pellucid bench: how fast this machine is.
+#include "pellucid/aggregation/benchmark.h"
 #include "pellucid/core/environment.h"
 #include "pellucid/gradients/benchmark.h"
 
@@ -64,6 +65,23 @@ void print_training(const gradients::TrainingBenchmarkOptions& options, const co
       options.repeats, options.batch, result["rows"][0]["cores"].get<int>());
 }
 
+void print_aggregation(const aggregation::BenchmarkOptions& options, const core::Json& result) {
+  std::vector<std::vector<std::string>> table = {{"scheme", "client, s", "protects in, s", "update, MB", "sends, MB",
+                                                  "receives, MB", "server, s", "largest error", "of a step of"}};
+  for (const auto& row : result["rows"]) {
+    const auto number = [&](const char* key, double unit) {
+      return fmt::format("{:.3g}", row[key].get<double>() / unit);
+    };
+    table.push_back({row["scheme"], number("client_s", 1), number("protect_s", 1), number("update_bytes", 1e6),
+                     number("sent_bytes", 1e6), number("received_bytes", 1e6), number("server_s", 1),
+                     number("largest_error", 1), number("step", 1)});
+  }
+  print_table(table);
+  say("{} values, {} clients, in one process on one core; medians of {} rounds. Client: one client's round; protects: "
+      "the step in which it masks or encrypts its values, keys added up included.\n",
+      options.values, options.clients, options.repeats);
+}
+
 template <typename Options>
 struct Bench {
   Common common;
@@ -71,7 +89,7 @@ struct Bench {
   Settings settings;
 
   explicit Bench(CLI::App& app) : settings(app) {
-    settings.add({"", gradients::fields(options)}, "What");
+    settings.add({"", fields(options)}, "What");  // of the namespace of the options
     settings.add({"", cli::fields(common), /*recorded=*/false}, "Common");
   }
 };
@@ -102,6 +120,8 @@ void add_bench(CLI::App& app) {
       print_engine);
   add(*verb, "train", "Training beside plain libtorch in float32, in one run", gradients::benchmark_training,
       print_training);
+  add(*verb, "aggregation", "Masked and encrypted sums of several clients' updates", aggregation::benchmark,
+      print_aggregation);
 }
 
 }  // namespace pellucid::cli

@@ -101,6 +101,7 @@ int run(int argc, char** argv) {
   add_study(app);
   add_report(app);
   add_privacy(app);
+  add_aggregate(app);
   add_data(app);
   add_bench(app);
   add_list(app);

@@ -16,6 +16,7 @@ void add_study(CLI::App& app);
 void add_report(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_privacy(CLI::App& app);
+void add_aggregate(CLI::App& app);
 void add_data(CLI::App& app);
 void add_list(CLI::App& app);
 void add_explain(CLI::App& app);

@@ -10,7 +10,8 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/studies ${PROJECT_SOURCE_DIR}/models DES
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/pellucid DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 
 get_property(layers GLOBAL PROPERTY PELLUCID_LAYERS)
-foreach(target IN LISTS layers ITEMS pellucid_options pellucid_libtorch pellucid_dnnl pellucid_events)
+foreach(target IN LISTS layers ITEMS pellucid_options pellucid_libtorch pellucid_dnnl pellucid_sodium
+        pellucid_events)
   string(REPLACE "pellucid_" "" short ${target})
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${short})
   install(TARGETS ${target} EXPORT PellucidTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}/pellucid)

@@ -42,6 +42,11 @@ Tensor estimated_counts(const Observation& observation) {
                bias = exact(observation.update.gradient, ".bias") / gradients;
   // What the layer took, on average over the batch as class c weighs it, and the probabilities that this has.
   const Tensor taken = weight / bias.unsqueeze(1);
+  if (!taken.isfinite().all().item<bool>())
+    throw Error(ErrorKind::kUsage,
+                "labels: not identifiable: the gradient of the last layer's bias is zero at {} of {} classes, as where "
+                "the client left it out or rounding took it; take an update whose labels are shared",
+                (bias == 0).sum().item<std::int64_t>(), bias.size(0));
   const Tensor p = torch::addmm(exact(state, ".bias"), taken, exact(state, ".weight").t()).softmax(1);
   const auto batch = static_cast<double>(observation.update.protocol.batch_size);
   const Tensor all = torch::ones({1, bias.size(0)}, torch::kFloat64);

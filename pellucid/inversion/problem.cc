@@ -66,14 +66,9 @@ namespace {
 
 Tensor unknown(const Tensor& low, const Tensor& high) { return low.isneginf().logical_and(high.isposinf()); }
 
-// Whether the residual can be read off the last bias's gradient: each value to a tenth of their norm.
-bool certain(const Tensor& low, const Tensor& high) {
-  return ((high - low).norm() <= 0.2 * (high + low).norm() / 2).item<bool>();
-}
-
 // What is matched in place of the observed gradient. A parameter of which nothing is known is left out. The residual
-// functional needs no size: the residual was made smaller with the gradient. The loss stands for it where it is not
-// certain.
+// functional needs no size: the residual was made smaller with the gradient. The loss stands for it where a value
+// of it may be of any size.
 void apply_preimage(const sharing::Preimage& preimage, double norm, Problem& problem) {
   bool exact = true;
   const auto names = nets::parameter_names(problem.architecture);
@@ -88,7 +83,7 @@ void apply_preimage(const sharing::Preimage& preimage, double norm, Problem& pro
       exact = false;
     }
   }
-  if (!certain(problem.low.back(), problem.high.back())) problem.functional = Functional::kLoss;
+  if (!(problem.high.back() - problem.low.back()).isfinite().all().item<bool>()) problem.functional = Functional::kLoss;
   problem.rounded = preimage.rounded && !exact;
   problem.any_size = preimage.any_size && problem.functional == Functional::kLoss;
   if (!exact) return;

@@ -64,8 +64,8 @@ inline constexpr double kLeastSine2 = 1e-12;
 ///
 /// Source: Temporal Gradient Inversion Attacks, Li et al. 2023, arXiv:2306.07883. Deviates: there rounds are equal, and
 /// what a few of them say otherwise than most is left out.
-/// Where the attack knows the client's mechanisms (`Attack::mechanisms`) and these leave the residual uncertain, the
-/// loss is matched in its place; what was averaged over several clients is matched as it is.
+/// Where the attack knows the client's mechanisms (`Attack::mechanisms`) and these leave a value of the residual out,
+/// the loss is matched in its place; what was averaged over several clients is matched as it is.
 /// @param labels of the batch; not used by the residual functional.
 /// @throws Error(kUsage) if the client trained on a schedule that is hidden.
 /// @throws Error(kUsage) if the residual functional or the features are asked for but the batch is not one image.

@@ -16,7 +16,7 @@ namespace {
 using core::Error;
 using core::ErrorKind;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kUnbounded = std::numeric_limits<double>::infinity();
 
 core::Stream stream_of(const Own& own, const char* mechanism, const std::string& tensor) {
   return {own.seed, fmt::format("{} mechanism {}", mechanism, tensor)};
@@ -32,8 +32,8 @@ Tensor may_be_zero(const Preimage& known, const std::string& name) {
 }
 
 void forget(Preimage& known, const std::string& name, const Tensor& which) {
-  known.low.at(name).masked_fill_(which, -kInfinity);
-  known.high.at(name).masked_fill_(which, kInfinity);
+  known.low.at(name).masked_fill_(which, -kUnbounded);
+  known.high.at(name).masked_fill_(which, kUnbounded);
 }
 
 void clip(nets::TensorMap& update, double norm, const Own& /*own*/) {
@@ -55,8 +55,12 @@ void keep(Preimage& /*known*/, double /*unused*/, const nets::Architecture& /*ar
 
 void laplace(nets::TensorMap& update, double scale, const Own& own) {
   for (auto& [name, tensor] : update) {
-    const Tensor u = uniform(own, "laplace", name, tensor) - 0.5;
-    tensor = tensor - (scale * u.sign() * torch::log1p(-2 * u.abs())).to(tensor.scalar_type());
+    const auto draw = [&own, &name = name,
+                       &tensor = tensor](const char* which) {  // exponential; finite, for a uniform number is below 1
+      const core::Stream part(own.seed, fmt::format("laplace mechanism {} {}", name, which));
+      return -torch::log1p(-core::uniform(part, tensor.sizes()).to(torch::kFloat64));
+    };
+    tensor = tensor + (scale * (draw("above") - draw("below"))).to(tensor.scalar_type());
   }
 }
 
@@ -90,10 +94,10 @@ void top_k(nets::TensorMap& update, double share, const Own& own) { percentile(u
 
 // What was zeroed is no larger than the least of those that were certainly kept.
 void undo_percentile(Preimage& known, double /*share*/, const nets::Architecture& /*architecture*/) {
-  double least = kInfinity;
+  double least = kUnbounded;
   for (const auto& [name, low] : known.low) {
     const Tensor size = torch::maximum(low.abs(), known.high.at(name).abs());
-    least = std::min(least, size.masked_fill(may_be_zero(known, name), kInfinity).min().item<double>());
+    least = std::min(least, size.masked_fill(may_be_zero(known, name), kUnbounded).min().item<double>());
   }
   for (auto& [name, low] : known.low) {
     const Tensor zero = may_be_zero(known, name);
@@ -130,8 +134,8 @@ void limit(nets::TensorMap& update, double range, const Own& /*own*/) {
 void undo_limit(Preimage& known, double range, const nets::Architecture& /*architecture*/) {
   const double at = range * (1 - 1e-6);  // a float32 of the range lies beside it
   known.rounded = false;
-  for (auto& [unused, low] : known.low) low.masked_fill_(low <= -at, -kInfinity);
-  for (auto& [unused, high] : known.high) high.masked_fill_(high >= at, kInfinity);
+  for (auto& [unused, low] : known.low) low.masked_fill_(low <= -at, -kUnbounded);
+  for (auto& [unused, high] : known.high) high.masked_fill_(high >= at, kUnbounded);
 }
 
 // Each value lies between two levels, and is rounded to one of them with the probability that keeps the mean.
@@ -185,8 +189,8 @@ void undo_sign(Preimage& known, double /*unused*/, const nets::Architecture& /*a
     Tensor& high = known.high.at(name);
     const Tensor above = low > 0, below = high < 0;
     known.rounded = false;
-    low.masked_fill_(above, 0).masked_fill_(below, -kInfinity);
-    high.masked_fill_(above, kInfinity).masked_fill_(below, 0);
+    low.masked_fill_(above, 0).masked_fill_(below, -kUnbounded);
+    high.masked_fill_(above, kUnbounded).masked_fill_(below, 0);
   }
   known.any_size = true;
 }
@@ -241,7 +245,7 @@ Tensor deviations(const nets::Network& network, const nets::Layer& layer, const 
 
 void soteria(nets::TensorMap& update, double share, const Own& own) {
   const nets::Layer& layer = defended(own.network->architecture);
-  const Tensor each = deviations(*own.network, layer, own.images).nan_to_num(kInfinity, kInfinity);
+  const Tensor each = deviations(*own.network, layer, own.images).nan_to_num(kUnbounded, kUnbounded);
   const auto pruned = static_cast<std::int64_t>(std::llround(share / 100 * static_cast<double>(each.numel())));
   const Tensor which = std::get<1>(each.sort()).narrow(0, 0, pruned);
   Tensor& weight = update.at(layer.name + ".weight");

@@ -11,7 +11,7 @@ import unittest
 PROGRAM = os.path.abspath(sys.argv.pop(1))
 STUDY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../report/study_fixture")
 VERBS = ["demo", "train", "evade", "capture", "inspect", "invert", "imprint", "study", "report", "privacy",
-         "data", "bench", "list", "explain"]
+         "aggregate", "data", "bench", "list", "explain"]
 TINY = ["--data", "patterns", "--train-images", "256", "--threads", "1", "--judge-images", "10",
         "--test-attack-images", "0"]
 # The demo in seconds.

@@ -26,6 +26,13 @@ TEST(CountedLabels, AreNotIdentifiableWhereTheNetworkIsSure) {
                      "labels: not identifiable");
 }
 
+TEST(CountedLabels, AreNotIdentifiableWhereTheBiasIsLeftOut) {
+  auto observation = tiny::observed(tiny::balanced_lenet(), tiny::images(3), tiny::labels(3));
+  observation.update.gradient.at("fc.0.bias")[2] = 0;
+  core::expect_error([&] { (void)infer_labels(observation, "ilrg"); }, core::ErrorKind::kUsage,
+                     "the gradient of the last layer's bias is zero at 1 of 4 classes");
+}
+
 TEST(CountedLabels, NeedALinearLayerAtTheEnd) {
   auto network = tiny::balanced_lenet();
   auto& layers = network.architecture.layers;

@@ -114,6 +114,7 @@ TEST(Mechanisms, AddLaplaceNoiseOfTheScale) {
   EXPECT_NEAR(noise.abs().mean().item<double>(), 0.5, 0.01);  // 40,000 values: 0.0025 is one deviation
   EXPECT_NEAR(noise.std().item<double>(), 0.5 * std::sqrt(2), 0.02);
   EXPECT_NEAR(noise.mean().item<double>(), 0, 0.015);
+  EXPECT_TRUE(after("laplace 1", {{"a", torch::zeros({5000, 5000})}}).at("a").isfinite().all().item<bool>());
 }
 
 TEST(Mechanisms, KeepTheLargestValues) {
