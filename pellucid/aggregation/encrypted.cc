@@ -29,7 +29,7 @@ View promised_by(const History& history, const Message& message) {
   return message.step == kKeyParts ? joined(before) : View(before.body);
 }
 
-// The sum of what all told in a step, checked.
+// The sum of what all sent in a step, checked.
 Polynomials added(const History& history, std::size_t step, std::size_t count) {
   Polynomials sum;
   for (const auto& message : history.steps[step]) {

@@ -13,7 +13,7 @@ namespace pellucid::aggregation {
 ///
 /// A server that does not follow the protocol cannot have anything decrypted but the sum over all: keys and c_1 come
 /// signed by the clients and are added up by each of them. Clients that help it cannot choose their keys or ciphertexts
-/// by the others', because hashes are told first. It costs a client the download of everybody's c_1.
+/// by the others', because hashes are sent first. It costs a client the download of everybody's c_1.
 ///
 /// @throws Error(kIo) when called, if a key or c_1 is not what its hash promised, or no polynomials.
 [[nodiscard]] Answers encrypted_client(std::vector<std::uint32_t> codes);

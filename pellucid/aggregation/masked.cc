@@ -17,7 +17,7 @@ enum StepOf : std::size_t { kJoining, kShares, kMaskedUpdates, kAgreement, kUnma
 
 constexpr std::size_t kSealedShares = 2 * sizeof(Scalar) + 16;
 
-// What a client told when it joined.
+// What a client sent when it joined.
 struct Keys {
   Digest encryption, masks;
 };
@@ -64,7 +64,7 @@ struct MaskedClient {
     return {body.take()};
   }
 
-  // Takes the shares for this client out of what another told.
+  // Takes the shares for this client out of what another sent.
   void take_shares(const History& history, const Message& message) {
     Reader reader(message.body, "the shares of a client");
     (void)reader.digest();

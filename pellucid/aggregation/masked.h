@@ -14,7 +14,7 @@ namespace pellucid::aggregation {
 /// 3. masked updates: y = x + self mask + the masks that it has with each client in order behind it - those with each
 ///    before it, modulo 2^32. Who sent one is in the sum.
 /// 4. agreement: an empty message, signed as all are with what was passed on: here who is in the sum.
-/// 5. unmasking: for each client in the sum its share of the self seed, for each other that had told shares that of its
+/// 5. unmasking: for each client in the sum its share of the self seed, for each other that had sent shares that of its
 ///    mask seed. Never both, and only where at least `threshold` clients signed the same list (as `Client`
 ///    checks).
 ///
@@ -35,7 +35,7 @@ namespace pellucid::aggregation {
 void check_masked(const History& history, const Message& message, std::uint64_t values);
 
 /// The sum of the vectors of those that sent a masked one, from all messages.
-/// @throws Error(kIo) if the shares do not give a seed that somebody told the hash or the key of.
+/// @throws Error(kIo) if the shares do not give a seed whose hash or key somebody sent.
 [[nodiscard]] std::vector<std::uint32_t> masked_sum(const Round& round, const History& history, std::uint64_t values);
 
 }  // namespace pellucid::aggregation

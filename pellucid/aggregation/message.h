@@ -12,7 +12,7 @@ namespace pellucid::aggregation {
 /// What one client says in one step.
 ///
 /// It is signed together with all that was passed on in the round before (`History`). So it counts in one round and one
-/// step only, and clients that were told different things cannot check one another's signatures.
+/// step only, and clients that were sent different things cannot check one another's signatures.
 struct Message {
   std::uint32_t step = 0, sender = 0;  ///< sender: the client's place in the roster
   core::Bytes body;                    ///< what everybody gets
@@ -40,7 +40,7 @@ struct History {
 /// @throws Error(kIo) if its sender is not in the roster, naming the place.
 /// @throws Error(kIo) if it is of another step.
 /// @throws Error(kIo) if the signature is not the sender's on this message in this round: forged, changed, replayed, or
-///   made by someone who was told other things.
+///   made by someone who was sent other things.
 void check(const Message& message, const History& history, const Roster& roster);
 
 /// As bytes, with the attachment; and as it is passed on, without.

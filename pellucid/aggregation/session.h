@@ -17,7 +17,7 @@ struct Traffic {
 /// Runs a server's round to its end. A client that is silent for `timeout` seconds in a step, whose connection ends or
 /// whose message is refused is dropped; in the first step it may come back. Whoever connects without a valid message is
 /// refused and changes nothing.
-/// @throws Error(...) as `Server::advance`; the clients are told why.
+/// @throws Error(...) as `Server::advance`; the clients are sent the reason.
 /// @throws Error(kStopped) if a stop is asked for; the clients are told.
 [[nodiscard]] Traffic serve(Server& server, Listener& listener, double timeout, const core::Run& run);
 

@@ -1,5 +1,7 @@
 #include "pellucid/core/tensor.h"
 
+#include <cmath>
+
 namespace pellucid::core {
 namespace {
 
@@ -14,7 +16,12 @@ Tensor filled(at::IntArrayRef shape, Draw draw) {
 }  // namespace
 
 Tensor uniform(Stream stream, at::IntArrayRef shape, double low, double high) {
-  return filled(shape, [&] { return stream.uniform(low, high); });
+  // What rounds up to the bound as a float32 is the number below it.
+  const auto bound = static_cast<float>(high), last = std::nextafter(bound, static_cast<float>(low));
+  return filled(shape, [&] {
+    const auto drawn = static_cast<float>(stream.uniform(low, high));
+    return drawn < bound ? drawn : last;
+  });
 }
 
 Tensor normal(Stream stream, at::IntArrayRef shape) {

@@ -175,6 +175,83 @@ Words words_of_trainings(const grid::Study& study, const grid::Finished& finishe
   return words;
 }
 
+// The setting of every group, or that the groups differ: "float32", "float32 or float64".
+template <typename Of>
+std::string each_group(const grid::Study& study, Of of) {
+  std::vector<std::string> list;
+  for (const auto& group : study.groups) {
+    const std::string one = of(settings(group.settings));
+    if (std::ranges::find(list, one) == list.end()) list.push_back(one);
+  }
+  return fmt::format("{}", fmt::join(list, " or "));
+}
+
+// What is shared, as the groups' settings say.
+std::string sharing_of(const grid::Study& study) {
+  return fmt::format(
+      "Updates are computed in {} by the framework's cross-entropy, in {}, of {}; labels are {}.",
+      each_group(study, [](const Settings& s) { return sharing::to_string(s.protocol.arithmetic); }), modes(study),
+      each_group(study,
+                 [](const Settings& s) {
+                   const auto n = s.protocol.batch_size;
+                   return n == 1 ? std::string("one image each") : fmt::format("{} images", n);
+                 }),
+      each_group(study, [](const Settings& s) { return std::string(s.share_labels ? "shared" : "not shared"); }));
+}
+
+// Each defence against the attacker who ignores it and the one who knows it, beside the same client without a defence:
+// "protects" is what the first loses by it, in dB of the mean PSNR, and "ignorance" the part of that which the second
+// gets back. What a group lacks is null: where no image was read back, its score is none.
+Json protections(const grid::Study& study, const Json& groups) {
+  struct Place {
+    std::string others;  // all settings but the mechanisms and whether they are known
+    std::string mechanisms;
+    bool known = false;
+  };
+  std::vector<Place> places;
+  for (const auto& group : study.groups) {
+    const auto s = settings(group.settings);
+    Json others = group.settings;
+    others["client"].erase("mechanisms");
+    others["attack"].erase("mechanisms");
+    places.push_back({others.dump(), sharing::to_string(s.protocol.mechanisms),
+                      s.attack.mechanisms == inversion::Mechanisms::kKnown});
+  }
+  const auto psnr = [&](const Place& at, const std::string& mechanisms, bool known) -> Json {
+    for (std::size_t g = 0; g < places.size(); ++g) {
+      if (places[g].others != at.others || places[g].mechanisms != mechanisms || places[g].known != known) continue;
+      const auto& metrics = groups[g]["metrics"];
+      return metrics.contains("psnr") ? metrics["psnr"]["mean"]["value"] : Json();
+    }
+    return {};
+  };
+  const auto less = [](const Json& a, const Json& b) {
+    return a.is_number() && b.is_number() ? Json(a.get<double>() - b.get<double>()) : Json();
+  };
+  Json rows = Json::array();
+  for (std::size_t g = 0; g < places.size(); ++g) {
+    const Place& at = places[g];
+    if (!at.known || at.mechanisms.empty()) continue;
+    const Json none = psnr(at, "", false), ignored = psnr(at, at.mechanisms, false),
+               known = psnr(at, at.mechanisms, true);
+    rows.push_back({{"group", groups[g]["id"]},
+                    {"mechanisms", at.mechanisms},
+                    {"protects", less(none, ignored)},
+                    {"ignorance", less(known, ignored)}});
+  }
+  return rows;
+}
+
+// One sentence for each of them.
+std::string sentence(const Json& row, const std::string& group) {
+  const auto dB = [](const Json& value) { return fmt::format("{:.1f} dB", value.get<double>()); };
+  if (row["protects"].is_null() || row["ignorance"].is_null())
+    return fmt::format("Defence {} ({}): not every image was read back, so that there is no difference.",
+                       row["mechanisms"].get<std::string>(), group);
+  return fmt::format("Defence {} ({}): it protects {}, of which {} are the ignorance of an attacker who ignores it.",
+                     row["mechanisms"].get<std::string>(), group, dB(row["protects"]), dB(row["ignorance"]));
+}
+
 // How the scores are taken, for the reader.
 Json conventions(const grid::Study& study) {
   return {
@@ -192,9 +269,7 @@ Json conventions(const grid::Study& study) {
       "with the interval that one test set of that accuracy has.",
       "The restart is chosen by the lowest matching loss, which the attacker sees; the oracle's choice, by PSNR, is "
       "another column.",
-      fmt::format("Updates are computed in float32 by the framework's cross-entropy, in {}, one image each; labels are "
-                  "not shared.",
-                  modes(study))};
+      sharing_of(study)};
 }
 
 }  // namespace
@@ -221,6 +296,12 @@ void add_summary(Json& result, const grid::Study& study, const grid::Finished& f
   for (auto& warning : result["warnings"]) said.push_back(std::move(warning));
   result["warnings"] = said;
   for (auto& line : conventions(study)) result["conventions"].push_back(std::move(line));
+  result["protections"] = protections(study, result["groups"]);
+  for (const auto& row : result["protections"]) {
+    const auto& group = study.groups[row["group"].get<std::size_t>()];
+    result["summary"].push_back(sentence(row, grid::describe(study, group)));
+  }
+  if (result["protections"].empty()) result.erase("protections");
   // Of a weight file only the name: whose folder it is in is nobody's business.
   for (auto& group : result["config"]["groups"]) {
     auto& weights = group["model"]["weights"];

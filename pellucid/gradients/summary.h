@@ -10,7 +10,8 @@ namespace pellucid::gradients {
 [[nodiscard]] std::vector<std::size_t> untaught(const grid::Finished& finished, Datasets& datasets);
 
 /// Adds "data", "trainings", the groups' "natural" and "robust" accuracy, warnings of networks that learnt nothing or
-/// are not robust, and "conventions"; and where no image is read back, headline and summary of the accuracies.
+/// are not robust, "conventions", and "protections" where groups with a defence stand beside one without; and where no
+/// image is read back, headline and summary of the accuracies.
 void add_summary(core::Json& result, const grid::Study& study, const grid::Finished& finished, Datasets& datasets);
 
 }  // namespace pellucid::gradients

@@ -43,6 +43,17 @@ def tensors(path):
                                 data[slice(*t["data_offsets"])]) for name, t in header.items()}, meta
 
 
+def of_process(process, name):
+    with open(f"/proc/{process.pid}/{name}") as file:
+        return file.read()
+
+
+def catches(process, number):
+    """Whether a process has begun to handle that signal."""
+    caught = re.search(r"SigCgt:\s*([0-9a-f]+)", of_process(process, "status"))
+    return bool(int(caught[1], 16) >> (number - 1) & 1)
+
+
 class Between:
     """Stands between a client and the server at a socket of its own, and keeps what the client says. `on_frame(count)`
     is called before the client's frame of that number, from 1, is passed on; False stops it."""
@@ -399,13 +410,14 @@ class Refuses(Round):
         self.assertIn("the server was stopped: the round is over", self.ended(server, 75))
         self.assertIn("the server ended the round: the server was stopped", self.ended(client, 3))
         self.assertFalse(os.path.exists(self.socket))
+        wait_for(lambda: catches(alone, signal.SIGINT))
         alone.send_signal(signal.SIGINT)
         self.assertIn("this client was stopped", self.ended(alone, 75))
 
     def test_a_server_that_is_killed(self):
         server = self.serve()
         client = self.join(0)
-        wait_for(lambda: open(f"/proc/{client.pid}/net/unix").read().count(self.socket) >= 2)
+        wait_for(lambda: of_process(client, "net/unix").count(self.socket) >= 2)
         server.kill()
         self.assertIn("the connection ended", self.ended(client, 3))
         self.serve()  # takes the socket that was left behind

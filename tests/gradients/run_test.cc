@@ -37,6 +37,52 @@ TEST_F(RunStudy, MakesEveryCellAndAReport) {
   EXPECT_THAT(report::render(result, folders.run), testing::HasSubstr("Tiny"));
 }
 
+// The tiny study with other axes.
+Study with_axes(const std::filesystem::path& folder, const std::string& axes) {
+  std::string text(kTiny.substr(0, kTiny.find("[[axis]]")));
+  text.replace(text.find("compare = \"mode\""), 16, "compare = \"attack\"");
+  core::write_file(folder / "axes.toml", text + axes);
+  return read_study(folder / "axes.toml", "");
+}
+
+// What a defence protects, and how much of it is the attacker's ignorance, are differences of the groups' means.
+TEST_F(RunStudy, SaysWhatOfADefenceIsTheAttackersIgnorance) {
+  const Json result = run(with_axes(folder.path(), R"(
+[[axis]]
+name = "defence"
+levels = [{ label = "none" }, { label = "four bits", client.mechanisms = "quantise 4" }]
+[[axis]]
+name = "attack"
+levels = [{ label = "ignores it" }, { label = "knows it", attack.mechanisms = "known" }]
+)"));
+  ASSERT_EQ(result["protections"].size(), 1u);
+  const Json& row = result["protections"][0];
+  const auto psnr = [&](std::size_t group) {
+    return result["groups"][group]["metrics"]["psnr"]["mean"]["value"].get<double>();
+  };
+  EXPECT_EQ(row["mechanisms"], "quantise 4");
+  EXPECT_EQ(row["group"], 3);
+  EXPECT_DOUBLE_EQ(row["protects"], psnr(0) - psnr(2));
+  EXPECT_DOUBLE_EQ(row["ignorance"], psnr(3) - psnr(2));
+  EXPECT_THAT(result["summary"].dump(), testing::HasSubstr("Defence quantise 4"));
+}
+
+TEST_F(RunStudy, SaysWhatIsShared) {
+  const Json result = run(with_axes(folder.path(), R"(
+[[axis]]
+name = "batch"
+levels = [{ label = "1" }, { label = "2", client.batch_size = 2, client.share_labels = true }]
+[[axis]]
+name = "attack"
+levels = [{ label = "theirs", attack.preset = "ig" }]
+)"));
+  EXPECT_THAT(
+      result["conventions"].dump(),
+      testing::HasSubstr("in float32 by the framework's cross-entropy, in evaluation mode, of one image each or "
+                         "2 images; labels are not shared or shared."));
+  EXPECT_FALSE(result.contains("protections"));
+}
+
 TEST_F(RunStudy, ComputesNothingTwice) {
   const auto study = read();
   const Json first = run(study);

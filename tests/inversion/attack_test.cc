@@ -57,6 +57,7 @@ TEST(Attack, ComesBackFromItsJson) {
               .functional = Functional::kLoss,
               .objective = Objective::kCosine,
               .layers = Layers::kLinear,
+              .mechanisms = Mechanisms::kKnown,
               .features = 2,
               .labels = "idlg",
               .terms = {},
