@@ -40,6 +40,12 @@ Tensor largest(const std::vector<Tensor>& tensors) {
   return torch::stack(each).max();
 }
 
+std::vector<Tensor> less(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  std::vector<Tensor> difference;
+  for (std::size_t i = 0; i < a.size(); ++i) difference.push_back(a[i] - b[i]);
+  return difference;
+}
+
 // What gradients are multiplied by to have the size of the observed. It is differentiated too.
 Tensor factor_to(const std::vector<Tensor>& observed, const std::vector<Tensor>& gradients,
                  const std::vector<double>& weights) {
@@ -49,12 +55,13 @@ Tensor factor_to(const std::vector<Tensor>& observed, const std::vector<Tensor>&
   return (inner(observed, observed, weights) / inner(scaled, scaled, weights)).sqrt() / unit;
 }
 
-// Where each value was rounded at random to one of two neighbours, the nearer the likelier: the mean of -log of the
-// probability of what was observed, over the values that were rounded. Outside the interval it goes on in a line.
-Tensor rounding(const std::vector<Tensor>& gradients, const std::vector<Tensor>& low, const std::vector<Tensor>& high,
-                const std::vector<double>& weights) {
+// Where each value was rounded at random to one of two neighbours, the nearer the likelier: the mean over the values of
+// -log of the probability of what was observed, which goes on in a line outside the interval, and the squared distance,
+// which is smoother far from the image. Their shares are as the largest square of the noise and that of the gradient.
+Tensor rounding(const std::vector<Tensor>& gradients, const std::vector<Tensor>& observed,
+                const std::vector<Tensor>& low, const std::vector<Tensor>& high, const std::vector<double>& weights) {
   constexpr double kEdge = 0.95, kFar = 1e30;  // a tensor of zeros has no step
-  Tensor sum = torch::zeros({}, gradients[0].options());
+  Tensor sum = torch::zeros({}, gradients[0].options()), noise = torch::zeros({}, gradients[0].options());
   double count = 0;
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     if (weights[i] == 0) continue;
@@ -62,9 +69,11 @@ Tensor rounding(const std::vector<Tensor>& gradients, const std::vector<Tensor>&
     const Tensor off = ((gradients[i] - middle) / half.masked_fill(half == 0, kFar)).abs();
     const Tensor inside = -torch::log1p(-off.clamp_max(kEdge)) + (off - kEdge).clamp_min(0) / (1 - kEdge);
     sum = sum + weights[i] * inside.sum();
+    noise = noise + weights[i] * half.square().sum() / 4;
     count += weights[i] * static_cast<double>(off.numel());
   }
-  return sum / count;
+  const auto difference = less(gradients, observed);
+  return (inner(difference, difference, weights) + noise * sum / count) / (1 + noise);
 }
 
 }  // namespace
@@ -118,7 +127,7 @@ Tensor DoubleBackward::distance(const std::vector<Tensor>& gradients) const {
     const Tensor factor = factor_to(observed_, scaled, weights_);
     for (auto& gradient : scaled) gradient = factor * gradient;
   }
-  if (rounded_) return rounding(scaled, low_, high_, weights_);
+  if (rounded_) return rounding(scaled, observed_, low_, high_, weights_);
   for (std::size_t i = 0; i < low_.size(); ++i)
     nearest[i] = torch::minimum(torch::maximum(scaled[i].detach(), low_[i]), high_[i]);
   return distance_from(nearest, scaled);
@@ -134,8 +143,7 @@ Tensor DoubleBackward::distance_from(const std::vector<Tensor>& observed, const 
     if (objective_ == Objective::kCosine) return 1 - cosine;
     return torch::atan2((1 - cosine.square()).clamp_min(kLeastSine2).sqrt(), cosine);
   }
-  std::vector<Tensor> difference;
-  for (std::size_t i = 0; i < gradients.size(); ++i) difference.push_back(gradients[i] - observed[i]);
+  const auto difference = less(gradients, observed);
   if (objective_ == Objective::kL1) return size(difference, weights_) / size(observed, weights_);
   if (objective_ == Objective::kFisher) return fisher(difference, observed, weights_);
   return inner(difference, difference, weights_);

@@ -30,7 +30,7 @@ struct Problem {
   /// The interval that each value of g* may lie in, like `observed`, where the client's mechanisms are known and leave
   /// one; else empty. In place of g* the nearest value of the interval is matched.
   std::vector<Tensor> low = {}, high = {};
-  bool rounded = false;   ///< at random, to one end or the middle of it: its likelihood is matched (QSGD)
+  bool rounded = false;   ///< at random to one end or the middle of it: the likelihood of that is matched too
   bool any_size = false;  ///< g* is smaller than the gradient by an unknown factor
   double scale;           ///< 1 / |g*|: what the functional is multiplied by
   Tensor labels;          ///< (B, classes) float64, one-hot; not used by the residual functional
