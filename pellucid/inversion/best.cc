@@ -11,9 +11,19 @@ namespace pellucid::inversion {
 namespace {
 
 constexpr std::int64_t kProbe = 30;  // a short trial takes a part of the iterations
+constexpr std::int64_t kLong = 600;  // iterations from which on `ig` reads more where little is read off
 
 bool ends_in_linear(const sharing::Observation& observation) {
   return std::holds_alternative<nets::Linear>(observation.network.architecture.layers.back().op);
+}
+
+// Whether the first linear layer, whose input `residual` reads off, takes few values for so large an image. What is
+// read off then says little, and with a long descent `ig` goes further.
+bool reads_little(const nets::Architecture& architecture) {
+  const auto linear = std::ranges::find_if(
+      architecture.layers, [](const nets::Layer& l) { return std::holds_alternative<nets::Linear>(l.op); });
+  const auto& input = architecture.spec.input;
+  return 4 * std::get<nets::Linear>(linear->op).in < input[0] * input[1] * input[2];
 }
 
 bool applies(const Attack& attack, const sharing::Observation& observation) {
@@ -28,6 +38,7 @@ std::vector<Attack> parts_of_best(const sharing::Observation& observation, const
     one.iterations = attack.iterations;
     one.restarts = attack.restarts;
     one.labels = attack.labels;
+    one.mechanisms = attack.mechanisms;
     one.method = attack.method;
     one.precision = attack.precision;
     one.seed = attack.seed;
@@ -51,10 +62,8 @@ std::vector<Attack> parts_of_best(const sharing::Observation& observation, const
   }
   Attack residual = part("residual"), published = part("ig");
   published.functional = Functional::kResidual;
-  const auto& layers = observation.network.architecture.layers;
-  if (std::ranges::none_of(layers, [](const auto& l) { return std::holds_alternative<nets::Linear>(l.op); }))
-    residual.features = 0;
-  parts.insert(parts.end(), {residual, published});
+  if (attack.iterations < kLong || !reads_little(observation.network.architecture)) parts.push_back(residual);
+  parts.push_back(published);
   return parts;
 }
 

@@ -284,6 +284,29 @@ TEST(Best, RunsWhatApplies) {
   EXPECT_THAT(of("the change of weights by four steps"), ElementsAre("surrogate loss", "optimise loss"));
 }
 
+// What a short trial cannot see: a descent that is ahead at first, and in the end is not.
+TEST(Best, LeavesOutWhatReadsLittleOffWhereItHasTime) {
+  nets::Network narrow = tiny::normed();  // its linear layer takes more values than the image has
+  const auto names = [](const nets::Network& network, std::int64_t iterations) {
+    Attack attack = preset("best").attack;
+    attack.iterations = iterations;
+    attack.mechanisms = Mechanisms::kKnown;
+    std::vector<std::string> list;
+    for (const auto& part : parts_of_best(tiny::observed(network, tiny::images(1), torch::tensor({1})), attack)) {
+      EXPECT_EQ(part.mechanisms, Mechanisms::kKnown);
+      list.push_back(to_string(part.objective));
+    }
+    return list;
+  };
+  EXPECT_EQ(names(narrow, 600), (std::vector<std::string>{"l2", "cosine"}));
+  auto& layers = narrow.architecture.layers;
+  layers[2].op = nets::GlobalAveragePool{};
+  layers[4].op = nets::Linear{4, tiny::kClasses};
+  narrow.state.at("fc.weight") = narrow.state.at("fc.weight").slice(1, 0, 4).contiguous();
+  EXPECT_EQ(names(narrow, 600), (std::vector<std::string>{"cosine"}));
+  EXPECT_EQ(names(narrow, 599), (std::vector<std::string>{"l2", "cosine"}));
+}
+
 // The true class is rounded away, so that the loss's own gradient would choose the wrong one.
 TEST(Best, GoesOnWithTheBetterOfTwoAttacks) {
   auto network = tiny::balanced_lenet();
