@@ -221,7 +221,7 @@ Json protections(const grid::Study& study, const Json& groups) {
     for (std::size_t g = 0; g < places.size(); ++g) {
       if (places[g].others != at.others || places[g].mechanisms != mechanisms || places[g].known != known) continue;
       const auto& metrics = groups[g]["metrics"];
-      return metrics.contains("psnr") ? metrics["psnr"]["mean"]["value"] : Json();
+      return groups[g]["failed"] == 0 && metrics.contains("psnr") ? metrics["psnr"]["mean"]["value"] : Json();
     }
     return {};
   };

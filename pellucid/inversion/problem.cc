@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace pellucid::inversion {
 
@@ -51,8 +50,8 @@ std::vector<double> weights_of(Layers layers, std::size_t n) {
 }  // namespace
 
 Tensor features_weights(const Tensor& targets, double weight) {
-  const Tensor squares = targets.square().sum(1).clamp_min(std::numeric_limits<double>::min());
-  return weight / static_cast<double>(targets.size(0)) / squares;
+  const Tensor squares = targets.square().sum(1);
+  return (weight / static_cast<double>(targets.size(0)) / squares).masked_fill(squares == 0, 0);
 }
 
 std::vector<Problem> rounds(const Problem& problem) {
@@ -199,7 +198,7 @@ void share_out(const std::vector<sharing::Observation>& rounds, std::vector<Prob
   }
   for (std::size_t i = 0; i < rounds.size(); ++i) {
     problems[i].share = std::pow(problems[i].scale, -2) / norms;
-    if (!problems[i].features.layer.empty())
+    if (!problems[i].features.layer.empty() && read > 0)
       problems[i].features.weights.mul_(squares[i] * derivatives[i] / read / problems[i].share);
   }
 }

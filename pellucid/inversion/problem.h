@@ -50,7 +50,7 @@ struct Problem {
 inline constexpr double kLeastSine2 = 1e-12;
 
 /// The weights of features whose matching loss is `weight` times the mean of |h - h*|^2 / |h*|^2 over the images that
-/// are known. @param targets (n, in). @return (n)
+/// are known; 0 where h* is zero, of which nothing is read. @param targets (n, in). @return (n)
 [[nodiscard]] Tensor features_weights(const Tensor& targets, double weight);
 
 /// The mean and variance of the client's batch at each batch norm, as far as they are known: inferred from the new

@@ -116,6 +116,13 @@ TEST(KnownMechanisms, DoNotReadOffWhatWasLeftOut) {
   const auto some = make_problem(sparse, residual, {1}).features;
   EXPECT_TRUE(torch::allclose(some.targets * some.known, whole * some.known, 1e-6, 1e-9));
   EXPECT_GT(some.known.mean().item<double>(), 0.5);
+  // Nothing was read of an input whose columns are all left out.
+  const auto whole_layer = sent_through("soteria 100");
+  for (const auto known : {Mechanisms::kIgnored, Mechanisms::kKnown}) {
+    Attack attack = residual;
+    attack.mechanisms = known;
+    EXPECT_EQ(make_problem(whole_layer, attack, {1}).features.weights.item<double>(), 0);
+  }
   // Without the whole residual the loss is matched.
   EXPECT_EQ(make_problem(sparse, residual, {1}).functional, Functional::kResidual);
   const auto random = sent_through("random-k 30");
