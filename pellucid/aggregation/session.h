@@ -18,7 +18,7 @@ struct Traffic {
 /// whose message is refused is dropped; in the first step it may come back. Whoever connects without a valid message is
 /// refused and changes nothing.
 /// @throws Error(...) as `Server::advance`; the clients are sent the reason.
-/// @throws Error(kStopped) if a stop is asked for; the clients are told.
+/// @throws Error(kStopped) if a stop is asked for; the clients are sent the reason.
 [[nodiscard]] Traffic serve(Server& server, Listener& listener, double timeout, const core::Run& run);
 
 /// Runs a client's round to its end. Waits up to `timeout` seconds for the server to appear, and for each of its

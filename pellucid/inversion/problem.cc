@@ -90,15 +90,6 @@ void apply_preimage(const sharing::Preimage& preimage, double norm, Problem& pro
   problem.high.clear();
 }
 
-// Whether nothing is shared of the bias of the first linear layer, from which its input would be read off.
-bool left_out(const sharing::Observation& observation) {
-  for (const auto& layer : observation.network.architecture.layers) {
-    if (std::holds_alternative<nets::Linear>(layer.op))
-      return !observation.update.gradient.at(layer.name + ".bias").any().item<bool>();
-  }
-  return false;
-}
-
 // Of the observation's first round.
 Problem problem_of_one(const sharing::Observation& observation, const Attack& attack,
                        const std::vector<std::int64_t>& labels) {
@@ -151,7 +142,7 @@ Problem problem_of_one(const sharing::Observation& observation, const Attack& at
     const Tensor residual = scaled(residual_at_logits(observation));
     problem.residual = (known ? problem.observed.back() : residual).unsqueeze(0);
   }
-  if (attack.features > 0 && !(preimage.sparse && left_out(observation))) {
+  if (attack.features > 0) {
     if (problem.protocol.batch_size != 1) {
       throw Error(
           ErrorKind::kUsage,
@@ -163,6 +154,8 @@ Problem problem_of_one(const sharing::Observation& observation, const Attack& at
                                      [](const nets::Layer& l) { return std::holds_alternative<nets::Linear>(l.op); });
     if (linear == layers.end())
       throw Error(ErrorKind::kUsage, "features: {} has no linear layer; expected features = 0", architecture.spec.net);
+    const Tensor bias = observation.update.gradient.at(linear->name + ".bias");
+    if (preimage.sparse && !bias.any().item<bool>()) return problem;  // left out: there is nothing to read it off by
     const auto& mechanisms = problem.protocol.mechanisms;
     const auto [input, noise] = known && !mechanisms.empty()
                                     ? noisy_linear_input(observation.update, linear->name, preimage.sparse)

@@ -60,9 +60,9 @@ namespace {
 std::map<std::string, Tensor> tensors_of(const json& layout, const std::vector<double>& mean) {
   std::map<std::string, Tensor> tensors;
   std::uint64_t taken = 0;
-  for (const auto& [name, told] : layout.at("tensors").items()) {
-    const auto shape = told.at("shape").get<std::vector<std::int64_t>>();
-    const auto type = std::ranges::find(kTypes, told.at("type").get<std::string>(),
+  for (const auto& [name, entry] : layout.at("tensors").items()) {
+    const auto shape = entry.at("shape").get<std::vector<std::int64_t>>();
+    const auto type = std::ranges::find(kTypes, entry.at("type").get<std::string>(),
                                         &std::pair<const char*, torch::ScalarType>::first);
     std::uint64_t size = 1;
     for (const auto n : shape) {
@@ -101,11 +101,11 @@ void save_mean(const std::string& layout, const std::vector<double>& mean, const
                const std::filesystem::path& path) {
   nets::SafeTensors content;
   try {
-    const json told = json::parse(layout);
-    content.tensors = tensors_of(told, mean);
+    const json parsed = json::parse(layout);
+    content.tensors = tensors_of(parsed, mean);
     content.metadata = {
         {"schema", kUpdate},
-        {"observation", observation_of(told.at("observation"), of).dump()},
+        {"observation", observation_of(parsed.at("observation"), of).dump()},
         {"aggregation", json({{"scheme", of.scheme}, {"step", of.step}}).dump()},
         {"threat_model", fmt::format("the attacker is given the mean of the updates of {} clients, added "
                                      "up {}",

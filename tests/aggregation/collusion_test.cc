@@ -5,8 +5,8 @@
 #include "pellucid/aggregation/ntt.h"
 #include "pellucid/aggregation/rlwe.h"
 
-#include "tests/aggregation/expect_error.h"
 #include "tests/aggregation/statistics.h"
+#include "tests/core/expect_error.h"
 
 #include <cmath>
 
@@ -91,12 +91,12 @@ struct Masked {
     const Digest encryption_key = keys.digest(), mask_key = keys.digest();
     const Digest transcript = history.transcripts[1];
 
-    const core::Bytes told = honest(history).body;
+    const core::Bytes given = honest(history).body;
     std::vector<Share> self_shares;
-    std::vector<Message> shares = {message(0, told)};
+    std::vector<Message> shares = {message(0, given)};
     for (std::uint32_t i = 1; i < kClients; ++i) {
       const Digest key = pair_key(encryption[i - 1], encryption_key, transcript);
-      const auto mine = opened_shares(told, i, key);
+      const auto mine = opened_shares(given, i, key);
       self_shares.push_back({i + 1, mine});
       Writer body;
       body.raw(Digest{});
@@ -130,9 +130,9 @@ struct Masked {
     return {.step = static_cast<std::uint32_t>(history.steps.size()), .sender = sender, .body = std::move(body)};
   }
 
-  // The share of the self seed that the one told client `to`.
-  static Scalar opened_shares(const core::Bytes& told, std::uint32_t to, const Digest& key) {
-    const auto clear = aggregation::opened(View(told).subspan(32 + 80 * (to - 1), 80), key, 0);
+  // The share of the self seed that the first client sent `to`.
+  static Scalar opened_shares(const core::Bytes& sent, std::uint32_t to, const Digest& key) {
+    const auto clear = aggregation::opened(View(sent).subspan(32 + 80 * (to - 1), 80), key, 0);
     Scalar share;
     std::copy_n(clear.begin() + 32, share.size(), share.begin());
     return share;

@@ -2,7 +2,7 @@
 
 #include "pellucid/core/file.h"
 
-#include "tests/aggregation/expect_error.h"
+#include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 #include <sys/stat.h>
 

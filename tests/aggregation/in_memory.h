@@ -3,7 +3,7 @@
 
 #include "pellucid/aggregation/server.h"
 
-#include "tests/aggregation/expect_error.h"
+#include "tests/core/expect_error.h"
 
 #include <functional>
 #include <string>

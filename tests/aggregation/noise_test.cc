@@ -1,6 +1,6 @@
 #include "pellucid/aggregation/noise.h"
 
-#include "tests/aggregation/expect_error.h"
+#include "tests/core/expect_error.h"
 
 #include <algorithm>
 #include <cmath>

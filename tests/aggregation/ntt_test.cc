@@ -2,7 +2,7 @@
 
 #include "pellucid/core/random.h"
 
-#include "tests/aggregation/expect_error.h"
+#include "tests/core/expect_error.h"
 
 namespace pellucid::aggregation {
 namespace {

@@ -4,7 +4,7 @@
 #include "pellucid/aggregation/ntt.h"
 #include "pellucid/core/random.h"
 
-#include "tests/aggregation/expect_error.h"
+#include "tests/core/expect_error.h"
 
 #include <algorithm>
 #include <cmath>

@@ -107,7 +107,7 @@ TEST(Round, SettingsAreChecked) {
   }
 }
 
-// What a client refuses to be told.
+// What a client refuses to take.
 struct Told : testing::Test {
   InMemory round{Scheme::kMasked, 3, 2};
 
@@ -238,7 +238,7 @@ TEST_F(Told, AnUpdateOfAnotherLayout) {
       ErrorKind::kModel, "client-1 has an update of another network or protocol");
 }
 
-// Client 3 told no shares, and helps a server that wants it in the sum nevertheless.
+// Client 3 sent no shares, and helps a server that wants it in the sum nevertheless.
 TEST_F(Told, ThatSomebodyIsBack) {
   round.between = [](std::size_t step, std::uint32_t who, core::Bytes said) -> std::optional<core::Bytes> {
     if (step == 1 && who == 2) return std::nullopt;
@@ -292,7 +292,7 @@ TEST(Round, NobodyRevealsBothSecretsOfAClient) {
       ErrorKind::kIo, "got 2 clients after agreement, expected at least 3");
 }
 
-// A client makes one partial decryption in its life, whatever it is told.
+// A client makes one partial decryption in its life, whatever it is sent.
 TEST(Round, NobodyDecryptsTwice) {
   InMemory round(Scheme::kEncrypted, 2);
   for (int i = 0; i < 4; ++i) round.step();

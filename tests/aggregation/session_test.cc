@@ -3,7 +3,7 @@
 
 #include "pellucid/core/stop.h"
 
-#include "tests/aggregation/expect_error.h"
+#include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -1,7 +1,7 @@
 #include "pellucid/aggregation/shamir.h"
 
-#include "tests/aggregation/expect_error.h"
 #include "tests/aggregation/statistics.h"
+#include "tests/core/expect_error.h"
 
 #include <algorithm>
 

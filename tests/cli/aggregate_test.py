@@ -173,9 +173,9 @@ class Works(Round):
         self.assertEqual(result["values"], 312202)
         self.assertEqual((result["dropped"], result["refused"], result["threshold"]), ([], [], 3))
         for name, client in zip(NAMES, clients):
-            told = self.ended(client)
-            self.assertEqual((told["client"], told["scheme"], told["clipped"]), (name, "masked", 0))
-            self.assertLess(told["sent_bytes"], 1.3e6)
+            printed = self.ended(client)
+            self.assertEqual((printed["client"], printed["scheme"], printed["clipped"]), (name, "masked", 0))
+            self.assertLess(printed["sent_bytes"], 1.3e6)
         self.expect_mean([0, 1, 2])
         self.assertFalse(os.path.exists(self.socket))
 

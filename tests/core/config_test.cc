@@ -2,8 +2,8 @@
 
 #include "pellucid/core/file.h"
 
-#include "expect_error.h"
 #include "folder.h"
+#include "tests/core/expect_error.h"
 
 #include <cmath>
 #include <limits>

@@ -2,7 +2,7 @@
 
 #include "pellucid/core/file.h"
 
-#include "expect_error.h"
+#include "tests/core/expect_error.h"
 #include "tests/core/folder.h"
 #include <events.pb.h>
 #include <sys/resource.h>

@@ -1,6 +1,6 @@
 #include "pellucid/core/fields.h"
 
-#include "expect_error.h"
+#include "tests/core/expect_error.h"
 
 #include <limits>
 

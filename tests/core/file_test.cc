@@ -3,8 +3,8 @@
 #include "pellucid/core/memory.h"
 #include "pellucid/core/stop.h"
 
-#include "expect_error.h"
 #include "folder.h"
+#include "tests/core/expect_error.h"
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>

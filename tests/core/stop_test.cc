@@ -1,6 +1,6 @@
 #include "pellucid/core/stop.h"
 
-#include "expect_error.h"
+#include "tests/core/expect_error.h"
 
 #include <csignal>
 

@@ -2,7 +2,7 @@
 
 #include "pellucid/privacy/gaussian.h"
 
-#include "expect_error.h"
+#include "tests/core/expect_error.h"
 
 #include <cmath>
 

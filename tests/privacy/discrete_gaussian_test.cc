@@ -3,7 +3,7 @@
 #include "pellucid/core/random.h"
 #include "pellucid/privacy/renyi.h"
 
-#include "expect_error.h"
+#include "tests/core/expect_error.h"
 #include <boost/math/distributions/chi_squared.hpp>
 
 #include <cmath>

@@ -1,6 +1,6 @@
 #include "pellucid/privacy/gaussian.h"
 
-#include "expect_error.h"
+#include "tests/core/expect_error.h"
 #include <rapidcheck/gtest.h>
 
 #include <cmath>

@@ -3,7 +3,7 @@
 #include "pellucid/privacy/noise.h"
 #include "pellucid/privacy/renyi.h"
 
-#include "expect_error.h"
+#include "tests/core/expect_error.h"
 
 #include <cmath>
 #include <limits>

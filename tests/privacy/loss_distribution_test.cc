@@ -4,7 +4,7 @@
 #include "pellucid/privacy/gaussian.h"
 #include "pellucid/privacy/renyi.h"
 
-#include "expect_error.h"
+#include "tests/core/expect_error.h"
 
 #include <cmath>
 

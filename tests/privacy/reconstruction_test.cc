@@ -5,7 +5,7 @@
 #include "pellucid/privacy/loss_distribution.h"
 #include "pellucid/stats/distribution.h"
 
-#include "expect_error.h"
+#include "tests/core/expect_error.h"
 
 #include <algorithm>
 #include <cmath>

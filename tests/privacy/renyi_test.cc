@@ -2,7 +2,7 @@
 
 #include "pellucid/privacy/discrete_gaussian.h"
 
-#include "expect_error.h"
+#include "tests/core/expect_error.h"
 #include <rapidcheck/gtest.h>
 
 #include <cmath>

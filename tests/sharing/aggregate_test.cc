@@ -51,8 +51,8 @@ TEST_F(Aggregate, TheMeanOfTwoIsWhatTwoClientsTogetherShare) {
   EXPECT_EQ(to_string(read.update.protocol.mechanisms), "clip 1, limit 8");
   EXPECT_TRUE(read.labels.empty());  // what the clients' files hold of labels is not passed on
   EXPECT_EQ(layout.find("[1,2]"), std::string::npos);
-  const auto told = json::parse(nets::read_safetensors(out).metadata.at("aggregation"));
-  EXPECT_EQ(told, (json{{"scheme", "masked"}, {"step", 1e-8}}));
+  const auto recorded = json::parse(nets::read_safetensors(out).metadata.at("aggregation"));
+  EXPECT_EQ(recorded, (json{{"scheme", "masked"}, {"step", 1e-8}}));
 }
 
 TEST_F(Aggregate, RefusesWhatIsNoUpdate) {

@@ -1,5 +1,5 @@
-// An audit of private training: what membership of one example can be told from its noisy gradients, as a lower bound
-// on epsilon, beside what is claimed.
+// An audit of private training: what membership of one example can be inferred from its noisy gradients, as a lower
+// bound on epsilon, beside what is claimed.
 #include "pellucid/privacy/gaussian.h"
 #include "pellucid/stats/distribution.h"
 #include "pellucid/stats/interval.h"
