@@ -9,13 +9,14 @@
 namespace pellucid::inversion {
 namespace {
 
-// A sign that a descent has not reached what it could, or nothing; see `diagnose`.
-std::optional<std::string> not_converged(const Trial& trial) {
+// A sign that a descent has not reached what it could, or nothing; see `diagnose`. Of an update that the client changed
+// the loss on the true image is not known.
+std::optional<std::string> not_converged(const Trial& trial, bool changed) {
   constexpr double kAbovePriors = 3, kRounding = 1e-4, kFalling = 0.9;
   const double loss = trial.matching_loss;
   const auto& along = trial.curve.matching_loss;
   if (!(loss > kRounding) || along.empty()) return std::nullopt;  // or it did not descend
-  if (loss > kAbovePriors * trial.prior) {
+  if (!changed && loss > kAbovePriors * trial.prior) {
     return fmt::format("the matching loss is {:.2g} where the priors cost {:.2g}, and on the true image it is about 0",
                        loss, trial.prior);
   }
@@ -119,7 +120,7 @@ std::vector<Diagnosis> diagnose(const sharing::Observation& observation, const A
   if (trial.status == Status::kDiverged) causes.push_back({"diverged", trial.reason});
   if (trial.status == Status::kNotApplicable) causes.push_back({"not-applicable", trial.reason});
   for (auto& cause : diagnose(observation, attack.functional)) causes.push_back(std::move(cause));
-  if (const auto sign = not_converged(trial)) {
+  if (const auto sign = not_converged(trial, !observation.update.protocol.mechanisms.empty())) {
     causes.push_back({"not-converged", fmt::format("not converged: {}{}", *sign,
                                                    causes.empty() ? "; more iterations or restarts may help" : "")});
   }

@@ -65,6 +65,9 @@ TEST(Diagnose, NamesADescentThatEndsAboveWhatTheTruthWouldCost) {
     EXPECT_THAT(tiny::causes(tiny::observed_lenet(), options, with_loss(5e-5, 0)), IsEmpty())
         << "rounding may leave so much";
   }
+  auto changed = tiny::observed_lenet();
+  changed.update.protocol.mechanisms = {{.name = "gaussian", .value = 0.01}};
+  EXPECT_THAT(tiny::causes(changed, kResidual, with_loss(0.036, 0.0045)), IsEmpty()) << "noise may leave so much";
 }
 
 TEST(Diagnose, NamesALossThatStillFalls) {
