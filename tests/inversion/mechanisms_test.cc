@@ -84,6 +84,22 @@ TEST(KnownMechanisms, HaveTheGradientOfTheirLoss) {
   }
 }
 
+TEST(KnownMechanisms, CompareDirectionsWhereSomethingIsKnown) {
+  const auto observation = sent_through("random-k 30");
+  const Tensor trial = tiny::images(1, 7).to(torch::kFloat64);
+  const auto at_trial = sharing::compute_update(observation.network, trial, torch::tensor({1}),
+                                                {.arithmetic = sharing::Arithmetic::kFloat64});
+  double product = 0, size = 0, observed = 0;
+  for (const auto& [name, shared] : observation.update.gradient) {
+    const Tensor g = at_trial.gradient.at(name).masked_fill(shared == 0, 0);
+    product += (g * shared).sum().item<double>();
+    size += g.square().sum().item<double>();
+    observed += shared.square().sum().item<double>();
+  }
+  EXPECT_NEAR(tiny::reference(observation, knowing(Functional::kLoss, Objective::kCosine), {1}).loss(trial),
+              1 - product / std::sqrt(size * observed), 1e-9);
+}
+
 TEST(KnownMechanisms, LeaveWholeLayersToTheEngine) {
   const auto observation = sent_through("drop-layers 40");
   Attack attack = knowing(Functional::kLoss, Objective::kL2);
