@@ -156,10 +156,11 @@ struct Capture {
 
   // What the noise leaves of each image. Of many pixels only what 64 products say.
   [[nodiscard]] core::Json bounds_of(const nets::Network& network, const gradients::Truth& batch) const {
-    constexpr std::int64_t kMostPixels = 1024, kProducts = 64;
+    constexpr std::int64_t kProducts = 64;
     const std::int64_t pixels = batch.images[0].numel();
     std::optional<sharing::Prior> prior;
-    if (pixels <= kMostPixels) prior = gradients::public_prior(data::load(data, data::Split::kTrain, data_dir));
+    if (pixels <= sharing::kMostPixels)
+      prior = gradients::public_prior(data::load(data, data::Split::kTrain, data_dir));
     core::Json all = core::Json::array();
     for (std::int64_t i = 0; i < batch.images.size(0); ++i) {
       Tensor information;

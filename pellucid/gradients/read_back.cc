@@ -40,12 +40,10 @@ double in_common(const std::vector<std::int64_t>& labels, const Tensor& truth) {
   return common;
 }
 
-constexpr std::int64_t kMostPixels = 1024;  // of which all of the Fisher information is taken
-
 // What the client's noise leaves of the first image.
 void add_bound(record::Reading& reading, const nets::Network& network, const Truth& truth, const Client& client) {
-  if (truth.images[0].numel() > kMostPixels || client.rounds > 1) {
-    reading.more["bound"] = fmt::format("only of images of up to {} pixels, in one round", kMostPixels);
+  if (truth.images[0].numel() > sharing::kMostPixels || client.rounds > 1) {
+    reading.more["bound"] = fmt::format("only of images of up to {} pixels, in one round", sharing::kMostPixels);
     return;
   }
   try {

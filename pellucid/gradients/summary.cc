@@ -201,7 +201,7 @@ std::string sharing_of(const grid::Study& study) {
 
 // Each defence against the attacker who ignores it and the one who knows it, beside the same client without a defence:
 // "protects" is what the first loses by it, in dB of the mean PSNR, and "ignorance" the part of that which the second
-// gets back. What a group lacks is null: where no image was read back, its score is none.
+// gets back. Null where a group is missing, or one of its images was not read back.
 Json protections(const grid::Study& study, const Json& groups) {
   struct Place {
     std::string others;  // all settings but the mechanisms and whether they are known

@@ -3,6 +3,7 @@
 #include "pellucid/core/error.h"
 #include "pellucid/core/text.h"
 #include "pellucid/nets/safetensors.h"
+#include "pellucid/sharing/formats.h"
 #include "pellucid/sharing/mechanisms.h"
 
 #include <algorithm>
@@ -15,8 +16,6 @@ using core::Error;
 using core::ErrorKind;
 using nlohmann::json;
 
-constexpr const char* kUpdate = "pellucid.update/2";
-
 // The types that an update has, by the names of the format.
 constexpr std::array<std::pair<const char*, torch::ScalarType>, 2> kTypes = {
     {{"F32", torch::kFloat32}, {"F64", torch::kFloat64}}};
@@ -26,10 +25,10 @@ constexpr std::array<std::pair<const char*, torch::ScalarType>, 2> kTypes = {
 FlatUpdate read_flat(const std::filesystem::path& path) {
   const nets::SafeTensorsFile file(path);
   const auto schema = file.metadata().find("schema");
-  if (schema == file.metadata().end() || schema->second != kUpdate) {
+  if (schema == file.metadata().end() || schema->second != kUpdateSchema) {
     throw Error(ErrorKind::kModel,
                 "{}: schema: got {}, expected {}: is this an update, as `pellucid capture` writes it?", file.name(),
-                schema == file.metadata().end() ? "none" : core::printable(schema->second), kUpdate);
+                schema == file.metadata().end() ? "none" : core::printable(schema->second), kUpdateSchema);
   }
   json given = file.json("observation");
   if (!given.is_object())
@@ -104,7 +103,7 @@ void save_mean(const std::string& layout, const std::vector<double>& mean, const
     const json parsed = json::parse(layout);
     content.tensors = tensors_of(parsed, mean);
     content.metadata = {
-        {"schema", kUpdate},
+        {"schema", kUpdateSchema},
         {"observation", observation_of(parsed.at("observation"), of).dump()},
         {"aggregation", json({{"scheme", of.scheme}, {"step", of.step}}).dump()},
         {"threat_model", fmt::format("the attacker is given the mean of the updates of {} clients, added "

@@ -33,6 +33,9 @@ using FisherProduct = std::function<Tensor(const Tensor& direction)>;
 [[nodiscard]] FisherProduct fisher_product(const nets::Network& network, const Tensor& images, const Tensor& labels,
                                            Protocol protocol, std::int64_t which = 0);
 
+/// Of up to so many pixels a caller takes F itself, which is seconds; of more it would be minutes.
+inline constexpr std::int64_t kMostPixels = 1024;
+
 /// F itself, (d, d) float64, by d products.
 /// @throws as `fisher_product`.
 [[nodiscard]] Tensor fisher_information(const nets::Network& network, const Tensor& images, const Tensor& labels,

@@ -12,7 +12,6 @@ using core::Error;
 using core::ErrorKind;
 using Json = nlohmann::json;
 
-constexpr const char* kSchema = "pellucid.update/2";
 // With "id", the test image's number, which nobody reads any more.
 constexpr const char* kEarlierSchema = "pellucid.update/1";
 
@@ -150,7 +149,7 @@ void save_observation(const Observation& observation, const std::filesystem::pat
   nets::TensorMap tensors = observation.update.gradient;
   for (const auto& [name, tensor] : observation.update.statistics) tensors[name] = tensor;
   nets::save_safetensors({.tensors = std::move(tensors),
-                          .metadata = {{"schema", kSchema},
+                          .metadata = {{"schema", kUpdateSchema},
                                        {"observation", given.dump(-1, ' ', false, Json::error_handler_t::replace)},
                                        {"threat_model", describe(observation)}}},
                          path);
@@ -164,9 +163,9 @@ Observation load_observation(const std::filesystem::path& path, const nets::Netw
 Observation load_observation(const nets::SafeTensorsFile& file, const nets::Network& network) {
   const std::string& name = file.name();
   const auto schema = file.metadata().find("schema");
-  if (schema == file.metadata().end() || (schema->second != kSchema && schema->second != kEarlierSchema)) {
+  if (schema == file.metadata().end() || (schema->second != kUpdateSchema && schema->second != kEarlierSchema)) {
     throw Error(ErrorKind::kModel, "{}: schema: got {}, expected {}: is this an update?", name,
-                schema == file.metadata().end() ? "none" : core::printable(schema->second), kSchema);
+                schema == file.metadata().end() ? "none" : core::printable(schema->second), kUpdateSchema);
   }
   Observation observation{.network = network, .update = {}, .labels = {}};
   const Json given = file.json("observation");

@@ -10,6 +10,9 @@
 
 namespace pellucid::sharing {
 
+/// What a file of an update calls its format.
+inline constexpr const char* kUpdateSchema = "pellucid.update/2";
+
 struct Format {
   std::string name, summary;
   std::string extension;  ///< of its files: ".safetensors"
